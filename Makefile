@@ -1,0 +1,53 @@
+# The verbs: run, test, check, lock. Needs Python 3.11, a C++ compiler and make; everything else
+# comes from requirements.lock (run) and requirements-dev.lock (test, check) into .venv.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+# uv installs the locks ten times faster than pip and checks the same hashes; pip fetches it once.
+UV_VERSION := 0.13.8
+UV := $(BIN)/uv pip install --python $(BIN)/python --require-hashes
+ARGS ?=
+
+.PHONY: run test check format lock clean
+
+run: $(VENV)/.run  ## start everything from configs/local.yaml, ask one question, keep serving
+	@$(BIN)/manta up configs/local.yaml --demo $(ARGS)
+
+test: $(VENV)/.dev  ## all tests that this machine can run
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev  ## formatter, linter, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: $(BIN)/uv  ## resolve pyproject.toml again
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+		--no-header --quiet --output-file requirements.lock $(ARGS)
+	$(BIN)/uv pip compile pyproject.toml --extra dev --constraint requirements.lock --universal \
+		--python-version 3.11 --generate-hashes --no-header --quiet --output-file requirements-dev.lock $(ARGS)
+
+clean:
+	rm -rf $(VENV)
+
+$(BIN)/uv:
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not on PATH; set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+$(VENV)/.run: requirements.lock pyproject.toml | $(BIN)/uv
+	@echo "installing into $(VENV); the first time llama.cpp is compiled for this CPU, which takes minutes"
+	$(UV) -r requirements.lock
+	$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock pyproject.toml | $(BIN)/uv
+	@echo "installing into $(VENV); the first time llama.cpp is compiled for this CPU, which takes minutes"
+	$(UV) -r requirements-dev.lock
+	$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --editable .
+	@touch $@ $(VENV)/.run

@@ -1,0 +1,1 @@
+"""Measurements of a running Manta, over HTTP: `python -m benchmarks NAME`."""

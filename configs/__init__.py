@@ -1,0 +1,1 @@
+"""What can be configured (schema), how it is read (load), and the profiles themselves (YAML)."""

@@ -1,0 +1,130 @@
+"""The only reader of profiles (YAML) and of the environment.
+
+A profile is a Serve config file whose application's `args` are the PlatformConfig, so `serve run`,
+`serve build` and `serve deploy` take the same file. Faults become a ConfigError that names the file
+and the key.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import yaml
+from pydantic import ValidationError
+
+from configs.schema import PlatformConfig, SecretRef
+
+IMPORT_PATH = "serve_app.app:build"
+
+
+class ProfileError(Exception):
+    """A profile that cannot be used; the message names the file or the key, on one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A profile file, read and checked."""
+
+    path: Path
+    app_name: str
+    route_prefix: str
+    host: str
+    port: int
+    platform: PlatformConfig
+
+
+def read_profile(path: Path) -> Profile:
+    """Read a Serve config file that holds one Manta application.
+
+    Raises:
+        ProfileError: the file is not there, is not YAML, or says something that Manta does not know.
+    """
+    document = _read_yaml(path)
+    applications = document.get("applications")
+    if not isinstance(applications, list) or len(applications) != 1 or not isinstance(applications[0], dict):
+        raise ProfileError(f"{path}: needs exactly one entry under `applications`")
+    application: dict[str, Any] = applications[0]
+    if application.get("import_path") != IMPORT_PATH:
+        raise ProfileError(f"{path}: applications.0.import_path must be {IMPORT_PATH}")
+    http = document.get("http_options") or {}
+    try:
+        platform = parse_platform(application.get("args") or {})
+    except ProfileError as exc:
+        raise ProfileError(f"{path}: {exc}") from exc
+    return Profile(
+        path=path,
+        app_name=str(application.get("name", "manta")),
+        route_prefix=str(application.get("route_prefix", "/")),
+        host=str(http.get("host", "127.0.0.1")),
+        port=_port(path, http.get("port", 8000)),
+        platform=platform,
+    )
+
+
+def parse_platform(args: Mapping[str, Any] | PlatformConfig) -> PlatformConfig:
+    """The checked tree.
+
+    Raises:
+        ProfileError: every fault in one line, each with its key.
+    """
+    if isinstance(args, PlatformConfig):
+        return args
+    try:
+        return PlatformConfig.model_validate(dict(args))
+    except ValidationError as exc:
+        raise ProfileError(_one_line(exc)) from exc
+
+
+def home(platform: PlatformConfig) -> Path:
+    """The folder for data and weights: the config's, else MANTA_HOME, else the user's data folder."""
+    return Path(platform.home).expanduser() if platform.home else default_home()
+
+
+def default_home() -> Path:
+    chosen = os.environ.get("MANTA_HOME")
+    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_data_dir("manta"))
+
+
+def secret(reference: SecretRef) -> str:
+    """The secret's value.
+
+    Raises:
+        ProfileError: it is not set; the message names the variable, never a value.
+    """
+    value = os.environ.get(reference.env, "")
+    if not value:
+        raise ProfileError(f"the environment variable {reference.env} is not set")
+    return value
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as exc:
+        raise ProfileError(f"{path}: no such file") from exc
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ProfileError(f"{path}: cannot be read: {exc}") from exc
+    except yaml.YAMLError as exc:
+        raise ProfileError(f"{path}: is not YAML: {' '.join(str(exc).split())}") from exc
+    if not isinstance(document, dict):
+        raise ProfileError(f"{path}: is not a Serve config file (a mapping with `applications`)")
+    return document
+
+
+def _port(path: Path, value: object) -> int:
+    if not isinstance(value, int) or not 1 <= value <= 65535:
+        raise ProfileError(f"{path}: http_options.port must be a number from 1 to 65535, not {value!r}")
+    return value
+
+
+def _one_line(exc: ValidationError) -> str:
+    faults = []
+    for error in exc.errors(include_url=False, include_input=False):
+        key = ".".join(str(part) for part in error["loc"])
+        faults.append(f"{key}: {error['msg']}" if key else error["msg"].removeprefix("Value error, "))
+    return "; ".join(faults)

@@ -1,0 +1,1 @@
+"""The application: deployments, what they do, and how they are joined."""

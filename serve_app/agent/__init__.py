@@ -1,0 +1,1 @@
+"""The agent pipeline: route, retrieve, grade, generate, cite."""

@@ -1,0 +1,34 @@
+"""The contract of the agent, as the ingress sees it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from serve_app.messages import AgentEvent, AgentQuestion, RequestContext
+
+
+class AgentClient(Protocol):
+    """Answers questions from the knowledge base."""
+
+    def answer(self, question: AgentQuestion, context: RequestContext) -> AsyncIterator[AgentEvent]:
+        """Events of one run, in order; the last one is `answer.final` or `error`.
+
+        Types and data:
+            run.started    {run_id, agent, model}
+            route          {route, reason}
+            retrieval      {n, ids, scores, flags, took_ms}
+            grade          {verdict: correct|ambiguous|incorrect, features}
+            answer.delta   {text}
+            citation       {n, passage_id, document_id, source, path, title, headings, page, quote}
+            answer.final   {text, outcome: answered|degraded|abstained, citations, flags, notes, usage,
+                            model, run: [{state, ms}]}
+            error          OpenAI's error body
+
+        Closing the iterator cancels everything below it.
+
+        Raises:
+            BadRequest: an empty or overlong question.
+            DeadlineExceeded: the time was over and there is not even a draft.
+        """
+        ...

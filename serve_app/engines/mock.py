@@ -1,0 +1,161 @@
+"""An engine that makes words at a calibrated pace: the ruler that benchmarks are held against.
+
+Timing, text and jitter follow from seeds alone. It is no kinder than a real engine: it has a bounded
+number of sequences at once, a context that can be exceeded, stop strings, and it ends mid-word at
+max_tokens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+import re
+import time
+from collections.abc import AsyncIterator, Sequence
+
+import numpy as np
+
+from configs.schema import MockEmbedder as MockEmbedderConfig
+from configs.schema import MockModel
+from serve_app.engines.base import GenerationRequest, TextChunk
+from serve_app.engines.stop_strings import StopStrings
+from serve_app.errors import BadRequest, InputTooLong
+from serve_app.messages import Embeddings, Endpoint, ModelCard, RequestContext, Vectors
+
+_WORDS = "manta ray glides over reef and open sea by night with slow wings near warm light".split()
+_TOKEN = re.compile(r"\w+|[^\w\s]")
+
+
+class MockGenerator:
+    """A TextGenerator: one word is one token."""
+
+    def __init__(self, config: MockModel) -> None:
+        self._config = config
+        self._slots = asyncio.Semaphore(config.max_concurrent)
+        self.num_running = 0
+
+    def card(self) -> ModelCard:
+        return ModelCard(
+            name=self._config.name,
+            engine="mock",
+            endpoints=(Endpoint.CHAT, Endpoint.COMPLETIONS),
+            context_tokens=self._config.context_tokens,
+        )
+
+    async def generate(
+        self, request: GenerationRequest, context: RequestContext
+    ) -> AsyncIterator[TextChunk]:
+        num_prompt = _num_prompt_tokens(request)
+        num_wanted = request.sampling.max_tokens or self._config.num_output_tokens
+        room = self._config.context_tokens - num_prompt
+        if room < 1:
+            raise InputTooLong(
+                f"the prompt has {num_prompt} tokens; {self._config.name} takes {self._config.context_tokens}",
+                "messages" if request.messages is not None else "prompt",
+            )
+        num_output = min(num_wanted, room)
+        rng = random.Random(f"{self._config.seed}:{request.sampling.seed}")  # noqa: S311 (text and pace, no secret)
+        stops = StopStrings(request.sampling.stop)
+        async with self._slots:
+            self.num_running += 1
+            try:
+                due = time.perf_counter() + self._pause_s(self._config.ttft_ms, rng)
+                for index in range(num_output):
+                    # Paced against the clock, so that a late wake-up does not delay the rest.
+                    await asyncio.sleep(max(0.0, due - time.perf_counter()))
+                    due += self._pause_s(self._config.tpot_ms, rng)
+                    piece = rng.choice(_WORDS) + " "
+                    text, is_stopped = stops.feed(piece)
+                    is_last = is_stopped or index + 1 == num_output
+                    if is_last and not is_stopped:
+                        text += stops.rest()
+                    yield TextChunk(
+                        text,
+                        ("stop" if is_stopped else "length") if is_last else None,
+                        num_prompt_tokens=num_prompt,
+                        num_completion_tokens=index + 1,
+                    )
+                    if is_last:
+                        return
+            finally:
+                self.num_running -= 1
+
+    async def check_health(self) -> None:
+        return
+
+    async def close(self) -> None:
+        return
+
+    def _pause_s(self, mean_ms: float, rng: random.Random) -> float:
+        spread = self._config.jitter * (2.0 * rng.random() - 1.0)
+        return mean_ms * (1.0 + spread) / 1000.0
+
+
+class MockTextEmbedder:
+    """A TextEmbedder: a bag of hashed words, so that texts that share words are near each other."""
+
+    def __init__(self, config: MockEmbedderConfig) -> None:
+        self._config = config
+
+    def card(self) -> ModelCard:
+        return ModelCard(
+            name=self._config.name,
+            engine="mock",
+            endpoints=(Endpoint.EMBEDDINGS,),
+            context_tokens=self._config.context_tokens,
+            dim=self._config.dim,
+            embedding_id=f"mock-bag-of-words-{self._config.dim}",
+        )
+
+    async def embed(
+        self,
+        texts: Sequence[str] | Sequence[Sequence[int]],
+        context: RequestContext,
+        *,
+        is_query: bool = False,
+        truncate: bool = False,
+    ) -> Embeddings:
+        context.deadline.check("embed")
+        rows = np.zeros((len(texts), self._config.dim), dtype=np.float32)
+        counts: list[int] = []
+        num_truncated = 0
+        limit = self._config.context_tokens
+        for index, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise BadRequest("the mock embedder has no token ids; send text", "input")
+            words = _TOKEN.findall((self._config.query_prefix if is_query else "") + text.lower())
+            if len(words) > limit:
+                if not truncate:
+                    raise InputTooLong(
+                        f"input.{index} has {len(words)} tokens; {self._config.name} takes {limit}", f"input.{index}"
+                    )
+                words, num_truncated = words[:limit], num_truncated + 1
+            rows[index] = self._vector(words)
+            counts.append(len(words))
+        return Embeddings(rows, tuple(counts), num_truncated)
+
+    async def count_tokens(self, texts: Sequence[str], context: RequestContext) -> list[int]:
+        return [len(_TOKEN.findall(text)) for text in texts]
+
+    async def check_health(self) -> None:
+        return
+
+    async def close(self) -> None:
+        return
+
+    def _vector(self, words: Sequence[str]) -> Vectors:
+        row = np.full(self._config.dim, 1e-3, dtype=np.float32)  # never the zero vector
+        for word in words:
+            digest = hashlib.blake2b(word.encode(), digest_size=8).digest()
+            row[int.from_bytes(digest[:4]) % self._config.dim] += 1.0
+        return np.asarray(row / np.linalg.norm(row), dtype=np.float32)
+
+
+def _num_prompt_tokens(request: GenerationRequest) -> int:
+    if request.messages is not None:
+        # Four tokens of template a message, as ChatML has them.
+        return sum(len(_TOKEN.findall(message.text())) + 4 for message in request.messages)
+    if isinstance(request.prompt, str):
+        return len(_TOKEN.findall(request.prompt))
+    return len(request.prompt or ())

@@ -1,0 +1,80 @@
+"""Which engine a model's configuration means. Each branch imports what it needs, when it is taken.
+
+So naming an engine costs nothing, and one that is not installed fails at start with the command
+that installs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from configs.schema import (
+    EmbedderConfig,
+    ExternalEmbedder,
+    ExtractiveModel,
+    LlamaCppEmbedder,
+    LlamaCppModel,
+    MockEmbedder,
+    MockModel,
+    ModelConfig,
+)
+from serve_app.engines.base import EmbeddingEngine, ModelEngine
+from serve_app.engines.embedding_edge import EmbeddingEdge
+from serve_app.engines.text_edge import TextEdge
+from serve_app.errors import ConfigError
+
+
+def open_model(config: ModelConfig, home: Path, num_cpus: int) -> ModelEngine:
+    """The engine of a chat model, loaded and ready. Slow: weights are read here.
+
+    Args:
+        config: the model.
+        home: where weights are kept.
+        num_cpus: threads to use where the configuration names none.
+
+    Raises:
+        ConfigError: the engine is not installed, or its weights are missing or broken.
+    """
+    if isinstance(config, MockModel):
+        from serve_app.engines.mock import MockGenerator
+
+        return TextEdge(MockGenerator(config))
+    if isinstance(config, ExtractiveModel):
+        from serve_app.engines.extractive import ExtractiveGenerator
+
+        return TextEdge(ExtractiveGenerator(config))
+    if isinstance(config, LlamaCppModel):
+        with _needs("llama_cpp", "pip install llama-cpp-python==0.3.36"):
+            from serve_app.engines.llamacpp_chat import open_llamacpp_chat
+        return TextEdge(open_llamacpp_chat(config, home, num_cpus))
+    from serve_app.engines.external import ExternalEngine
+
+    return ExternalEngine(config)
+
+
+def open_embedder(config: EmbedderConfig, home: Path, num_cpus: int) -> EmbeddingEngine:
+    """The engine of the embedding model; as `open_model`."""
+    if isinstance(config, MockEmbedder):
+        from serve_app.engines.mock import MockTextEmbedder
+
+        return EmbeddingEdge(MockTextEmbedder(config))
+    if isinstance(config, LlamaCppEmbedder):
+        with _needs("llama_cpp", "pip install llama-cpp-python==0.3.36"):
+            from serve_app.engines.llamacpp_embed import open_llamacpp_embedder
+        return EmbeddingEdge(open_llamacpp_embedder(config, home, num_cpus))
+    assert isinstance(config, ExternalEmbedder)
+    from serve_app.engines.external import ExternalTextEmbedder
+
+    return EmbeddingEdge(ExternalTextEmbedder(config))
+
+
+@contextmanager
+def _needs(module: str, command: str) -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as exc:
+        if exc.name != module:
+            raise
+        raise ConfigError(f"the engine needs {module}, which is not installed; install it with: {command}") from exc

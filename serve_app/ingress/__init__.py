@@ -1,0 +1,1 @@
+"""The ingress: HTTP in, OpenAI's shapes out. Knows nothing of engines or stores."""

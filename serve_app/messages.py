@@ -1,0 +1,242 @@
+"""What travels between replicas: frozen, picklable, and free of any library but numpy.
+
+Knows nothing of HTTP or Ray. Times are durations or this process's monotonic clock, never wall time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serve_app.errors import DeadlineExceeded
+
+JsonObject = dict[str, Any]
+Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """The moment at which a request's time is over, on this process's monotonic clock.
+
+    Clocks of two machines differ, so pickling carries the time that remains and the receiver starts
+    it on its own clock. Time spent on the wire is therefore given to the request, not taken from it.
+    """
+
+    at_monotonic_s: float
+
+    @classmethod
+    def after(cls, seconds: float) -> Deadline:
+        return cls(time.monotonic() + seconds)
+
+    def remaining_s(self) -> float:
+        """Seconds left; negative once the time is over."""
+        return self.at_monotonic_s - time.monotonic()
+
+    def within(self, seconds: float) -> float:
+        """The time that a stage may take: its own budget or what remains, whichever is sooner; >= 0."""
+        return max(0.0, min(seconds, self.remaining_s()))
+
+    def check(self, stage: str) -> None:
+        """Raise DeadlineExceeded, naming `stage`, if the time is over."""
+        if self.remaining_s() <= 0:
+            raise DeadlineExceeded(f"the request's time was over at: {stage}", stage)
+
+    def __reduce__(self) -> tuple[Any, tuple[float]]:
+        return (Deadline.after, (self.remaining_s(),))
+
+
+class Priority(StrEnum):
+    """Who goes first when an engine is full."""
+
+    INTERACTIVE = "interactive"
+    BATCH = "batch"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestContext:
+    """What every call carries besides its payload."""
+
+    request_id: str
+    tenant: str
+    deadline: Deadline
+    priority: Priority = Priority.INTERACTIVE
+    traceparent: str | None = None  # W3C trace context
+
+
+class Endpoint(StrEnum):
+    """OpenAI endpoints that a model can serve; the value is the path below /v1."""
+
+    CHAT = "chat/completions"
+    COMPLETIONS = "completions"
+    EMBEDDINGS = "embeddings"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What /v1/models and /readyz say about a model."""
+
+    name: str
+    engine: str
+    endpoints: tuple[Endpoint, ...]
+    context_tokens: int | None = None  # prompt and answer together
+    dim: int | None = None  # of an embedder's vectors
+    embedding_id: str | None = None  # changes when vectors stop being comparable: weights, type, pooling
+    is_generative: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """Vectors for n texts, in the order of the texts."""
+
+    vectors: Vectors  # (n, dim) float32, L2-normalised
+    num_tokens: tuple[int, ...]  # of each text as the model saw it, special tokens included
+    num_truncated: int = 0  # texts that were cut to the model's limit, on request
+
+
+# ---------------------------------------------------------------- knowledge base
+
+
+class SearchMode(StrEnum):
+    """Which legs of the search run."""
+
+    HYBRID = "hybrid"
+    LEXICAL = "lexical"
+    DENSE = "dense"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchQuery:
+    """A search of one tenant's knowledge base; the tenant comes with the RequestContext."""
+
+    text: str
+    k: int = 6  # passages wanted
+    mode: SearchMode = SearchMode.HYBRID
+    # field -> value it must equal, or list of values of which it must be one. Fields: source, path,
+    # media_type, document_id, and metadata keys as "metadata.KEY".
+    filters: Mapping[str, str | list[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of a document that was found, and how each leg of the search saw it."""
+
+    id: str
+    document_id: str
+    source: str  # the collection that the document was ingested under
+    path: str  # of the document inside its source
+    title: str
+    headings: tuple[str, ...]  # from the document's title down to the passage's own section
+    text: str
+    ordinal: int  # of the chunk in its document, from 0
+    page: int | None = None  # from 1, where the format has pages
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    score: float = 0.0  # what the passages are ordered by: RRF in hybrid mode; not calibrated
+    cosine: float | None = None  # None: the dense leg did not look at it
+    bm25: float | None = None  # None: the lexical leg did not find it
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """Passages, best first. `flags` say what is missing from the search (lexical_only)."""
+
+    passages: tuple[Passage, ...]
+    flags: tuple[str, ...] = ()
+    took_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentInput:
+    """One document as the client sent it."""
+
+    path: str
+    content: bytes
+    media_type: str | None = None  # None: guessed from the path's suffix
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+class DocumentStatus(StrEnum):
+    """What ingestion did with a document."""
+
+    ADDED = "added"
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+    REMOVED = "removed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentOutcome:
+    """The result of ingesting one document."""
+
+    path: str
+    status: DocumentStatus
+    document_id: str = ""
+    num_chunks: int = 0
+    num_embedded: int = 0  # chunks whose text was not known before
+    reason: str = ""  # why it failed
+
+
+@dataclass(frozen=True, slots=True)
+class SyncPlan:
+    """What a client still has to send so that a source is current."""
+
+    upload: tuple[str, ...]  # paths that are new or changed
+    num_unchanged: int
+    gone: tuple[str, ...]  # document ids in the base that the client no longer has
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentInfo:
+    """A document of the knowledge base, without its text."""
+
+    id: str
+    source: str
+    path: str
+    title: str
+    media_type: str
+    sha256: str
+    num_chunks: int
+    num_bytes: int
+    ingested_at: str  # ISO 8601, UTC
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class KnowledgeStatus:
+    """How one tenant's knowledge base stands."""
+
+    num_documents: int
+    num_chunks: int
+    sources: Mapping[str, int]  # source -> documents in it
+    generation: int  # grows with every change; caches compare it
+    embedding_id: str
+    store: str
+
+
+# ---------------------------------------------------------------- agent
+
+
+@dataclass(frozen=True, slots=True)
+class AgentQuestion:
+    """What the agent is asked."""
+
+    question: str
+    history: tuple[JsonObject, ...] = ()  # earlier turns as OpenAI messages, oldest first
+    k: int | None = None  # passages for the prompt; None: the agent's own setting
+    filters: Mapping[str, str | list[str]] = field(default_factory=dict)
+    max_tokens: int | None = None
+    temperature: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AgentEvent:
+    """One step of an answer as the client sees it: an SSE event's name and its JSON data."""
+
+    type: str
+    data: JsonObject

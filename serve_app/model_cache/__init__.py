@@ -1,0 +1,1 @@
+"""Model weights on this machine: where they come from, their checksums, their conversion."""

@@ -1,0 +1,1 @@
+"""OpenAI's wire format: request models, response shapes, server-sent events, error bodies."""

@@ -1,0 +1,1 @@
+"""The knowledge base: loaders, chunks, stores, fusion, and the sync that keeps them current."""

@@ -1,0 +1,146 @@
+"""The contracts of the knowledge base: what callers see, and what a store must do.
+
+Every call carries the tenant; nothing here can be asked without one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serve_app.messages import (
+    DocumentInfo,
+    DocumentInput,
+    DocumentOutcome,
+    KnowledgeStatus,
+    RequestContext,
+    SearchQuery,
+    SearchResult,
+    SyncPlan,
+)
+
+
+class KnowledgeClient(Protocol):
+    """The knowledge base, as the ingress and the agent see it."""
+
+    async def search(self, query: SearchQuery, context: RequestContext) -> SearchResult:
+        """The passages that fit the query best.
+
+        If the embedder is down the search is lexical only and says so in `flags`.
+
+        Raises:
+            BadRequest: an unknown filter field, an empty query, k out of bounds.
+            Unavailable: the store cannot be read.
+            DeadlineExceeded: the time was over.
+        """
+        ...
+
+    async def plan_sync(self, source: str, sha256_by_path: Mapping[str, str], context: RequestContext) -> SyncPlan:
+        """What of a source is new, changed or gone, judged by the hashes of the documents' bytes."""
+        ...
+
+    async def put_documents(
+        self, source: str, documents: Sequence[DocumentInput], context: RequestContext
+    ) -> tuple[DocumentOutcome, ...]:
+        """Add or replace documents. One that cannot be read is reported as failed; the others go on.
+
+        Raises:
+            StorageFull: the disk is full; documents stored before are intact.
+            Unavailable: the embedder or the store is down; nothing of this call was acknowledged.
+        """
+        ...
+
+    async def delete_documents(self, document_ids: Sequence[str], context: RequestContext) -> int:
+        """Remove documents with all their chunks; returns how many there were."""
+        ...
+
+    async def list_documents(
+        self, context: RequestContext, *, source: str | None = None, after: str = "", limit: int = 100
+    ) -> tuple[DocumentInfo, ...]:
+        """Documents ordered by id, those whose id is greater than `after`, at most `limit`."""
+        ...
+
+    async def status(self, context: RequestContext) -> KnowledgeStatus:
+        """Counts, sources and generation of the tenant's base.
+
+        Raises:
+            Unavailable: the store cannot be read.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of a document, as a store keeps it."""
+
+    id: str  # hash(tenant, source, path, chunk hash, ordinal)
+    tenant: str
+    document_id: str
+    source: str
+    path: str
+    title: str
+    headings: tuple[str, ...]
+    text: str
+    ordinal: int
+    page: int | None
+    media_type: str
+    chunk_hash: str  # of what is embedded: the same text is embedded once
+    vector: NDArray[np.float32]  # (dim,) L2-normalised
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A chunk that one leg of a search found. `score` is BM25 or cosine; higher is better."""
+
+    chunk: Chunk
+    score: float
+
+
+class Store(Protocol):
+    """Keeps chunks and finds them again, lexically and by vector.
+
+    A store knows nothing of documents' loaders, of embedders, or of the sync: `manifest` does.
+    """
+
+    async def upsert(self, chunks: Sequence[Chunk]) -> None:
+        """Write chunks, replacing those with the same id. All of them are found afterwards.
+
+        Raises:
+            StorageFull, Unavailable.
+        """
+        ...
+
+    async def delete(self, tenant: str, chunk_ids: Sequence[str]) -> None:
+        """Remove chunks by id; ids that are not there are ignored."""
+        ...
+
+    async def vectors(self, tenant: str, chunk_hashes: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """chunk_hash -> (dim,) vector, for those hashes that the tenant already has."""
+        ...
+
+    async def search_lexical(
+        self, tenant: str, text: str, k: int, filters: Mapping[str, str | list[str]]
+    ) -> list[Hit]:
+        """At most k chunks by BM25, best first. The filters are applied before the k are chosen."""
+        ...
+
+    async def search_dense(
+        self, tenant: str, vector: NDArray[np.float32], k: int, filters: Mapping[str, str | list[str]]
+    ) -> list[Hit]:
+        """At most k chunks by cosine, best first. The filters are applied before the k are chosen."""
+        ...
+
+    async def chunk_ids(self, tenant: str) -> set[str]:
+        """Ids of all chunks of a tenant; for repair after a crash and for tests."""
+        ...
+
+    async def optimize(self) -> None:
+        """Bring the indices up to date after many writes. Searches are right without it, but slower."""
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,1 @@
+"""Metrics: names, units, buckets, and how they leave the process."""
