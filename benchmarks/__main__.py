@@ -1,0 +1,24 @@
+"""`python -m benchmarks NAME ...`: one benchmark a name, loaded when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+_BENCHMARKS = {
+    "retrieval": "nDCG, recall, MRR and time per query of a BEIR folder, through a running knowledge base",
+}
+
+
+def main() -> None:
+    """Run one benchmark; its own `--help` says more."""
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    if name not in _BENCHMARKS:
+        lines = [f"  {known:12} {text}" for known, text in _BENCHMARKS.items()]
+        print("usage: python -m benchmarks NAME [options]\n" + "\n".join(lines), file=sys.stderr)
+        sys.exit(0 if name in ("-h", "--help") else 2)
+    sys.argv = [f"python -m benchmarks {name}", *sys.argv[2:]]
+    importlib.import_module(f"benchmarks.{name}.run").main()
+
+
+main()

@@ -1,0 +1,76 @@
+"""An application to measure: one that runs already, or one started for the run with a fresh knowledge base."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from configs.load import default_home
+
+READY_TIMEOUT_S = 300.0
+
+
+class CannotStart(Exception):
+    """The application did not become ready; the message is its own last words."""
+
+
+@contextmanager
+def application(url: str | None, profile: Path) -> Iterator[str]:
+    """The base URL of a ready application; one that was started here is stopped at the end."""
+    if url is not None:
+        yield url.rstrip("/")
+        return
+    with tempfile.TemporaryDirectory(prefix="manta-bench-") as folder:
+        home = Path(folder) / "home"
+        home.mkdir()
+        # Weights are shared with the user's own home; the knowledge base is not.
+        models = default_home() / "models"
+        models.mkdir(parents=True, exist_ok=True)
+        (home / "models").symlink_to(models, target_is_directory=True)
+        port = _free_port()
+        log_path = Path(folder) / "log"
+        with log_path.open("wb") as log:
+            process = subprocess.Popen(  # noqa: S603 (our own command)
+                [sys.executable, "-m", "manta", "up", str(profile), "--port", str(port)],
+                env=os.environ | {"MANTA_HOME": str(home)},
+                stdout=log,
+                stderr=log,
+            )
+        try:
+            base = f"http://127.0.0.1:{port}"
+            _wait_until_ready(base, process, log_path)
+            yield base
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(timeout=60)
+
+
+def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    give_up = time.monotonic() + READY_TIMEOUT_S
+    while time.monotonic() < give_up:
+        if process.poll() is not None:
+            raise CannotStart(log.read_text(errors="replace").strip().splitlines()[-1])
+        try:
+            if httpx.get(f"{url}/readyz", timeout=5.0, trust_env=False).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.2)
+    raise CannotStart(f"{url}/readyz did not answer 200 within {READY_TIMEOUT_S:.0f} s")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

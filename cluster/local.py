@@ -1,0 +1,210 @@
+"""The application on this machine: a Ray of its own, Serve, and nothing left behind.
+
+It never joins a Ray that is already running here, and stops only what it started. Serve's fast path
+(HAProxy and the throughput mode) is chosen by environment variables that Serve's processes read when
+they start, so they are set before Ray is imported; docs/decisions/0003 has the figures.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import socket
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from configs.load import Profile
+from serve_app.errors import ConfigError
+
+# What a local run prints goes through `on_states`; Ray's and Serve's own lines are in the log folder.
+_QUIET = ("ray", "ray.serve", "manta")
+
+
+class LocalApplication:
+    """One application with the Ray that it runs on."""
+
+    def __init__(self, profile: Profile, *, dashboard: bool = False) -> None:
+        self._profile = profile
+        self._dashboard = dashboard
+        self._folder: Path | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://{self._profile.host}:{self._profile.port}"
+
+    @property
+    def log_folder(self) -> Path | None:
+        """Logs of every replica; removed by a clean stop."""
+        return self._folder / "session_latest" / "logs" if self._folder else None
+
+    def start(self, on_states: Callable[[Mapping[str, str]], None] = lambda _: None) -> None:
+        """Start everything and return once every deployment runs.
+
+        Args:
+            on_states: is called with deployment -> state whenever one changes.
+
+        Raises:
+            ConfigError: the port is taken, or a deployment cannot start; the message says why.
+        """
+        require_free_port(self._profile.host, self._profile.port)
+        # Short, because Ray puts Unix sockets there and their paths may have 107 characters.
+        self._folder = Path(tempfile.mkdtemp(prefix="manta-"))
+        os.environ.update(serve_environment(self._folder))
+
+        import ray
+        from ray import serve
+
+        from serve_app.app import build
+
+        ray.init(
+            address="local",
+            num_cpus=max(os.cpu_count() or 1, _reserved_cpus(self._profile)),
+            include_dashboard=self._dashboard,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            _temp_dir=str(self._folder),
+        )
+        for name in _QUIET:
+            logging.getLogger(name).setLevel(logging.ERROR)
+        serve.start(
+            http_options={"host": self._profile.host, "port": self._profile.port}, proxy_location="HeadOnly"
+        )
+        application = build(self._profile.platform.model_dump(exclude_unset=True))
+        self._deploy(serve, application, on_states)
+
+    def stop(self) -> None:
+        """Stop what `start` started; returns when the processes are gone. Stopping twice is fine."""
+        import ray
+        from ray import serve
+
+        if ray.is_initialized():
+            # Deleting first lets replicas close their engines; Ray's own shutdown would just kill them.
+            _within(10.0, lambda: serve.delete(self._profile.app_name))
+            ray.shutdown()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def memory_bytes(self) -> int:
+        """Memory of all processes of this application, shared pages counted once (PSS)."""
+        return sum(_pss_bytes(process) for process in _family())
+
+    def _deploy(self, serve: Any, application: Any, on_states: Callable[[Mapping[str, str]], None]) -> None:
+        failure: list[Exception] = []
+
+        def deploy() -> None:
+            try:
+                serve.run(application, name=self._profile.app_name, route_prefix=self._profile.route_prefix)
+            except Exception as exc:  # noqa: BLE001 (carried to the caller's thread)
+                failure.append(exc)
+
+        thread = threading.Thread(target=deploy, name="deploy", daemon=True)
+        thread.start()
+        seen: dict[str, str] = {}
+        while thread.is_alive():
+            thread.join(timeout=0.2)
+            states = self._states(serve)
+            if states != seen:
+                seen = states
+                on_states(states)
+        if failure:
+            raise ConfigError(self._why(serve, failure[0])) from failure[0]
+
+    def _states(self, serve: Any) -> dict[str, str]:
+        application = serve.status().applications.get(self._profile.app_name)
+        if application is None:
+            return {}
+        return {name: str(deployment.status.value) for name, deployment in application.deployments.items()}
+
+    def _why(self, serve: Any, failure: Exception) -> str:
+        """The reason that a deployment gave, on one line; else what Serve said."""
+        application = serve.status().applications.get(self._profile.app_name)
+        texts = [deployment.message for deployment in application.deployments.values()] if application else []
+        for text in texts:
+            reason = last_line(text)
+            if reason:
+                return reason
+        return last_line(str(failure)) or str(failure)
+
+
+def serve_environment(folder: Path) -> dict[str, str]:
+    """What Serve's processes need for its fast path, with every file and port of HAProxy our own.
+
+    HAProxy's front end and the replicas bind the profile's host; its statistics (read-only) bind all
+    interfaces, which Serve offers no way to change.
+    """
+    return {
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "haproxy.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "haproxy-state"),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def require_free_port(host: str, port: int) -> None:
+    """Raise ConfigError if something else listens there."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as exc:
+            raise ConfigError(
+                f"cannot listen on {host}:{port}: {exc.strerror}; choose another with --port"
+            ) from exc
+
+
+def last_line(text: str) -> str:
+    """The last line of a traceback that says something: `serve_app.errors.ConfigError: why` gives `why`."""
+    for line in reversed(text.strip().splitlines()):
+        if ": " in line and not line.startswith((" ", "(")):
+            name, _, reason = line.partition(": ")
+            if name.endswith(("Error", "Exception")) and reason:
+                return reason
+    return ""
+
+
+def _reserved_cpus(profile: Profile) -> int:
+    """CPUs that Ray must believe in so that every first replica is placed, however small the machine."""
+    platform = profile.platform
+    scalings = [model.scaling for model in platform.models]
+    scalings += [platform.embedder.scaling, platform.knowledge.scaling]
+    scalings += [platform.agent.scaling, platform.ingress.scaling]
+    return int(sum(max(1, scaling.min_replicas) * scaling.num_cpus for scaling in scalings)) + 1
+
+
+def _within(seconds: float, act: Callable[[], None]) -> None:
+    thread = threading.Thread(target=act, daemon=True)
+    thread.start()
+    thread.join(seconds)
+
+
+def _family() -> list[psutil.Process]:
+    me = psutil.Process()
+    return [me, *me.children(recursive=True)]
+
+
+def _pss_bytes(process: psutil.Process) -> int:
+    try:
+        full = process.memory_full_info()
+    except psutil.Error:
+        return 0
+    return int(getattr(full, "pss", full.uss))

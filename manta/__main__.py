@@ -1,0 +1,5 @@
+"""`python -m manta`."""
+
+from manta.main import main
+
+main()

@@ -1,0 +1,121 @@
+"""A client of a running Manta over HTTP: what the command line needs, and a model for one's own.
+
+Knows only the API (docs/api.md), none of the application's modules that serve it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import httpx
+
+from serve_app.errors import MantaError
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+
+class ServerError(MantaError):
+    """The server answered with an error; the message is its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A server-sent event."""
+
+    name: str
+    data: dict[str, Any]
+
+
+class MantaClient:
+    """Calls one server on behalf of one tenant."""
+
+    def __init__(
+        self, url: str = DEFAULT_URL, tenant: str | None = None, timeout_s: float = 300.0
+    ) -> None:
+        self._http = httpx.Client(
+            base_url=url,
+            headers={"x-manta-tenant": tenant} if tenant else {},
+            timeout=httpx.Timeout(timeout_s, connect=5.0),
+            trust_env=False,  # a proxy of the environment must not see loopback traffic
+        )
+
+    def __enter__(self) -> MantaClient:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def ready(self) -> dict[str, Any] | None:
+        """The readiness document, or None while something is missing or nothing listens."""
+        try:
+            response = self._http.get("/readyz")
+        except httpx.TransportError:
+            return None
+        document: dict[str, Any] = response.json() if response.status_code == 200 else {}
+        return document or None
+
+    def plan_sync(self, source: str, sha256_by_path: Mapping[str, str]) -> dict[str, Any]:
+        """Which documents of a source to send, and which ids are gone: {upload, num_unchanged, gone}."""
+        body = {"source": source, "documents": dict(sha256_by_path)}
+        return self._post("/v1/knowledge/sync/plan", body)
+
+    def put_documents(self, source: str, files: Iterable[tuple[str, Path]]) -> list[dict[str, Any]]:
+        """Send files under their paths; one outcome a document."""
+        documents = [
+            {"path": path, "content_base64": base64.b64encode(file.read_bytes()).decode()} for path, file in files
+        ]
+        body = {"source": source, "documents": documents}
+        outcomes: list[dict[str, Any]] = self._post("/v1/knowledge/documents", body)["documents"]
+        return outcomes
+
+    def delete_documents(self, ids: Iterable[str]) -> int:
+        deleted: int = self._post("/v1/knowledge/documents/delete", {"ids": list(ids)})["deleted"]
+        return deleted
+
+    def ask(self, question: str, k: int | None = None) -> Iterator[Event]:
+        """The events of one answer, as they come."""
+        body: dict[str, Any] = {"question": question, "stream": True}
+        if k is not None:
+            body["k"] = k
+        with self._http.stream("POST", "/v1/agent/answers", json=body) as response:
+            if response.status_code != 200:
+                response.read()
+                raise _server_error(response)
+            yield from _events(response.iter_lines())
+
+    def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        response = self._http.post(path, json=body)
+        if response.status_code != 200:
+            raise _server_error(response)
+        document: dict[str, Any] = response.json()
+        return document
+
+
+def _events(lines: Iterator[str]) -> Iterator[Event]:
+    """Events of a text/event-stream (WHATWG HTML, 9.2.6), as far as Manta's own streams use it."""
+    name, data = "message", ""
+    for line in lines:
+        if line.startswith("event:"):
+            name = line[6:].strip()
+        elif line.startswith("data:"):
+            data += line[5:].strip()
+        elif not line and data:
+            if data != "[DONE]":
+                yield Event(name, json.loads(data))
+            name, data = "message", ""
+
+
+def _server_error(response: httpx.Response) -> ServerError:
+    try:
+        message = response.json()["error"]["message"]
+    except (ValueError, KeyError, TypeError):
+        message = response.text[:200]
+    return ServerError(f"{response.status_code}: {message}")

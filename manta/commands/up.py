@@ -1,0 +1,124 @@
+"""`manta up`: the application on this machine until Ctrl-C; with --demo, from nothing to a cited answer."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+
+import click
+from rich.status import Status
+
+from cluster.local import LocalApplication
+from configs.load import Profile, home, read_profile
+from configs.schema import LlamaCppEmbedder, LlamaCppModel, PlatformConfig, Weights
+from manta.client import MantaClient
+from manta.commands.ask import show_answer
+from manta.commands.ingest import ingest, show
+from manta.commands.models import fetch
+from manta.console import err, out
+from manta.sync import collect
+from serve_app.errors import ConfigError, MantaError
+
+DEMO_QUESTION = "What happens to an answer when the embedder is down?"
+READY_TIMEOUT_S = 300.0
+
+
+@click.command("up")
+@click.argument("profile", type=click.Path(path_type=Path), default=Path("configs/local.yaml"))
+@click.option("--port", type=click.IntRange(1, 65535), default=None, help="Listen here instead of the profile's port.")
+@click.option("--demo", is_flag=True, help="Fetch optional models, ingest this repository's documentation, ask a question.")
+@click.option("--once", is_flag=True, help="Stop when ready (with --demo: after the answer).")
+@click.option("--dashboard", is_flag=True, help="Run Ray's dashboard too.")
+def command(profile: Path, port: int | None, *, demo: bool, once: bool, dashboard: bool) -> int:
+    """Start PROFILE (default configs/local.yaml) and serve until Ctrl-C."""
+    chosen = read_profile(profile)
+    if port is not None:
+        chosen = dataclasses.replace(chosen, port=port)
+    fetch_weights(chosen.platform, with_optional=demo)
+    application = LocalApplication(chosen, dashboard=dashboard)
+    _stop_on_sigterm()
+    try:
+        start(application)
+        code = run_demo(application.url) if demo else 0
+        if not once:
+            _say_what_next(chosen, application.url)
+            signal.pause()
+    except KeyboardInterrupt:
+        code = 0
+    finally:
+        with err.status("stopping"):
+            application.stop()
+    return code
+
+
+def fetch_weights(platform: PlatformConfig, *, with_optional: bool) -> None:
+    """Have the weights on this machine: those the profile needs, and the optional ones if they can be had."""
+    folder = home(platform)
+    if isinstance(platform.embedder, LlamaCppEmbedder):
+        fetch(platform.embedder.weights, folder)
+    for model in platform.models:
+        if isinstance(model, LlamaCppModel) and (with_optional or not model.optional):
+            _fetch_or_warn(model, folder) if model.optional else fetch(model.weights, folder)
+
+
+def start(application: LocalApplication) -> None:
+    """Start, show the states of the deployments meanwhile, and say what it took."""
+    began = time.perf_counter()
+    with err.status("starting Ray") as status:
+        application.start(lambda states: _show_states(status, states))
+        status.update("waiting for every dependency")
+        _wait_until_ready(application.url)
+    seconds = time.perf_counter() - began
+    mebibytes = application.memory_bytes() / 2**20
+    err.print(f"ready at {application.url} after {seconds:.1f} s, {mebibytes:,.0f} MiB of memory in all processes")
+
+
+def run_demo(url: str) -> int:
+    """Ingest this repository's documentation and ask about it."""
+    root = Path(__file__).resolve().parents[2]
+    with MantaClient(url) as client:
+        report = ingest(client, [*collect([root / "docs"], "docs"), *collect([root / "README.md"], "readme")])
+        show(report)
+        if report.failed:
+            return 1
+        out.print(f"\n[bold]Q: {DEMO_QUESTION}[/bold]")
+        return show_answer(client, DEMO_QUESTION)
+
+
+def _fetch_or_warn(model: LlamaCppModel, folder: Path) -> None:
+    try:
+        fetch(model.weights, folder)
+    except MantaError as exc:
+        err.print(f"{model.name} is left out: {exc.message}", style="yellow", markup=False)
+
+
+def _show_states(status: Status, states: Mapping[str, str]) -> None:
+    waiting = [name for name, state in states.items() if state != "HEALTHY"]
+    status.update(f"starting {', '.join(waiting)}" if waiting else "starting")
+
+
+def _wait_until_ready(url: str) -> None:
+    give_up = time.monotonic() + READY_TIMEOUT_S
+    with MantaClient(url, timeout_s=10.0) as client:
+        while client.ready() is None:
+            if time.monotonic() > give_up:
+                raise ConfigError(f"{url}/readyz did not answer 200 within {READY_TIMEOUT_S:.0f} s")
+            time.sleep(0.1)
+
+
+def _say_what_next(profile: Profile, url: str) -> None:
+    flag = f" --url {url}" if profile.port != 8000 else ""
+    out.print(f"\nServing on {url} until Ctrl-C. In another terminal:", markup=False)
+    out.print(f'  manta ask "What does the gate compare?"{flag}      manta ingest PATH...{flag}', markup=False)
+    out.print(f"  the API's page: {url}/docs      what each dependency does: {url}/readyz", markup=False)
+
+
+def _stop_on_sigterm() -> None:
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)

@@ -1,0 +1,69 @@
+"""The command's front: which words there are, and what a fault looks like (one line, non-zero exit).
+
+Commands are imported when they are called, so that `manta --help` does not load Ray.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+import httpx
+
+from configs.load import ProfileError
+from manta.console import fail
+from serve_app.errors import MantaError
+
+_COMMANDS = {
+    "up": "Start the application on this machine.",
+    "ask": "Ask a question; shows the answer as it is made, and its sources.",
+    "ingest": "Make files part of the knowledge base; only what changed is sent.",
+    "models": "List, fetch and locate model weights.",
+    "doctor": "Say what this machine has and lacks.",
+    "config": "Check a profile; print the reference of all settings.",
+}
+
+
+class _Commands(click.Group):
+    """Subcommands by module name, loaded on use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"manta.commands.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="manta")
+def cli() -> None:
+    """Models, agents and a knowledge base in one Ray Serve application."""
+
+
+def main() -> None:
+    """Run a command; faults that we understand are one line on stderr and exit code 2."""
+    try:
+        code = cli(standalone_mode=False)
+    except click.exceptions.Abort:
+        fail("interrupted", code=130)
+    except click.ClickException as exc:
+        exc.show()
+        sys.exit(exc.exit_code)
+    except KeyboardInterrupt:
+        fail("interrupted", code=130)
+    except (MantaError, ProfileError) as exc:
+        fail(str(exc))
+    except httpx.TimeoutException as exc:
+        fail(f"no answer in time from {exc.request.url}")
+    except httpx.TransportError as exc:
+        fail(f"cannot reach {exc.request.url}: {exc}; start it with: manta up")
+    sys.exit(code if isinstance(code, int) else 0)

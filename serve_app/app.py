@@ -1,0 +1,111 @@
+"""build(config) -> Application: every bind, in the order of the flow.
+
+    client -> Ingress -> chat models
+                      -> Embedder
+                      -> KnowledgeBase -> Embedder
+                      -> Agent -> KnowledgeBase, chat models
+
+`serve run configs/local.yaml` calls `build` with the file's `args`.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from ray import serve
+from ray.serve import Application
+from ray.serve.schema import AutoscalingConfig
+
+from configs.load import ProfileError, home, parse_platform
+from configs.schema import LlamaCppModel, ModelConfig, PlatformConfig, ScalingConfig
+from serve_app.agent.deployment import AgentDeployment
+from serve_app.engines.cards import agent_card, embedder_card, model_card
+from serve_app.engines.deployment import EmbedderDeployment, ModelDeployment
+from serve_app.errors import ConfigError
+from serve_app.ingress.deployment import IngressDeployment
+from serve_app.model_cache.cache import locate
+from serve_app.retrieval.deployment import KnowledgeBaseDeployment
+
+logger = logging.getLogger("manta")
+
+
+def build(args: dict[str, Any]) -> Application:
+    """The application that a PlatformConfig describes.
+
+    Raises:
+        ConfigError: on one line, every fault of the configuration.
+    """
+    try:
+        config = parse_platform(args)
+    except ProfileError as exc:
+        raise ConfigError(str(exc)) from exc
+    folder = home(config)
+    served, left_out = _present(config, folder)
+
+    models = {model.name: _model(model, folder) for model in served}
+    embedder = _deployment(EmbedderDeployment, "Embedder", config.embedder.scaling).bind(config.embedder, folder)
+    knowledge = _deployment(KnowledgeBaseDeployment, "KnowledgeBase", config.knowledge.scaling).bind(
+        config.knowledge, folder, embedder
+    )
+    cards = {model.name: model_card(model) for model in served}
+    agent = _deployment(AgentDeployment, "Agent", config.agent.scaling).bind(
+        config.agent,
+        {name: models[name] for name in config.agent.models if name in models},
+        cards,
+        knowledge,
+    )
+    cards |= {config.embedder.name: embedder_card(config.embedder), config.agent.name: agent_card(config.agent)}
+    ingress = _deployment(serve.ingress()(IngressDeployment), "Ingress", config.ingress.scaling)
+    return ingress.bind(
+        config.ingress,
+        models,
+        embedder,
+        knowledge,
+        agent,
+        cards,
+        left_out,
+        (config.embedder.name, config.agent.name),
+    )
+
+
+def _model(config: ModelConfig, folder: Path) -> Application:
+    return _deployment(ModelDeployment, f"Model-{config.name.replace('/', '-')}", config.scaling).bind(
+        config, folder
+    )
+
+
+def _deployment(cls: type, name: str, scaling: ScalingConfig) -> serve.Deployment:
+    return serve.deployment(cls).options(
+        name=name,
+        ray_actor_options={"num_cpus": scaling.num_cpus},
+        max_ongoing_requests=scaling.max_ongoing_requests,
+        max_queued_requests=scaling.max_queued_requests,
+        graceful_shutdown_timeout_s=scaling.graceful_shutdown_timeout_s,
+        **_replicas(scaling),
+    )
+
+
+def _replicas(scaling: ScalingConfig) -> dict[str, Any]:
+    if scaling.min_replicas == scaling.max_replicas:
+        return {"num_replicas": scaling.min_replicas}
+    autoscaling = AutoscalingConfig(
+        min_replicas=scaling.min_replicas,
+        max_replicas=scaling.max_replicas,
+        target_ongoing_requests=scaling.target_ongoing_requests,
+    )
+    return {"autoscaling_config": autoscaling}
+
+
+def _present(config: PlatformConfig, folder: Path) -> tuple[list[ModelConfig], dict[str, str]]:
+    """The models to serve, and name -> reason for the optional ones whose weights are not here."""
+    served: list[ModelConfig] = []
+    left_out: dict[str, str] = {}
+    for model in config.models:
+        if isinstance(model, LlamaCppModel) and model.optional and locate(model.weights, folder) is None:
+            left_out[model.name] = f"its weights are not on this machine; run: manta models pull {model.name}"
+            logger.warning("%s is left out: %s", model.name, left_out[model.name])
+        else:
+            served.append(model)
+    return served, left_out

@@ -1,0 +1,74 @@
+"""Model deployments: an engine in a replica. Plain classes; `app.py` makes deployments of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from pathlib import Path
+
+from configs.schema import EmbedderConfig, ModelConfig
+from serve_app.engines.registry import open_embedder, open_model
+from serve_app.messages import Embeddings, Endpoint, JsonObject, ModelCard, RequestContext
+from serve_app.streams import joined
+
+# A message between replicas costs about as much as 5 ms of a stream: see docs/decisions/0003.
+JOIN_WINDOW_S = 0.005
+
+
+class ModelDeployment:
+    """One replica of a chat model."""
+
+    def __init__(self, config: ModelConfig, home: Path) -> None:
+        self._engine = open_model(config, home, _num_threads(config.scaling.num_cpus))
+
+    async def respond(self, endpoint: Endpoint, body: JsonObject, context: RequestContext) -> bytes:
+        return await self._engine.respond(endpoint, body, context)
+
+    async def stream(
+        self, endpoint: Endpoint, body: JsonObject, context: RequestContext
+    ) -> AsyncIterator[bytes]:
+        async with aclosing(joined(self._engine.stream(endpoint, body, context), JOIN_WINDOW_S)) as frames:
+            async for frame in frames:
+                yield frame
+
+    async def check_health(self) -> None:
+        await self._engine.check_health()
+
+    async def __del__(self) -> None:
+        await self._engine.close()
+
+
+class EmbedderDeployment:
+    """One replica of the embedding model."""
+
+    def __init__(self, config: EmbedderConfig, home: Path) -> None:
+        self._engine = open_embedder(config, home, _num_threads(config.scaling.num_cpus))
+
+    async def respond(self, endpoint: Endpoint, body: JsonObject, context: RequestContext) -> bytes:
+        return await self._engine.respond(endpoint, body, context)
+
+    async def embed(
+        self,
+        texts: Sequence[str] | Sequence[Sequence[int]],
+        context: RequestContext,
+        *,
+        is_query: bool = False,
+        truncate: bool = False,
+    ) -> Embeddings:
+        return await self._engine.embed(texts, context, is_query=is_query, truncate=truncate)
+
+    async def count_tokens(self, texts: Sequence[str], context: RequestContext) -> list[int]:
+        return await self._engine.count_tokens(texts, context)
+
+    async def describe(self) -> ModelCard:
+        return await self._engine.describe()
+
+    async def check_health(self) -> None:
+        await self._engine.check_health()
+
+    async def __del__(self) -> None:
+        await self._engine.close()
+
+
+def _num_threads(num_cpus: float) -> int:
+    return max(1, int(num_cpus))

@@ -1,0 +1,77 @@
+"""The ingress' deployment: the HTTP application in a replica, over handles to everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import httpx
+import ray
+from fastapi import FastAPI
+from ray.serve.handle import DeploymentHandle
+
+from configs.schema import IngressConfig
+from serve_app.errors import Unavailable
+from serve_app.handles import AgentHandle, EmbedderHandle, KnowledgeHandle, ModelHandle
+from serve_app.ingress.app import create_app
+from serve_app.ingress.services import Services
+from serve_app.messages import ModelCard
+
+
+class IngressDeployment:
+    """One replica of the ingress."""
+
+    def __init__(
+        self,
+        config: IngressConfig,
+        models: Mapping[str, DeploymentHandle],
+        embedder: DeploymentHandle,
+        knowledge: DeploymentHandle,
+        agent: DeploymentHandle,
+        cards: Mapping[str, ModelCard],
+        left_out: Mapping[str, str],
+        names: tuple[str, str],
+    ) -> None:
+        """`names` are the embedder's and the agent's; `cards` has one for every model in the graph."""
+        embedder_name, agent_name = names
+        chat = {name: ModelHandle(handle, name) for name, handle in models.items()}
+        embedder_handle = EmbedderHandle(embedder, embedder_name)
+        knowledge_handle = KnowledgeHandle(knowledge)
+        agent_handle = AgentHandle(agent, agent_name)
+        probes = {name: handle.check_health for name, handle in chat.items()}
+        probes |= {
+            embedder_name: embedder_handle.check_health,
+            "knowledge": knowledge_handle.check_health,
+            agent_name: agent_handle.check_health,
+        }
+        self._config = config
+        self._services = Services(
+            models=chat,
+            embedders={embedder_name: embedder_handle},
+            agents={agent_name: agent_handle},
+            knowledge=knowledge_handle,
+            cards=cards,
+            left_out=left_out,
+            probes=probes,
+            read_metrics=read_node_metrics,
+        )
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        return create_app(self._config, self._services)
+
+
+async def read_node_metrics() -> bytes:
+    """This node's metrics in Prometheus' text format, from Ray's own exporter.
+
+    Raises:
+        Unavailable: the exporter does not answer.
+    """
+    node_id = ray.get_runtime_context().get_node_id()
+    node = next(node for node in ray.nodes() if node["NodeID"] == node_id)
+    url = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
+    try:
+        async with httpx.AsyncClient(timeout=5.0, trust_env=False) as client:
+            response = await client.get(url)
+            response.raise_for_status()
+    except httpx.HTTPError as exc:
+        raise Unavailable(f"Ray's metrics exporter on this node does not answer: {exc.__class__.__name__}") from exc
+    return response.content
