@@ -9,7 +9,7 @@ UV_VERSION := 0.13.8
 UV := $(BIN)/uv pip install --python $(BIN)/python --require-hashes
 ARGS ?=
 
-.PHONY: run test check format lock clean
+.PHONY: run test check format docs lock clean
 
 run: $(VENV)/.run  ## start everything from configs/local.yaml, ask one question, keep serving
 	@$(BIN)/manta up configs/local.yaml --demo $(ARGS)
@@ -25,6 +25,9 @@ check: $(VENV)/.dev  ## formatter, linter, types
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/.dev  ## write the generated pages
+	$(BIN)/manta config reference > docs/configuration.md
 
 lock: $(BIN)/uv  ## resolve pyproject.toml again
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \

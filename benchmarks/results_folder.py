@@ -16,7 +16,11 @@ _LIBRARIES = ("ray", "lancedb", "llama-cpp-python", "numpy")
 
 
 def write(
-    parent: Path, name: str, settings: Mapping[str, Any], summary: Mapping[str, Any], records: Iterable[Mapping[str, Any]]
+    parent: Path,
+    name: str,
+    settings: Mapping[str, Any],
+    summary: Mapping[str, Any],
+    records: Iterable[Mapping[str, Any]],
 ) -> Path:
     """Write a new folder `parent/DATE-name` with run.json, summary.json and records.jsonl; returns it."""
     today = datetime.datetime.now(datetime.UTC)
@@ -60,7 +64,7 @@ def _commit() -> str | None:
     """The commit that was measured, with `+` when files differed from it; None outside a checkout."""
     root = Path(__file__).resolve().parent
     try:
-        described = subprocess.run(  # noqa: S603
+        described = subprocess.run(
             ["git", "describe", "--always", "--dirty=+", "--abbrev=12"],  # noqa: S607
             cwd=root,
             capture_output=True,

@@ -26,23 +26,23 @@ below. Unknown keys are errors. `manta config check PROFILE` names every fault w
 
 def render() -> str:
     """The whole page as Markdown."""
-    return _INTRO + "".join(_section(model) for model in _models())
+    return _INTRO + "".join(_section(model) for model in parts())
 
 
-def _models() -> list[type[BaseModel]]:
+def parts() -> list[type[BaseModel]]:
     """Every part of the tree once, in the order in which a reader meets them."""
     found: list[type[BaseModel]] = [PlatformConfig]
     for model in found:  # grows while it is walked
         for info in model.model_fields.values():
-            found.extend(part for part in _parts(info.annotation) if part not in found)
+            found.extend(part for part in _parts_of(info.annotation) if part not in found)
     return found
 
 
-def _parts(annotation: Any) -> Iterator[type[BaseModel]]:
+def _parts_of(annotation: Any) -> Iterator[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for argument in get_args(annotation):
-        yield from _parts(argument)
+        yield from _parts_of(argument)
 
 
 def _section(model: type[BaseModel]) -> str:

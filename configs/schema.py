@@ -215,9 +215,7 @@ class ExternalEmbedder(EmbedderBase):
     connect_timeout_s: float = Field(default=5.0, gt=0, description="Seconds to wait for a connection.")
 
 
-EmbedderConfig = Annotated[
-    MockEmbedder | LlamaCppEmbedder | ExternalEmbedder, Field(discriminator="engine")
-]
+EmbedderConfig = Annotated[MockEmbedder | LlamaCppEmbedder | ExternalEmbedder, Field(discriminator="engine")]
 
 # ---------------------------------------------------------------- knowledge base
 
@@ -262,7 +260,9 @@ class ChunkingConfig(Strict):
 class RetrievalConfig(Strict):
     """How passages are found."""
 
-    num_candidates: int = Field(default=50, ge=1, le=1000, description="Chunks that each leg hands to the fusion.")
+    num_candidates: int = Field(
+        default=50, ge=1, le=1000, description="Chunks that each leg hands to the fusion."
+    )
     rrf_k: int = Field(
         default=60,
         ge=1,
@@ -277,7 +277,9 @@ class RetrievalConfig(Strict):
 class KnowledgeConfig(Strict):
     """The knowledge base."""
 
-    store: StoreConfig = Field(default=LanceDbStoreConfig(kind="lancedb"), description="Where chunks are kept.")
+    store: StoreConfig = Field(
+        default=LanceDbStoreConfig(kind="lancedb"), description="Where chunks are kept."
+    )
     chunking: ChunkingConfig = Field(default=ChunkingConfig(), description="How documents are cut.")
     retrieval: RetrievalConfig = Field(default=RetrievalConfig(), description="How passages are found.")
     max_document_bytes: int = Field(

@@ -35,9 +35,7 @@ class Event:
 class MantaClient:
     """Calls one server on behalf of one tenant."""
 
-    def __init__(
-        self, url: str = DEFAULT_URL, tenant: str | None = None, timeout_s: float = 300.0
-    ) -> None:
+    def __init__(self, url: str = DEFAULT_URL, tenant: str | None = None, timeout_s: float = 300.0) -> None:
         self._http = httpx.Client(
             base_url=url,
             headers={"x-manta-tenant": tenant} if tenant else {},
@@ -70,7 +68,8 @@ class MantaClient:
     def put_documents(self, source: str, files: Iterable[tuple[str, Path]]) -> list[dict[str, Any]]:
         """Send files under their paths; one outcome a document."""
         documents = [
-            {"path": path, "content_base64": base64.b64encode(file.read_bytes()).decode()} for path, file in files
+            {"path": path, "content_base64": base64.b64encode(file.read_bytes()).decode()}
+            for path, file in files
         ]
         body = {"source": source, "documents": documents}
         outcomes: list[dict[str, Any]] = self._post("/v1/knowledge/documents", body)["documents"]

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from serve_app.retrieval.documents.load import SUFFIXES
+
 from manta.client import MantaClient
 from serve_app.errors import BadRequest
-from serve_app.retrieval.documents.load import SUFFIXES
 
 MAX_BATCH_BYTES = 8 * 1024 * 1024
 MAX_BATCH_DOCUMENTS = 64
@@ -125,7 +126,9 @@ def _outcomes(outcomes: list[dict[str, object]]) -> SyncReport:
         num_chunks=sum(int(str(outcome["num_chunks"])) for outcome in outcomes),
         num_embedded=sum(int(str(outcome["num_embedded"])) for outcome in outcomes),
         failed=tuple(
-            (str(outcome["path"]), str(outcome["reason"])) for outcome in outcomes if outcome["status"] == "failed"
+            (str(outcome["path"]), str(outcome["reason"]))
+            for outcome in outcomes
+            if outcome["status"] == "failed"
         ),
     )
 

@@ -45,7 +45,9 @@ def build(args: dict[str, Any]) -> Application:
     served, left_out = _present(config, folder)
 
     models = {model.name: _model(model, folder) for model in served}
-    embedder = _deployment(EmbedderDeployment, "Embedder", config.embedder.scaling).bind(config.embedder, folder)
+    embedder = _deployment(EmbedderDeployment, "Embedder", config.embedder.scaling).bind(
+        config.embedder, folder
+    )
     knowledge = _deployment(KnowledgeBaseDeployment, "KnowledgeBase", config.knowledge.scaling).bind(
         config.knowledge, folder, embedder
     )
@@ -56,7 +58,10 @@ def build(args: dict[str, Any]) -> Application:
         cards,
         knowledge,
     )
-    cards |= {config.embedder.name: embedder_card(config.embedder), config.agent.name: agent_card(config.agent)}
+    cards |= {
+        config.embedder.name: embedder_card(config.embedder),
+        config.agent.name: agent_card(config.agent),
+    }
     ingress = _deployment(serve.ingress()(IngressDeployment), "Ingress", config.ingress.scaling)
     return ingress.bind(
         config.ingress,

@@ -41,7 +41,9 @@ class Caller:
         self._streaming = handle.options(stream=True)
         self._name = name
 
-    async def call(self, method: str, *args: Any, context: RequestContext | None = None, **kwargs: Any) -> Any:
+    async def call(
+        self, method: str, *args: Any, context: RequestContext | None = None, **kwargs: Any
+    ) -> Any:
         """The method's result, within the context's deadline."""
         if context is not None:
             context.deadline.check(f"calling {self._name}")

@@ -76,7 +76,9 @@ def measure(url: str, collection: Collection) -> tuple[dict[str, Any], list[dict
         "queries": len(collection.queries),
         "ingestion": ingestion,
         "resync": resync,
-        "modes": {mode: _summarise([record for record in records if record["mode"] == mode]) for mode in MODES},
+        "modes": {
+            mode: _summarise([record for record in records if record["mode"] == mode]) for mode in MODES
+        },
     }
     return summary, records
 
@@ -118,7 +120,9 @@ def _resync(client: httpx.Client, collection: Collection) -> dict[str, Any]:
 
 
 def _plan(client: httpx.Client, source: str, documents: Sequence[Document]) -> dict[str, Any]:
-    hashes = {_path(document): hashlib.sha256(_content(document).encode()).hexdigest() for document in documents}
+    hashes = {
+        _path(document): hashlib.sha256(_content(document).encode()).hexdigest() for document in documents
+    }
     response = client.post("/v1/knowledge/sync/plan", json={"source": source, "documents": hashes})
     response.raise_for_status()
     plan: dict[str, Any] = response.json()
@@ -173,7 +177,9 @@ def _summarise(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def _print(summary: Mapping[str, Any]) -> None:
-    table = Table(title=f"{summary['collection']}: {summary['documents']} documents, {summary['queries']} queries")
+    table = Table(
+        title=f"{summary['collection']}: {summary['documents']} documents, {summary['queries']} queries"
+    )
     for column in ("mode", *METRICS, "ms p50", "ms p95"):
         table.add_column(column, justify="left" if column == "mode" else "right")
     for mode, figures in summary["modes"].items():
@@ -190,5 +196,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--split", default=None, help="test, dev or train; default: the first that is there")
     parser.add_argument("--url", default=None, help="a running application; default: start one")
     parser.add_argument("--profile", type=Path, default=Path("configs/local.yaml"), help="what to start")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="where the run's folder goes")
+    parser.add_argument(
+        "--out", type=Path, default=Path("benchmarks/results"), help="where the run's folder goes"
+    )
     return parser.parse_args()

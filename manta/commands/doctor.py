@@ -63,26 +63,36 @@ def command(port: int) -> int:
 def _python() -> Finding:
     version = platform.python_version()
     is_right = sys.version_info[:2] == (3, 11)
-    return Finding("python", "ok" if is_right else "bad", f"{version}" + ("" if is_right else "; Manta needs 3.11"))
+    return Finding(
+        "python", "ok" if is_right else "bad", f"{version}" + ("" if is_right else "; Manta needs 3.11")
+    )
 
 
 def _compiler() -> Finding:
     found = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
     if found:
         return Finding("compiler", "ok", found)
-    return Finding("compiler", "warn", "no C++ compiler on PATH; needed once, to build llama.cpp for this CPU")
+    return Finding(
+        "compiler", "warn", "no C++ compiler on PATH; needed once, to build llama.cpp for this CPU"
+    )
 
 
 def _llama_cpp() -> Finding:
     if importlib.util.find_spec("llama_cpp"):
         return Finding("llama.cpp", "ok", "installed")
-    return Finding("llama.cpp", "bad", "not installed; run: make run, or pip install llama-cpp-python==0.3.36")
+    return Finding(
+        "llama.cpp", "bad", "not installed; run: make run, or pip install llama-cpp-python==0.3.36"
+    )
 
 
 def _cpu() -> Finding:
     flags = _cpu_flags()
     fast = [flag for flag in ("amx_bf16", "avx512_bf16", "avx512f", "avx2", "bf16", "asimd") if flag in flags]
-    return Finding("cpu", "ok", f"{os.cpu_count()} cores, {platform.machine()}, {', '.join(fast) or 'no vector flags read'}")
+    return Finding(
+        "cpu",
+        "ok",
+        f"{os.cpu_count()} cores, {platform.machine()}, {', '.join(fast) or 'no vector flags read'}",
+    )
 
 
 def _memory() -> Finding:

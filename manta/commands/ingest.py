@@ -39,7 +39,9 @@ def ingest(client: MantaClient, collections: list[Collection], *, allow_empty: b
     with count_progress() as progress:
         for collection in collections:
             task = progress.add_task(collection.source, total=len(collection.files))
-            total += sync(client, collection, lambda n, task=task: progress.advance(task, n), allow_empty=allow_empty)
+            total += sync(
+                client, collection, lambda n, task=task: progress.advance(task, n), allow_empty=allow_empty
+            )
     return total
 
 

@@ -14,7 +14,7 @@ from rich.status import Status
 
 from cluster.local import LocalApplication
 from configs.load import Profile, home, read_profile
-from configs.schema import LlamaCppEmbedder, LlamaCppModel, PlatformConfig, Weights
+from configs.schema import LlamaCppEmbedder, LlamaCppModel, PlatformConfig
 from manta.client import MantaClient
 from manta.commands.ask import show_answer
 from manta.commands.ingest import ingest, show
@@ -29,8 +29,14 @@ READY_TIMEOUT_S = 300.0
 
 @click.command("up")
 @click.argument("profile", type=click.Path(path_type=Path), default=Path("configs/local.yaml"))
-@click.option("--port", type=click.IntRange(1, 65535), default=None, help="Listen here instead of the profile's port.")
-@click.option("--demo", is_flag=True, help="Fetch optional models, ingest this repository's documentation, ask a question.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=None, help="Listen here instead of the profile's port."
+)
+@click.option(
+    "--demo",
+    is_flag=True,
+    help="Fetch optional models, ingest this repository's documentation, ask a question.",
+)
 @click.option("--once", is_flag=True, help="Stop when ready (with --demo: after the answer).")
 @click.option("--dashboard", is_flag=True, help="Run Ray's dashboard too.")
 def command(profile: Path, port: int | None, *, demo: bool, once: bool, dashboard: bool) -> int:
@@ -74,7 +80,9 @@ def start(application: LocalApplication) -> None:
         _wait_until_ready(application.url)
     seconds = time.perf_counter() - began
     mebibytes = application.memory_bytes() / 2**20
-    err.print(f"ready at {application.url} after {seconds:.1f} s, {mebibytes:,.0f} MiB of memory in all processes")
+    err.print(
+        f"ready at {application.url} after {seconds:.1f} s, {mebibytes:,.0f} MiB of memory in all processes"
+    )
 
 
 def run_demo(url: str) -> int:
@@ -113,7 +121,9 @@ def _wait_until_ready(url: str) -> None:
 def _say_what_next(profile: Profile, url: str) -> None:
     flag = f" --url {url}" if profile.port != 8000 else ""
     out.print(f"\nServing on {url} until Ctrl-C. In another terminal:", markup=False)
-    out.print(f'  manta ask "What does the gate compare?"{flag}      manta ingest PATH...{flag}', markup=False)
+    out.print(
+        f'  manta ask "What does the gate compare?"{flag}      manta ingest PATH...{flag}', markup=False
+    )
     out.print(f"  the API's page: {url}/docs      what each dependency does: {url}/readyz", markup=False)
 
 

@@ -23,7 +23,7 @@ from serve_app.engines.stop_strings import StopStrings
 from serve_app.errors import BadRequest, InputTooLong
 from serve_app.messages import Embeddings, Endpoint, ModelCard, RequestContext, Vectors
 
-_WORDS = "manta ray glides over reef and open sea by night with slow wings near warm light".split()
+_WORDS = ["manta", "ray", "glides", "over", "reef", "and", "open", "sea", "by", "night", "with", "slow", "wings", "near", "warm", "light"]
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 
 

@@ -73,5 +73,7 @@ async def read_node_metrics() -> bytes:
             response = await client.get(url)
             response.raise_for_status()
     except httpx.HTTPError as exc:
-        raise Unavailable(f"Ray's metrics exporter on this node does not answer: {exc.__class__.__name__}") from exc
+        raise Unavailable(
+            f"Ray's metrics exporter on this node does not answer: {exc.__class__.__name__}"
+        ) from exc
     return response.content

@@ -1,0 +1,91 @@
+"""What may import what. The house's arrows point one way."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("benchmarks", "cluster", "configs", "manta", "serve_app")
+FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+MAY_IMPORT_RAY = {"serve_app/app.py", "serve_app/handles.py", "cluster/local.py"}
+HEAVY = {"ray", "llama_cpp", "lancedb", "vllm", "ragas", "litellm", "strands", "pypdf"}
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", FILES, ids=relative)
+def test_ray_appears_only_at_the_edge(path: Path) -> None:
+    uses_ray = any(name.split(".")[0] == "ray" for name in imported(ast.parse(path.read_text())))
+    may = relative(path) in MAY_IMPORT_RAY or path.name == "deployment.py"
+    assert may or not uses_ray
+
+
+def test_only_load_reads_the_environment() -> None:
+    readers = []
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            is_environ = isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv")
+            if is_environ and isinstance(node.value, ast.Name) and node.value.id == "os":
+                readers.append(relative(path))
+    # local.py and application.py hand the environment to processes that they start.
+    assert set(readers) == {"configs/load.py", "cluster/local.py", "benchmarks/application.py"}
+
+
+def test_benchmarks_know_only_the_configuration() -> None:
+    for path in (ROOT / "benchmarks").rglob("*.py"):
+        for name in imported(ast.parse(path.read_text())):
+            assert name.split(".")[0] not in ("serve_app", "cluster", "manta"), relative(path)
+
+
+def test_configs_know_nothing_of_the_rest() -> None:
+    for path in (ROOT / "configs").rglob("*.py"):
+        for name in imported(ast.parse(path.read_text())):
+            assert name.split(".")[0] not in ("serve_app", "cluster", "manta", "benchmarks"), relative(path)
+
+
+def test_naming_an_engine_costs_nothing() -> None:
+    """The builder's process never loads what only a replica needs."""
+    import subprocess
+    import sys
+
+    script = (
+        "import sys, serve_app.app;"
+        f"print(sorted({HEAVY!r} & {{name.split('.')[0] for name in sys.modules}} - {{'ray'}}))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
+
+
+def test_no_import_cycles() -> None:
+    modules = {relative(path)[:-3].replace("/", ".").removesuffix(".__init__"): path for path in FILES}
+    edges: dict[str, set[str]] = {}
+    for module, path in modules.items():
+        tree = ast.parse(path.read_text())
+        top_level = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
+        names = {name for node in top_level for name in imported(node)}
+        edges[module] = {name for name in names if name in modules and name != module}
+    done: set[str] = set()
+
+    def visit(module: str, trail: tuple[str, ...]) -> None:
+        assert module not in trail, " -> ".join((*trail, module))
+        if module not in done:
+            for other in edges[module]:
+                visit(other, (*trail, module))
+            done.add(module)
+
+    for module in modules:
+        visit(module, ())
