@@ -1,0 +1,1 @@
+"""From a document's bytes to the pieces that are embedded: loaders, and chunking."""

@@ -1,0 +1,56 @@
+"""What a loader makes of a document, and what it may cost.
+
+Knows no format: `load` chooses the loader, one file per format implements it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+# Far above any book; below what would fill a replica's memory (4 bytes a character, some copies).
+MAX_CHARS = 50_000_000
+MAX_PDF_PAGES = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of a document that stands under one heading, or on one page. Its text is never blank."""
+
+    headings: tuple[str, ...]  # from the document's first level down to the section's own
+    text: str  # paragraphs are apart by one blank line
+    page: int | None  # from 1, where the format has pages
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedDocument:
+    """A document's text in the order of reading."""
+
+    title: str  # the document's own; the file's name where it has none
+    media_type: str
+    sections: tuple[Section, ...]  # at least one
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """What a loader found. Sections may be blank and texts raw: `load` normalises both."""
+
+    title: str | None
+    sections: Iterable[Section]
+
+
+class Unreadable(Exception):
+    """The bytes are not what they claim to be, or too much. `load` adds the path for the client."""
+
+
+class Loader(Protocol):
+    """Reads one format."""
+
+    def __call__(self, content: bytes) -> Parsed:
+        """The document's sections, in order.
+
+        Raises:
+            Unreadable: the content is broken, encrypted, or beyond a limit; the message says which.
+        """
+        ...
