@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 
 from configs.schema import EmbedderConfig, ModelConfig
 from serve_app.engines.registry import open_embedder, open_model
 from serve_app.messages import Embeddings, Endpoint, JsonObject, ModelCard, RequestContext
 from serve_app.streams import joined
+from serve_app.telemetry.deployment import Instruments
+from serve_app.telemetry.metrics import REQUESTS_CANCELLED
 
 # A message between replicas costs about as much as 5 ms of a stream: see docs/decisions/0003.
 JOIN_WINDOW_S = 0.005
@@ -19,23 +22,36 @@ class ModelDeployment:
     """One replica of a chat model."""
 
     def __init__(self, config: ModelConfig, home: Path) -> None:
+        self._name = config.name
         self._engine = open_model(config, home, _num_threads(config.scaling.num_cpus))
+        self._instruments = Instruments()
 
     async def respond(self, endpoint: Endpoint, body: JsonObject, context: RequestContext) -> bytes:
-        return await self._engine.respond(endpoint, body, context)
+        with self._counting_cancellations():
+            return await self._engine.respond(endpoint, body, context)
 
     async def stream(
         self, endpoint: Endpoint, body: JsonObject, context: RequestContext
     ) -> AsyncIterator[bytes]:
-        async with aclosing(joined(self._engine.stream(endpoint, body, context), JOIN_WINDOW_S)) as frames:
-            async for frame in frames:
-                yield frame
+        source = self._engine.stream(endpoint, body, context)
+        with self._counting_cancellations():
+            async with aclosing(joined(source, JOIN_WINDOW_S)) as frames:
+                async for frame in frames:
+                    yield frame
 
     async def check_health(self) -> None:
         await self._engine.check_health()
 
     async def __del__(self) -> None:
         await self._engine.close()
+
+    @contextmanager
+    def _counting_cancellations(self) -> Iterator[None]:
+        try:
+            yield
+        except (asyncio.CancelledError, GeneratorExit):
+            self._instruments.count(REQUESTS_CANCELLED, model=self._name)
+            raise
 
 
 class EmbedderDeployment:

@@ -1,0 +1,64 @@
+"""Every metric of ours: name, unit, labels and buckets in one place.
+
+Ray exports them with the prefix `ray_`; docs/operations.md lists them, and a test compares the two.
+Knows nothing of Ray: `deployment` makes instruments of these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+# Seconds, from a fast vector search to the longest answer that is allowed.
+_DURATIONS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """What is counted or measured. The unit is the end of the name, as Prometheus has it."""
+
+    name: str
+    kind: Literal["counter", "histogram"]
+    description: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+AGENT_DURATION = Metric(
+    "agent_request_duration_seconds",
+    "histogram",
+    "Time from the agent's first step to its final event.",
+    ("agent", "outcome"),
+    _DURATIONS_S,
+)
+AGENT_DEGRADED = Metric(
+    "agent_degraded_total", "counter", "Answers that carry a flag, once for each flag.", ("agent", "reason")
+)
+SEARCH_DURATION = Metric(
+    "vector_search_duration_seconds",
+    "histogram",
+    "Time of one search of the knowledge base, embedding of the query included.",
+    ("mode",),
+    _DURATIONS_S,
+)
+DOCUMENTS_INGESTED = Metric(
+    "knowledge_documents_total", "counter", "Documents that were sent for ingestion, by result.", ("status",)
+)
+CHUNKS_EMBEDDED = Metric(
+    "knowledge_chunks_embedded_total", "counter", "Chunks whose text was new and had to be embedded."
+)
+REQUESTS_CANCELLED = Metric(
+    "model_requests_cancelled_total",
+    "counter",
+    "Model calls whose caller left before the end.",
+    ("model",),
+)
+
+ALL = (
+    AGENT_DURATION,
+    AGENT_DEGRADED,
+    SEARCH_DURATION,
+    DOCUMENTS_INGESTED,
+    CHUNKS_EMBEDDED,
+    REQUESTS_CANCELLED,
+)
