@@ -97,6 +97,7 @@ class Embeddings:
     vectors: Vectors  # (n, dim) float32, L2-normalised
     num_tokens: tuple[int, ...]  # of each text as the model saw it, special tokens included
     num_truncated: int = 0  # texts that were cut to the model's limit, on request
+    embedding_id: str | None = None  # the model card's: vectors of different ids are not comparable
 
 
 # ---------------------------------------------------------------- knowledge base

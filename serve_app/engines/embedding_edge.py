@@ -6,6 +6,7 @@ Knows nothing of how vectors are made.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 from serve_app.engines.base import TextEmbedder
 from serve_app.errors import BadRequest
@@ -56,7 +57,8 @@ class EmbeddingEdge:
         is_query: bool = False,
         truncate: bool = False,
     ) -> Embeddings:
-        return await self._embedder.embed(texts, context, is_query=is_query, truncate=truncate)
+        embeddings = await self._embedder.embed(texts, context, is_query=is_query, truncate=truncate)
+        return replace(embeddings, embedding_id=self.card().embedding_id)
 
     async def count_tokens(self, texts: Sequence[str], context: RequestContext) -> list[int]:
         return await self._embedder.count_tokens(texts, context)

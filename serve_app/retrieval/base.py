@@ -39,7 +39,9 @@ class KnowledgeClient(Protocol):
         """
         ...
 
-    async def plan_sync(self, source: str, sha256_by_path: Mapping[str, str], context: RequestContext) -> SyncPlan:
+    async def plan_sync(
+        self, source: str, sha256_by_path: Mapping[str, str], context: RequestContext
+    ) -> SyncPlan:
         """What of a source is new, changed or gone, judged by the hashes of the documents' bytes."""
         ...
 
@@ -90,6 +92,7 @@ class Chunk:
     media_type: str
     chunk_hash: str  # of what is embedded: the same text is embedded once
     vector: NDArray[np.float32]  # (dim,) L2-normalised
+    embedding_id: str  # of the model that made the vector; only vectors of one model are compared
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -101,10 +104,16 @@ class Hit:
     score: float
 
 
+# field -> values of which it must have one; checked by `filters.parse`, so every field is known.
+Filters = Mapping[str, tuple[str, ...]]
+
+
 class Store(Protocol):
     """Keeps chunks and finds them again, lexically and by vector.
 
-    A store knows nothing of documents' loaders, of embedders, or of the sync: `manifest` does.
+    A store knows nothing of documents' loaders, of embedders, or of the sync: `manifest` does. It may
+    hold vectors of several models at once, while a base moves from one to the next: the lexical search
+    sees every chunk, the dense one only those of the model that is asked for.
     """
 
     async def upsert(self, chunks: Sequence[Chunk]) -> None:
@@ -119,24 +128,35 @@ class Store(Protocol):
         """Remove chunks by id; ids that are not there are ignored."""
         ...
 
-    async def vectors(self, tenant: str, chunk_hashes: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-        """chunk_hash -> (dim,) vector, for those hashes that the tenant already has."""
+    async def vectors(
+        self, tenant: str, embedding_id: str, chunk_hashes: Sequence[str]
+    ) -> dict[str, NDArray[np.float32]]:
+        """chunk_hash -> (dim,) vector of that model, for those hashes that the tenant already has."""
         ...
 
-    async def search_lexical(
-        self, tenant: str, text: str, k: int, filters: Mapping[str, str | list[str]]
-    ) -> list[Hit]:
-        """At most k chunks by BM25, best first. The filters are applied before the k are chosen."""
+    async def search_lexical(self, tenant: str, text: str, k: int, filters: Filters) -> list[Hit]:
+        """At most k chunks by BM25 over title, headings and text, best first.
+
+        Words are compared as English: case, accents, plurals and stop words do not count. Any text is a
+        query: there are no operators. The filters are applied before the k are chosen.
+        """
         ...
 
     async def search_dense(
-        self, tenant: str, vector: NDArray[np.float32], k: int, filters: Mapping[str, str | list[str]]
+        self, tenant: str, embedding_id: str, vector: NDArray[np.float32], k: int, filters: Filters
     ) -> list[Hit]:
-        """At most k chunks by cosine, best first. The filters are applied before the k are chosen."""
+        """At most k chunks by cosine, best first, among those that this model embedded with this dimension.
+
+        The filters are applied before the k are chosen.
+        """
         ...
 
     async def chunk_ids(self, tenant: str) -> set[str]:
-        """Ids of all chunks of a tenant; for repair after a crash and for tests."""
+        """Ids of all chunks of a tenant; what the manifest is compared with after a crash."""
+        ...
+
+    async def count(self, tenant: str) -> int:
+        """Chunks of a tenant."""
         ...
 
     async def optimize(self) -> None:

@@ -1,0 +1,32 @@
+"""Names of documents and chunks: hashes of what they are, so that the same input gives the same id.
+
+Parts are length-prefixed before hashing: ("ab", "c") and ("a", "bc") are different things.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+_DIGEST_BYTES = 16  # 128 bits, 32 hex digits: no collision to expect below 10^18 chunks
+
+
+def document_id(tenant: str, source: str, path: str) -> str:
+    return _digest("document", tenant, source, path)
+
+
+def chunk_hash(embedded_text: str) -> str:
+    """The same for all chunks whose embedded text is the same, whatever document they stand in."""
+    return _digest("text", embedded_text)
+
+
+def chunk_id(tenant: str, source: str, path: str, text_hash: str, ordinal: int) -> str:
+    return _digest("chunk", tenant, source, path, text_hash, str(ordinal))
+
+
+def _digest(*parts: str) -> str:
+    digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+    for part in parts:
+        data = part.encode()
+        digest.update(len(data).to_bytes(8))
+        digest.update(data)
+    return digest.hexdigest()
