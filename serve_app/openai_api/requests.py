@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from serve_app.errors import BadRequest
 from serve_app.messages import JsonObject
@@ -18,12 +18,16 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
 
-_BodyT = TypeVar("_BodyT", bound=_Body)
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Temperature = Annotated[float, Field(ge=0.0, le=2.0)]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Penalty = Annotated[float, Field(ge=-2.0, le=2.0)]
+# Bounds that an engine in C can hold; anything above is a mistake, and better named than wrapped round.
+TokenId = Annotated[int, Field(ge=0, le=2**31 - 1)]
+TokenCount = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Seed = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]  # OpenAI's own bounds
 
 
 class TextPart(_Body):
@@ -75,14 +79,14 @@ class _Sampled(_Body):
     model: ModelName
     stream: bool = False
     stream_options: StreamOptions | None = None
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_tokens: TokenCount | None = None
     temperature: Temperature | None = None
     top_p: Probability | None = None
-    top_k: int | None = None
+    top_k: Annotated[int, Field(ge=-1, le=2**31 - 1)] | None = None  # -1 and 0: off
     min_p: Probability | None = None
     frequency_penalty: Penalty | None = None
     presence_penalty: Penalty | None = None
-    seed: int | None = None
+    seed: Seed | None = None
     stop: str | Annotated[list[str], Field(max_length=16)] | None = None
     n: Annotated[int, Field(ge=1, le=128)] | None = None
     ignore_eos: bool = False
@@ -100,7 +104,7 @@ class ChatCompletionRequest(_Sampled):
     """POST /v1/chat/completions."""
 
     messages: Annotated[list[ChatMessage], Field(min_length=1)]
-    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_completion_tokens: TokenCount | None = None
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
     response_format: dict[str, Any] | None = None
@@ -112,7 +116,7 @@ class ChatCompletionRequest(_Sampled):
 class CompletionRequest(_Sampled):
     """POST /v1/completions."""
 
-    prompt: str | list[int] | list[str] | list[list[int]]
+    prompt: str | list[TokenId] | list[str] | list[list[TokenId]]
     echo: bool = False
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
     best_of: Annotated[int, Field(ge=1)] | None = None
@@ -123,7 +127,7 @@ class EmbeddingRequest(_Body):
     """POST /v1/embeddings. `truncate` is ours: cut what is over the limit instead of refusing it."""
 
     model: ModelName
-    input: str | list[int] | list[str] | list[list[int]]
+    input: str | list[TokenId] | list[str] | list[list[TokenId]]
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: Annotated[int, Field(ge=1)] | None = None
     truncate: bool = False
@@ -131,34 +135,53 @@ class EmbeddingRequest(_Body):
     user: str | None = None
 
 
-_CHAT: TypeAdapter[ChatCompletionRequest] = TypeAdapter(ChatCompletionRequest)
-_COMPLETION: TypeAdapter[CompletionRequest] = TypeAdapter(CompletionRequest)
-_EMBEDDING: TypeAdapter[EmbeddingRequest] = TypeAdapter(EmbeddingRequest)
-
-
 def parse_chat(body: JsonObject) -> ChatCompletionRequest:
-    return _parse(_CHAT, body)
+    return parse(ChatCompletionRequest, body)
 
 
 def parse_completion(body: JsonObject) -> CompletionRequest:
-    return _parse(_COMPLETION, body)
+    return parse(CompletionRequest, body)
 
 
 def parse_embedding(body: JsonObject) -> EmbeddingRequest:
-    return _parse(_EMBEDDING, body)
+    return parse(EmbeddingRequest, body)
 
 
-def _parse(adapter: TypeAdapter[_BodyT], body: JsonObject) -> _BodyT:
+def parse(model: type[ModelT], body: JsonObject) -> ModelT:
+    """The body as `model` says it must be.
+
+    Raises:
+        BadRequest: the first fault, with the field's name.
+    """
     try:
-        return adapter.validate_python(body)
+        return model.model_validate(body)
     except ValidationError as exc:
-        raise bad_request(exc) from exc
+        raise bad_request(exc, body) from exc
 
 
-def bad_request(exc: ValidationError) -> BadRequest:
-    """The first fault of a body as a BadRequest that names the field, as `messages.0.role`."""
-    first = exc.errors(include_url=False, include_input=False)[0]
-    # Branches of a union are named by pydantic in brackets or by type; they are no part of the path.
-    path = [str(part) for part in first["loc"] if isinstance(part, int) or part.isidentifier()]
-    field = ".".join(path)
-    return BadRequest(f"{field or 'body'}: {first['msg']}", field or None)
+def bad_request(exc: ValidationError, body: JsonObject) -> BadRequest:
+    """The first field at fault as a BadRequest that names it, as `messages.0.role`.
+
+    A field of several allowed types has a fault for each of them; the one that got furthest into the
+    body says most.
+    """
+    faults = exc.errors(include_url=False, include_input=False, include_context=False)
+    paths = [_path(fault["loc"], body) for fault in faults if fault["loc"][:1] == faults[0]["loc"][:1]]
+    deepest = max(range(len(paths)), key=lambda index: len(paths[index]))
+    field = ".".join(str(part) for part in paths[deepest])
+    return BadRequest(f"{field or 'body'}: {faults[deepest]['msg']}", field or None)
+
+
+def _path(loc: tuple[int | str, ...], body: JsonObject) -> list[int | str]:
+    """The part of an error's location that is in the body: pydantic also names branches of unions."""
+    path: list[int | str] = []
+    node: Any = body
+    for position, part in enumerate(loc):
+        is_last = position == len(loc) - 1
+        if isinstance(node, dict) and (part in node or is_last):
+            path.append(part)
+            node = node.get(part)
+        elif isinstance(node, list) and isinstance(part, int) and part < len(node):
+            path.append(part)
+            node = node[part]
+    return path

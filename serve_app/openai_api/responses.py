@@ -90,15 +90,15 @@ class TextShape:
         self._created = created
         self._is_chat = is_chat
 
-    def document(self, text: str, finish_reason: str, counts: JsonObject) -> bytes:
-        """The whole answer."""
+    def document(self, text: str, finish_reason: str, counts: JsonObject, **extra: Any) -> bytes:
+        """The whole answer. `extra` fields stand beside OpenAI's, as below."""
         if self._is_chat:
             choice: JsonObject = {"message": {"role": "assistant", "content": text, "refusal": None}}
         else:
             choice = {"text": text}
         choice = {"index": 0, **choice, "logprobs": None, "finish_reason": finish_reason}
         kind = "chat.completion" if self._is_chat else "text_completion"
-        return encode(self._envelope(kind, [choice]) | {"usage": counts})
+        return encode(self._envelope(kind, [choice]) | {"usage": counts, **extra})
 
     def opening(self) -> bytes:
         """What a chat stream says before its text; plain completions say nothing."""
@@ -112,10 +112,11 @@ class TextShape:
         part: JsonObject = {"delta": {"content": text}} if self._is_chat else {"text": text}
         return event(self._envelope(self._chunk_kind, [self._choice(**part)]))
 
-    def finish(self, finish_reason: str) -> bytes:
+    def finish(self, finish_reason: str, **extra: Any) -> bytes:
         """The end of the text."""
         part: JsonObject = {"delta": {}} if self._is_chat else {"text": ""}
-        return event(self._envelope(self._chunk_kind, [self._choice(finish_reason=finish_reason, **part)]))
+        choice = self._choice(finish_reason=finish_reason, **part)
+        return event(self._envelope(self._chunk_kind, [choice]) | extra)
 
     def counts(self, counts: JsonObject) -> bytes:
         """The usage chunk, which has no choices."""

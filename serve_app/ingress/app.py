@@ -1,0 +1,43 @@
+"""The HTTP application: routes over the application's parts, inside one edge.
+
+Knows nothing of Ray: `deployment` hands in the parts.
+"""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from configs.schema import IngressConfig
+from serve_app.ingress import edge
+from serve_app.ingress.call import CallReader
+from serve_app.ingress.routes import agent, completions, embeddings, health, knowledge, models
+from serve_app.ingress.services import Services
+
+_DESCRIPTION = """
+OpenAI's API for the models, and Manta's own for the agent and the knowledge base. Faults have OpenAI's shape.
+
+Every route takes these headers: `x-request-id` (comes back in the answer), `x-request-timeout-s` (seconds that
+the request may take), `x-manta-tenant` (whose knowledge base), `x-manta-priority` (`interactive` or `batch`),
+`traceparent`.
+"""
+
+
+def create_app(config: IngressConfig, services: Services) -> FastAPI:
+    """The whole API over `services`."""
+    app = FastAPI(
+        title="Manta",
+        description=_DESCRIPTION,
+        # A redirect loses the body in most clients, so a path that is not exact is not found.
+        redirect_slashes=False,
+        # Manta has spans and metrics of its own; FastAPI's would count everything twice.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    edge.install(app)
+    reader = CallReader(config)
+    app.include_router(completions.router(reader, services))
+    app.include_router(embeddings.router(reader, services, config.max_embedding_inputs))
+    app.include_router(agent.router(reader, services))
+    app.include_router(knowledge.router(reader, services.knowledge))
+    app.include_router(models.router(services))
+    app.include_router(health.router(services))
+    return app

@@ -1,0 +1,61 @@
+"""One request as the routes see it: its context, its body, and whether its client is still there."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from starlette.requests import Request
+from starlette.types import Receive
+
+from configs.schema import IngressConfig
+from serve_app.ingress.body import read_json
+from serve_app.ingress.connection import while_connected, within_deadline
+from serve_app.ingress.context import read_context
+from serve_app.ingress.edge import id_of
+from serve_app.messages import JsonObject, RequestContext
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request that was read. `body` is empty for those that have none."""
+
+    context: RequestContext
+    body: JsonObject
+    receive: Receive
+
+    async def run(self, stage: str, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`, unless the client leaves or the deadline passes.
+
+        Raises:
+            ClientDisconnect, DeadlineExceeded: `work` was cancelled.
+        """
+        return await while_connected(self.receive, within_deadline(self.context.deadline, stage, work))
+
+
+class CallReader:
+    """Reads requests by the limits of one configuration."""
+
+    def __init__(self, config: IngressConfig) -> None:
+        self._config = config
+
+    async def read(self, request: Request) -> Call:
+        """Headers and body. Reading counts against the request's own deadline.
+
+        Raises:
+            BadRequest, BodyTooLarge: the request cannot be used.
+            DeadlineExceeded: the body did not come in time.
+            ClientDisconnect: it will never come.
+        """
+        context = read_context(request.headers, id_of(request.scope), self._config)
+        reading = read_json(request, self._config.max_body_bytes)
+        body = await within_deadline(context.deadline, "reading the body", reading)
+        return Call(context, body, request.receive)
+
+    def read_headers(self, request: Request) -> Call:
+        """For requests without a body."""
+        context = read_context(request.headers, id_of(request.scope), self._config)
+        return Call(context, {}, request.receive)

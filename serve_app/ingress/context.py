@@ -1,0 +1,82 @@
+"""The context of a request, from its headers: who, until when, how urgent, in which trace.
+
+The tenant is what the client says it is. Authentication is not built yet, so run the ingress on
+loopback, or behind a gateway that sets the header itself.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+from pydantic import TypeAdapter, ValidationError
+from starlette.datastructures import Headers
+
+from configs.schema import IngressConfig, Name
+from serve_app.errors import BadRequest
+from serve_app.messages import Deadline, Priority, RequestContext
+
+REQUEST_ID = "x-request-id"
+TENANT = "x-manta-tenant"
+TIMEOUT = "x-request-timeout-s"
+PRIORITY = "x-manta-priority"
+TRACEPARENT = "traceparent"
+
+_TENANT: TypeAdapter[str] = TypeAdapter(Name)
+_SANE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+_SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
+# W3C Trace Context, https://www.w3.org/TR/trace-context/#traceparent-header (version ff is invalid)
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def request_id(headers: Headers) -> str:
+    """The client's own id if it is short and plain, else a new one: it goes into logs and headers."""
+    given = headers.get(REQUEST_ID, "")
+    return given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def read_context(headers: Headers, own_id: str, config: IngressConfig) -> RequestContext:
+    """The request's context; its time runs from now on.
+
+    Raises:
+        BadRequest: a header that cannot be understood; it is named.
+    """
+    traceparent = headers.get(TRACEPARENT, "")
+    return RequestContext(
+        request_id=own_id,
+        tenant=_tenant(headers, config),
+        deadline=Deadline.after(_timeout_s(headers, config)),
+        priority=_priority(headers),
+        # A malformed one starts a new trace: the standard says to ignore it.
+        traceparent=traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
+    )
+
+
+def _tenant(headers: Headers, config: IngressConfig) -> str:
+    given = headers.getlist(TENANT)
+    if not given:
+        return config.default_tenant
+    try:
+        if len(given) > 1:
+            raise BadRequest(f"the header {TENANT} stands there {len(given)} times", TENANT)
+        return _TENANT.validate_python(given[0])
+    except ValidationError as exc:
+        raise BadRequest(f"the header {TENANT} holds no name: {given[0]!r:.80}", TENANT) from exc
+
+
+def _timeout_s(headers: Headers, config: IngressConfig) -> float:
+    given = headers.get(TIMEOUT)
+    if given is None:
+        return min(config.default_deadline_s, config.max_deadline_s)
+    if not _SECONDS.fullmatch(given) or float(given) == 0:
+        raise BadRequest(f"the header {TIMEOUT} is a number of seconds above 0, not {given!r:.80}", TIMEOUT)
+    return min(float(given), config.max_deadline_s)
+
+
+def _priority(headers: Headers) -> Priority:
+    given = headers.get(PRIORITY, Priority.INTERACTIVE)
+    try:
+        return Priority(given)
+    except ValueError as exc:
+        allowed = " or ".join(Priority)
+        raise BadRequest(f"the header {PRIORITY} is {allowed}, not {given!r:.80}", PRIORITY) from exc

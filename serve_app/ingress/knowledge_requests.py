@@ -1,0 +1,105 @@
+"""Bodies of the knowledge base's API. It is our own, so unknown fields are errors."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from serve_app.errors import BadRequest
+from serve_app.messages import DocumentInput, SearchMode, SearchQuery
+
+Source = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+Path = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+DocumentId = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class DocumentBody(_Body):
+    """A document: its text, or its bytes in base64."""
+
+    path: Path = Field(description="Its name inside the source; the suffix says its format.")
+    text: str | None = None
+    content_base64: str | None = Field(default=None, description="For formats that are no text, such as PDF.")
+    media_type: Annotated[str, StringConstraints(max_length=128)] | None = Field(
+        default=None, description="Where the path's suffix does not say it."
+    )
+    metadata: dict[str, str] = Field(
+        default={}, description="Kept with every passage; searches can filter by it."
+    )
+
+    def document(self, field: str) -> DocumentInput:
+        """The document, decoded.
+
+        Raises:
+            BadRequest: `field` has no content, or two, or no base64.
+        """
+        if (self.text is None) == (self.content_base64 is None):
+            raise BadRequest(f"{field} ({self.path}): give either text or content_base64", field)
+        return DocumentInput(self.path, self._content(field), self.media_type, self.metadata)
+
+    def _content(self, field: str) -> bytes:
+        if self.content_base64 is None:
+            return (self.text or "").encode()
+        try:
+            return base64.b64decode(self.content_base64, validate=True)
+        except (binascii.Error, ValueError) as exc:  # ValueError: characters outside ASCII
+            name = f"{field}.content_base64"
+            raise BadRequest(f"{name} ({self.path}) is not base64: {exc}", name) from exc
+
+
+class PutBody(_Body):
+    """POST /v1/knowledge/documents."""
+
+    source: Source = Field(description="The collection that the documents belong to.")
+    documents: Annotated[list[DocumentBody], Field(min_length=1, max_length=10_000)]
+
+    def inputs(self) -> list[DocumentInput]:
+        """The documents, decoded.
+
+        Raises:
+            BadRequest: one cannot be, or a path is given twice; it is named.
+        """
+        seen: set[str] = set()
+        inputs = []
+        for index, body in enumerate(self.documents):
+            if body.path in seen:
+                raise BadRequest(
+                    f"documents.{index}.path: {body.path} is given twice", f"documents.{index}.path"
+                )
+            seen.add(body.path)
+            inputs.append(body.document(f"documents.{index}"))
+        return inputs
+
+
+class PlanBody(_Body):
+    """POST /v1/knowledge/sync/plan."""
+
+    source: Source
+    documents: dict[Path, Sha256] = Field(description="Every path of the source, with its bytes' SHA-256.")
+
+
+class DeleteBody(_Body):
+    """POST /v1/knowledge/documents/delete."""
+
+    ids: Annotated[list[DocumentId], Field(min_length=1, max_length=10_000)]
+
+
+class SearchBody(_Body):
+    """POST /v1/knowledge/search."""
+
+    query: Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
+    k: Annotated[int, Field(ge=1, le=1000)] = Field(default=6, description="Passages wanted.")
+    mode: Literal["hybrid", "lexical", "dense"] = "hybrid"
+    filters: dict[str, str | list[str]] = Field(
+        default={}, description="Field -> value it must equal, or list of values of which it must be one."
+    )
+
+    def search_query(self) -> SearchQuery:
+        return SearchQuery(self.query, self.k, SearchMode(self.mode), self.filters)

@@ -1,0 +1,86 @@
+"""POST /v1/agent/answers: a question's answer with its citations, or the events on the way to it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Annotated
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from serve_app.agent.base import AgentClient
+from serve_app.errors import BadRequest, ModelNotFound
+from serve_app.ingress.agent_events import conversation, events_of, final_of
+from serve_app.ingress.answers import json_document, takes
+from serve_app.ingress.call import CallReader
+from serve_app.ingress.services import Services
+from serve_app.ingress.sse import PING_EVERY_S, EventStream
+from serve_app.messages import AgentQuestion, RequestContext
+from serve_app.openai_api.requests import ChatMessage, ModelName, Temperature, TokenCount, parse
+from serve_app.openai_api.responses import event as sse_event
+
+
+class AnswerRequest(BaseModel):
+    """What the agent is asked: one question, or a conversation that ends with one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    question: str | None = None
+    messages: Annotated[list[ChatMessage], Field(min_length=1)] | None = None
+    agent: ModelName | None = Field(default=None, description="Its name, where several are served.")
+    k: Annotated[int, Field(ge=1, le=50)] | None = Field(default=None, description="Passages for the prompt.")
+    filters: dict[str, str | list[str]] = Field(
+        default={}, description="Only documents whose field equals the value, or one of the values."
+    )
+    max_tokens: TokenCount | None = None
+    temperature: Temperature | None = None
+    stream: bool = False
+
+
+def router(reader: CallReader, services: Services) -> APIRouter:
+    routes = APIRouter(tags=["agent"])
+
+    @routes.post("/v1/agent/answers", openapi_extra=takes(AnswerRequest))
+    async def answer(request: Request) -> Response:
+        """An answer from the knowledge base, with citations; with `stream`, every step as an event."""
+        call = await reader.read(request)
+        wanted = parse(AnswerRequest, call.body)
+        name = _agent_name(wanted.agent, services)
+        agent, question = services.agents[name], _question(wanted)
+        if wanted.stream:
+            frames = _frames(agent, question, call.context)
+            return EventStream(
+                frames, call.context.deadline, name, error_event="error", ping_every_s=PING_EVERY_S
+            )
+        final = await call.run(name, final_of(agent, question, call.context))
+        return json_document(
+            {"object": "agent.answer", "id": call.context.request_id, "agent": name, **final}
+        )
+
+    return routes
+
+
+async def _frames(
+    agent: AgentClient, question: AgentQuestion, context: RequestContext
+) -> AsyncGenerator[bytes]:
+    async with aclosing(events_of(agent, question, context)) as events:
+        async for event in events:
+            yield sse_event(event.data, event.type)
+
+
+def _agent_name(asked: str | None, services: Services) -> str:
+    if asked is None:
+        if len(services.agents) == 1:
+            return next(iter(services.agents))
+        raise BadRequest(f"agent must be one of: {', '.join(sorted(services.agents))}", "agent")
+    if asked not in services.agents:
+        raise ModelNotFound(f"no agent {asked!r} is served; there are: {', '.join(sorted(services.agents))}")
+    return asked
+
+
+def _question(wanted: AnswerRequest) -> AgentQuestion:
+    if (wanted.question is None) == (wanted.messages is None):
+        raise BadRequest("give either question or messages", "question")
+    text, history = (wanted.question or "", ()) if wanted.messages is None else conversation(wanted.messages)
+    return AgentQuestion(text, history, wanted.k, wanted.filters, wanted.max_tokens, wanted.temperature)

@@ -1,0 +1,104 @@
+"""/v1/knowledge/...: what the knowledge base holds, and the passages in it that fit a query."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+
+from serve_app.errors import NotFound
+from serve_app.ingress.answers import json_document, takes
+from serve_app.ingress.call import CallReader
+from serve_app.ingress.knowledge_requests import DeleteBody, PlanBody, PutBody, SearchBody
+from serve_app.messages import DocumentOutcome, DocumentStatus, JsonObject, SearchResult
+from serve_app.openai_api.requests import parse
+from serve_app.retrieval.base import KnowledgeClient
+
+_STAGE = "knowledge base"
+
+
+def router(reader: CallReader, knowledge: KnowledgeClient) -> APIRouter:
+    routes = APIRouter(prefix="/v1/knowledge", tags=["knowledge"])
+    _add_documents(routes, reader, knowledge)
+    _add_questions(routes, reader, knowledge)
+    return routes
+
+
+def _add_documents(routes: APIRouter, reader: CallReader, knowledge: KnowledgeClient) -> None:
+    @routes.post("/documents", openapi_extra=takes(PutBody))
+    async def put(request: Request) -> Response:
+        """Add or replace documents. One that cannot be read is reported as failed; the others go on."""
+        call = await reader.read(request)
+        wanted = parse(PutBody, call.body)
+        outcomes = await call.run(
+            _STAGE, knowledge.put_documents(wanted.source, wanted.inputs(), call.context)
+        )
+        return json_document(_outcomes(outcomes))
+
+    @routes.post("/sync/plan", openapi_extra=takes(PlanBody))
+    async def plan(request: Request) -> Response:
+        """What of a source still has to be sent, and which documents of the base it no longer has."""
+        call = await reader.read(request)
+        wanted = parse(PlanBody, call.body)
+        planned = await call.run(_STAGE, knowledge.plan_sync(wanted.source, wanted.documents, call.context))
+        return json_document({"object": "knowledge.sync_plan", **asdict(planned)})
+
+    @routes.get("/documents")
+    async def list_documents(
+        request: Request,
+        source: str | None = None,
+        after: str = "",
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    ) -> Response:
+        """Documents ordered by id; `after` is the last id of the page before."""
+        call = reader.read_headers(request)
+        listing = knowledge.list_documents(call.context, source=source, after=after, limit=limit + 1)
+        found = await call.run(_STAGE, listing)
+        data = [asdict(document) for document in found[:limit]]
+        return json_document({"object": "list", "data": data, "has_more": len(found) > limit})
+
+    @routes.delete("/documents/{document_id}")
+    async def delete_one(request: Request, document_id: str) -> Response:
+        """Remove one document with all its passages."""
+        call = reader.read_headers(request)
+        if not await call.run(_STAGE, knowledge.delete_documents([document_id], call.context)):
+            raise NotFound(f"there is no document {document_id!r}")
+        return json_document({"object": "knowledge.document.deleted", "id": document_id, "deleted": True})
+
+    @routes.post("/documents/delete", openapi_extra=takes(DeleteBody))
+    async def delete_many(request: Request) -> Response:
+        """Remove documents; ids that are not there are not counted."""
+        call = await reader.read(request)
+        ids = parse(DeleteBody, call.body).ids
+        num_deleted = await call.run(_STAGE, knowledge.delete_documents(ids, call.context))
+        return json_document({"object": "knowledge.documents.deleted", "num_deleted": num_deleted})
+
+
+def _add_questions(routes: APIRouter, reader: CallReader, knowledge: KnowledgeClient) -> None:
+    @routes.post("/search", openapi_extra=takes(SearchBody))
+    async def search(request: Request) -> Response:
+        """The passages that fit the query best, best first."""
+        call = await reader.read(request)
+        query = parse(SearchBody, call.body).search_query()
+        return json_document(_found(await call.run(_STAGE, knowledge.search(query, call.context))))
+
+    @routes.get("/status")
+    async def status(request: Request) -> Response:
+        """Counts, sources and generation of the tenant's knowledge base."""
+        call = reader.read_headers(request)
+        standing = await call.run(_STAGE, knowledge.status(call.context))
+        return json_document({"object": "knowledge.status", **asdict(standing)})
+
+
+def _outcomes(outcomes: Sequence[DocumentOutcome]) -> JsonObject:
+    counts = Counter(outcome.status for outcome in outcomes)
+    data = [{key: value for key, value in asdict(outcome).items() if value != ""} for outcome in outcomes]
+    return {"object": "list", "data": data, "counts": {status: counts[status] for status in DocumentStatus}}
+
+
+def _found(result: SearchResult) -> JsonObject:
+    data: list[dict[str, Any]] = [asdict(passage) for passage in result.passages]
+    return {"object": "list", "data": data, "flags": result.flags, "took_s": result.took_s}

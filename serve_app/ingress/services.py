@@ -1,0 +1,56 @@
+"""What stands behind the ingress: the application's parts as protocols, and what is said about them.
+
+Knows nothing of HTTP or Ray.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from serve_app.agent.base import AgentClient
+from serve_app.engines.base import EmbeddingClient, ModelClient
+from serve_app.errors import BadRequest, ModelNotFound
+from serve_app.messages import Endpoint, ModelCard
+from serve_app.retrieval.base import KnowledgeClient
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts that the routes call. Every name in `models`, `embedders` and `agents` has a card."""
+
+    models: Mapping[str, ModelClient]  # chat models
+    embedders: Mapping[str, EmbeddingClient]
+    agents: Mapping[str, AgentClient]
+    knowledge: KnowledgeClient
+    cards: Mapping[str, ModelCard]
+    left_out: Mapping[str, str] = field(default_factory=dict)  # optional model -> why it is not served
+    # dependency -> returns if it can work, raises why it cannot
+    probes: Mapping[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
+    # metrics in Prometheus' text format; None: nothing exports any here
+    read_metrics: Callable[[], Awaitable[bytes]] | None = None
+
+    def card(self, name: str) -> ModelCard:
+        """The card of whatever is served under that name.
+
+        Raises:
+            ModelNotFound: nothing is; it says why, or what else is served.
+        """
+        card = self.cards.get(name)
+        if card is not None:
+            return card
+        if name in self.left_out:
+            raise ModelNotFound(f"{name} is configured but not loaded: {self.left_out[name]}")
+        raise ModelNotFound(f"no model {name!r} is served; there are: {', '.join(sorted(self.cards))}")
+
+    def require(self, name: str, endpoint: Endpoint) -> None:
+        """Return if that name serves the endpoint.
+
+        Raises:
+            ModelNotFound: nothing of that name is served.
+            BadRequest: it serves other endpoints; they are named.
+        """
+        card = self.card(name)
+        if endpoint not in card.endpoints:
+            served = ", ".join(f"/v1/{one}" for one in card.endpoints)
+            raise BadRequest(f"{name} ({card.engine}) serves {served}, not /v1/{endpoint}", "model")

@@ -1,0 +1,80 @@
+"""Reading OpenAI's server-sent events: bytes in, text and token counts out.
+
+Frames may hold several events or end in the middle of one, even in the middle of a character.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from serve_app.errors import EngineFailed
+from serve_app.messages import JsonObject
+
+_EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+_DONE = "[DONE]"
+
+
+class SseReader:
+    """Cuts a byte stream into the data of its events."""
+
+    def __init__(self) -> None:
+        self._held = b""
+
+    def feed(self, frame: bytes) -> list[str]:
+        """Data of the events that are complete by now; comments (pings) have none and are left out.
+
+        Raises:
+            EngineFailed: an event is not UTF-8.
+        """
+        *events, self._held = _EVENT_END.split(self._held + frame)
+        try:
+            return [data for event in events if (data := _data(event.decode()))]
+        except UnicodeDecodeError as exc:
+            raise EngineFailed(f"the model's stream is not UTF-8: {exc.reason}") from exc
+
+
+def _data(event: str) -> str:
+    lines = [line[5:].removeprefix(" ") for line in event.splitlines() if line.startswith("data:")]
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """What a piece of a text stream says."""
+
+    text: str = ""
+    finish_reason: str | None = None
+    usage: JsonObject | None = None
+
+
+async def text_deltas(frames: AsyncIterator[bytes]) -> AsyncIterator[TextDelta]:
+    """Text, finish reason and usage of a stream of /v1/chat/completions, up to `[DONE]`.
+
+    Raises:
+        EngineFailed: an event is no JSON or an error, or the stream ends before `[DONE]`.
+    """
+    reader = SseReader()
+    async for frame in frames:
+        for data in reader.feed(frame):
+            if data == _DONE:
+                return
+            yield _delta(data)
+    raise EngineFailed("the model's stream ended before it was complete")
+
+
+def _delta(data: str) -> TextDelta:
+    try:
+        document = json.loads(data)
+        if document.get("error"):
+            raise EngineFailed(f"the model failed in its stream: {document['error'].get('message')}")
+        choice = document["choices"][0] if document.get("choices") else {}
+        return TextDelta(
+            text=choice.get("delta", {}).get("content") or "",
+            finish_reason=choice.get("finish_reason"),
+            usage=document.get("usage"),
+        )
+    except (ValueError, AttributeError, KeyError, TypeError, IndexError) as exc:
+        raise EngineFailed(f"the model's stream has an event that is no chat chunk: {data[:200]!r}") from exc
