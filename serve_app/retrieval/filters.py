@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from serve_app.errors import BadRequest
 from serve_app.retrieval.base import Chunk, Filters
+from serve_app.retrieval.identity import is_unicode
 
 FIELDS = ("source", "path", "media_type", "document_id")
 METADATA_PREFIX = "metadata."
@@ -45,11 +46,6 @@ def _alternatives(field: str, value: object) -> tuple[str, ...]:
         known = ", ".join((*FIELDS, f"{METADATA_PREFIX}KEY"))
         raise BadRequest(f"unknown filter {field!r}; there are: {known}", "filters")
     alternatives = tuple(value) if isinstance(value, list | tuple) else (value,)
-    if not all(isinstance(one, str) and _is_unicode(one) for one in (field, *alternatives)):
+    if not all(isinstance(one, str) and is_unicode(one) for one in (field, *alternatives)):
         raise BadRequest(f"the filter {field!r} takes a text or a list of texts", f"filters.{field}")
     return alternatives
-
-
-def _is_unicode(text: str) -> bool:
-    # JSON can spell half of a surrogate pair, which is no character and which no store can keep.
-    return not any("\ud800" <= letter <= "\udfff" for letter in text)

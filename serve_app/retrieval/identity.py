@@ -23,6 +23,11 @@ def chunk_id(tenant: str, source: str, path: str, text_hash: str, ordinal: int) 
     return _digest("chunk", tenant, source, path, text_hash, str(ordinal))
 
 
+def is_unicode(text: str) -> bool:
+    """Whether a text can be stored. JSON can spell half of a surrogate pair, which is no character."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
 def _digest(*parts: str) -> str:
     digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
     for part in parts:

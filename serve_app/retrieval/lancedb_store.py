@@ -1,0 +1,197 @@
+"""The embedded store: a LanceDB table on this machine's disk.
+
+One process writes at a time (the manifest's lock sees to it); reads never wait for writes, because
+each sees a version of the table. Dense search is exact: it looks at every vector of the tenant.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import lancedb
+from lancedb.index import FTS, BTree
+from lancedb.query import MatchQuery
+
+from serve_app.errors import StorageFull, Unavailable
+from serve_app.messages import Vectors
+from serve_app.retrieval import lancedb_rows as rows
+from serve_app.retrieval import lexical_text
+from serve_app.retrieval.base import Chunk, Filters, Hit
+
+_TABLE = "chunks"
+_FULL_TEXT = FTS(language="English", stem=True, remove_stop_words=True, lower_case=True, ascii_folding=True)
+_MAX_IDS = 2000  # ids in one SQL condition
+
+# Rows that are not in the full-text index yet are scanned by each search: 7 to 10 ms for each 1,000
+# (2 cores, 120 words a row). Every write leaves a version and a small file behind.
+_OPTIMIZE_AFTER_ROWS = 5000
+_OPTIMIZE_AFTER_WRITES = 20
+
+
+class LanceDbStore:
+    """A Store in a folder, which is created at the first use.
+
+    Args:
+        folder: the store's own folder.
+        keep_versions: how long a replaced version stays readable for searches that began on it.
+    """
+
+    def __init__(self, folder: Path, keep_versions: timedelta = timedelta(minutes=15)) -> None:
+        self._folder = folder.absolute()
+        self._keep_versions = keep_versions
+        self._table: lancedb.AsyncTable | None = None
+        self._opening = asyncio.Lock()
+        self._writing = asyncio.Lock()
+        self._num_rows_written = 0  # since the last optimize
+        self._num_writes = 0
+
+    async def upsert(self, chunks: Sequence[Chunk]) -> None:
+        latest = list({chunk.id: chunk for chunk in chunks}.values())
+        if not latest:
+            return
+        async with self._write(len(latest)) as table:
+            await self._add_missing_columns(table, latest)
+            batch = rows.to_table(latest, await table.schema())
+            merge = table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
+            await merge.execute(batch)
+
+    async def delete(self, tenant: str, chunk_ids: Sequence[str]) -> None:
+        if not chunk_ids:
+            return
+        async with self._write(len(chunk_ids)) as table:
+            for start in range(0, len(chunk_ids), _MAX_IDS):
+                ids = rows.is_one_of("id", chunk_ids[start : start + _MAX_IDS])
+                await table.delete(f"{rows.where(tenant, {})} AND {ids}")
+
+    async def vectors(
+        self, tenant: str, embedding_id: str, chunk_hashes: Sequence[str]
+    ) -> dict[str, Vectors]:
+        found: dict[str, Vectors] = {}
+        with self._translated():
+            table = await self._open()
+            columns = ["chunk_hash", *rows.vector_columns(await table.schema())]
+            condition = f"{rows.where(tenant, {})} AND embedding_id = {rows.quoted(embedding_id)}"
+            for start in range(0, len(chunk_hashes), _MAX_IDS):
+                hashes = rows.is_one_of("chunk_hash", chunk_hashes[start : start + _MAX_IDS])
+                result = await table.query().where(f"{condition} AND {hashes}").select(columns).to_arrow()
+                found.update(zip(result["chunk_hash"].to_pylist(), rows.row_vectors(result), strict=True))
+        return found
+
+    async def search_lexical(self, tenant: str, text: str, k: int, filters: Filters) -> list[Hit]:
+        with self._translated():
+            table = await self._open()
+            # A match query takes the text as words; a plain string would be parsed for operators.
+            match = MatchQuery(lexical_text.of_query(text), rows.LEXICAL)  # type: ignore[call-arg]
+            query = table.query().nearest_to_text(match)
+            columns = [*rows.result_columns(await table.schema()), "_score"]
+            result = await query.where(rows.where(tenant, filters)).select(columns).limit(k).to_arrow()
+        scores = result["_score"].to_pylist()
+        return _ordered(rows.from_table(result.drop_columns(["_score"])), scores)
+
+    async def search_dense(
+        self, tenant: str, embedding_id: str, vector: Vectors, k: int, filters: Filters
+    ) -> list[Hit]:
+        column = rows.vector_column(embedding_id, vector.shape[0])
+        with self._translated():
+            table = await self._open()
+            schema = await table.schema()
+            if column not in schema.names:
+                return []  # nothing was embedded with this model yet
+            query = table.query().nearest_to(vector).column(column).distance_type("cosine")
+            condition = f"{rows.where(tenant, filters)} AND {column} IS NOT NULL"
+            columns = [*rows.result_columns(schema), "_distance"]
+            result = await query.where(condition).select(columns).limit(k).to_arrow()
+        cosines = [1.0 - distance for distance in result["_distance"].to_pylist()]
+        return _ordered(rows.from_table(result.drop_columns(["_distance"])), cosines)
+
+    async def chunk_ids(self, tenant: str) -> set[str]:
+        with self._translated():
+            table = await self._open()
+            result = await table.query().where(rows.where(tenant, {})).select(["id"]).to_arrow()
+        return set(result["id"].to_pylist())
+
+    async def count(self, tenant: str) -> int:
+        with self._translated():
+            table = await self._open()
+            return int(await table.count_rows(rows.where(tenant, {})))
+
+    async def optimize(self) -> None:
+        with self._translated():
+            table = await self._open()
+            async with self._writing:
+                await self._optimize(table)
+
+    async def close(self) -> None:
+        if self._table is not None:
+            self._table.close()  # type: ignore[no-untyped-call]
+            self._table = None
+
+    async def _open(self) -> lancedb.AsyncTable:
+        async with self._opening:
+            if self._table is None:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                database = await lancedb.connect_async(str(self._folder))
+                table = await database.create_table(_TABLE, schema=rows.BASE_SCHEMA, exist_ok=True)
+                indexed = {column for index in await table.list_indices() for column in index.columns}
+                if rows.LEXICAL not in indexed:
+                    await table.create_index(rows.LEXICAL, config=_FULL_TEXT)
+                if "id" not in indexed:
+                    await table.create_index("id", config=BTree())
+                self._table = table
+            return self._table
+
+    @asynccontextmanager
+    async def _write(self, num_rows: int) -> AsyncIterator[lancedb.AsyncTable]:
+        with self._translated():
+            table = await self._open()
+            async with self._writing:
+                yield table
+                self._num_rows_written += num_rows
+                self._num_writes += 1
+                if (
+                    self._num_rows_written >= _OPTIMIZE_AFTER_ROWS
+                    or self._num_writes >= _OPTIMIZE_AFTER_WRITES
+                ):
+                    await self._optimize(table)
+
+    async def _add_missing_columns(self, table: lancedb.AsyncTable, chunks: Sequence[Chunk]) -> None:
+        known = set((await table.schema()).names)
+        needed = {(chunk.embedding_id, chunk.vector.shape[0]) for chunk in chunks}
+        fields = [rows.vector_field(*one) for one in needed if rows.vector_column(*one) not in known]
+        if fields:
+            await table.add_columns(fields)
+
+    async def _optimize(self, table: lancedb.AsyncTable) -> None:
+        for column in rows.vector_columns(await table.schema()):
+            if not await table.count_rows(f"{column} IS NOT NULL"):
+                await table.drop_columns([column])
+        await table.optimize(cleanup_older_than=self._keep_versions)
+        self._num_rows_written = self._num_writes = 0
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """LanceDB raises plain OSError, RuntimeError and ValueError, with the cause only in the text."""
+        try:
+            yield
+        except (OSError, RuntimeError, ValueError) as exc:
+            reason = " ".join(str(exc).split())[:300]
+            if (
+                getattr(exc, "errno", None) == errno.ENOSPC
+                or "os error 28" in reason
+                or "No space left" in reason
+            ):
+                raise StorageFull(
+                    f"no space left on the disk of the knowledge base in {self._folder}"
+                ) from exc
+            raise Unavailable(f"the knowledge base in {self._folder} cannot be used: {reason}") from exc
+
+
+def _ordered(chunks: Sequence[Chunk], scores: Sequence[float]) -> list[Hit]:
+    """Hits, best first; equal scores by id, so that the order never depends on chance."""
+    hits = [Hit(chunk, score) for chunk, score in zip(chunks, scores, strict=True)]
+    return sorted(hits, key=lambda hit: (-hit.score, hit.chunk.id))

@@ -1,0 +1,259 @@
+"""Brings a base in line with documents: embeds what is new, and nothing else.
+
+Decides what has to be made, makes it in commits of many documents, and leaves the order of writing,
+and what happens when it breaks, to the writer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from configs.schema import KnowledgeConfig
+from serve_app.errors import BadRequest
+from serve_app.messages import (
+    DocumentInfo,
+    DocumentInput,
+    DocumentOutcome,
+    DocumentStatus,
+    RequestContext,
+    SyncPlan,
+    Vectors,
+)
+from serve_app.retrieval import identity
+from serve_app.retrieval.base import Chunk, Store
+from serve_app.retrieval.documents.chunking import CHUNKER_VERSION
+from serve_app.retrieval.documents.load import LOADER_VERSION
+from serve_app.retrieval.drafts import Draft, check_document, check_name, draft, sha256_of
+from serve_app.retrieval.embedding import CheckedEmbedder, VectorSpace
+from serve_app.retrieval.manifest import Manifest, Recipe, Record
+from serve_app.retrieval.writer import Writer
+
+_NUM_READ_AT_ONCE = 8  # documents being read and cut; reading is threads, counting tokens the embedder's
+_CHUNKS_PER_COMMIT = 1000  # a crash loses the work of one commit; each leaves a version in the store
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A draft, and what the manifest had of the document."""
+
+    draft: Draft
+    before: Record | None
+
+
+class Synchroniser:
+    """Plans and makes the changes of a knowledge base."""
+
+    def __init__(
+        self,
+        store: Store,
+        manifest: Manifest,
+        embedder: CheckedEmbedder,
+        config: KnowledgeConfig,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._store = store
+        self._manifest = manifest
+        self._embedder = embedder
+        self._config = config
+        self._now = now
+        self._writer = Writer(store, manifest)
+
+    async def plan(self, source: str, sha256_by_path: Mapping[str, str], context: RequestContext) -> SyncPlan:
+        check_name(source, "source")
+        recipe = await self._recipe(context)
+        await self._writer.repaired(context.tenant)
+        records = {record.info.path: record for record in await self._manifest.source(context.tenant, source)}
+        upload = tuple(
+            path
+            for path, sha256 in sha256_by_path.items()
+            if (record := records.get(path)) is None
+            or (record.info.sha256, record.recipe) != (sha256, recipe)
+        )
+        gone = tuple(record.info.id for path, record in records.items() if path not in sha256_by_path)
+        return SyncPlan(upload, num_unchanged=len(sha256_by_path) - len(upload), gone=gone)
+
+    async def put(
+        self, source: str, documents: Sequence[DocumentInput], context: RequestContext
+    ) -> tuple[DocumentOutcome, ...]:
+        check_name(source, "source")
+        async with self._writer.turn(context.tenant):
+            recipe = await self._recipe(context)
+            outcomes: dict[int, DocumentOutcome] = {}  # position in `documents` -> outcome
+            changed = await self._changed(source, documents, recipe, context, outcomes)
+            waiting: dict[int, _Entry] = {}
+            positions = list(changed)
+            for start in range(0, len(positions), _NUM_READ_AT_ONCE):
+                context.deadline.check("reading documents")
+                batch = positions[start : start + _NUM_READ_AT_ONCE]
+                read = await asyncio.gather(
+                    *(self._read(documents[one], source, context) for one in batch), return_exceptions=True
+                )
+                for position, result in zip(batch, read, strict=True):
+                    if isinstance(result, BaseException):
+                        raise result
+                    if isinstance(result, Draft):
+                        waiting[position] = _Entry(result, changed[position])
+                    else:
+                        outcomes[position] = result
+                if sum(len(entry.draft.pieces) for entry in waiting.values()) >= _CHUNKS_PER_COMMIT:
+                    outcomes |= await self._embed_and_store(source, waiting, recipe, context)
+                    waiting = {}
+            outcomes |= await self._embed_and_store(source, waiting, recipe, context)
+        return tuple(outcomes[position] for position in range(len(documents)))
+
+    async def delete(self, document_ids: Sequence[str], context: RequestContext) -> int:
+        async with self._writer.turn(context.tenant):
+            records = await self._manifest.records(context.tenant, document_ids)
+            if records:
+                await self._writer.remove(context.tenant, records)
+        return len(records)
+
+    async def _recipe(self, context: RequestContext) -> Recipe:
+        """How documents are made into chunks and vectors now."""
+        chunking = self._config.chunking
+        space = await self._embedder.space(chunking, context)
+        return Recipe(
+            loader_version=LOADER_VERSION,
+            chunker_version=CHUNKER_VERSION,
+            max_tokens=chunking.max_tokens,
+            overlap_tokens=chunking.overlap_tokens,
+            embedding_id=space.embedding_id,
+            dim=space.dim,
+        )
+
+    async def _changed(
+        self,
+        source: str,
+        documents: Sequence[DocumentInput],
+        recipe: Recipe,
+        context: RequestContext,
+        outcomes: dict[int, DocumentOutcome],
+    ) -> dict[int, Record | None]:
+        """Positions of documents to be made, with the manifest's record; the outcomes of all others."""
+        valid: dict[str, int] = {}  # document id -> position
+        for position, document in enumerate(documents):
+            try:
+                check_document(document, self._config.max_document_bytes)
+                document_id = identity.document_id(context.tenant, source, document.path)
+                if document_id in valid:
+                    raise BadRequest("the path is given twice in one call; the first one was taken", "path")  # noqa: TRY301
+            except BadRequest as exc:
+                outcomes[position] = _failed(document, exc.message)
+            else:
+                valid[document_id] = position
+        records = await self._manifest.records(context.tenant, list(valid))
+        changed: dict[int, Record | None] = {}
+        for document_id, position in valid.items():
+            record = records.get(document_id)
+            if record is not None and await asyncio.to_thread(_is_same, documents[position], record, recipe):
+                outcomes[position] = _outcome(record, DocumentStatus.UNCHANGED, num_embedded=0)
+            else:
+                changed[position] = record
+        return changed
+
+    async def _read(
+        self, document: DocumentInput, source: str, context: RequestContext
+    ) -> Draft | DocumentOutcome:
+        try:
+            return await draft(document, source, self._config, self._embedder, context)
+        except BadRequest as exc:
+            return _failed(document, exc.message)
+
+    async def _embed_and_store(
+        self, source: str, entries: Mapping[int, _Entry], recipe: Recipe, context: RequestContext
+    ) -> dict[int, DocumentOutcome]:
+        """Outcomes by position. Texts that are known, or stand in several places, are embedded once."""
+        texts = {
+            piece.text_hash: piece.embedded_text for entry in entries.values() for piece in entry.draft.pieces
+        }
+        space = VectorSpace(recipe.embedding_id, recipe.dim)
+        found = await self._store.vectors(context.tenant, space.embedding_id, list(texts))
+        vectors = {text_hash: vector for text_hash, vector in found.items() if vector.shape == (space.dim,)}
+        new = {text_hash: text for text_hash, text in texts.items() if text_hash not in vectors}
+        embedded = await self._embedder.passages(new, space, context)
+        vectors |= embedded.vectors
+
+        outcomes: dict[int, DocumentOutcome] = {}
+        chunks: list[Chunk] = []
+        records: list[Record] = []
+        stale: set[str] = set()
+        unclaimed = set(embedded.vectors)  # a text that stands in several documents counts for the first
+        for position, entry in entries.items():
+            hashes = [piece.text_hash for piece in entry.draft.pieces]
+            faults = [embedded.faults[one] for one in hashes if one in embedded.faults]
+            if faults:
+                outcomes[position] = _failed(entry.draft.document, f"it could not be embedded: {faults[0]}")
+                continue
+            record = self._record(source, entry.draft, recipe)
+            chunks += _chunks(context.tenant, source, entry.draft, vectors, space)
+            records.append(record)
+            stale.update(set(entry.before.chunk_ids if entry.before else ()) - set(record.chunk_ids))
+            status = DocumentStatus.CHANGED if entry.before else DocumentStatus.ADDED
+            outcomes[position] = _outcome(record, status, num_embedded=len(unclaimed.intersection(hashes)))
+            unclaimed.difference_update(hashes)
+        if records:
+            await self._writer.replace(context.tenant, chunks, sorted(stale), records)
+        return outcomes
+
+    def _record(self, source: str, made: Draft, recipe: Recipe) -> Record:
+        document = made.document
+        info = DocumentInfo(
+            id=made.document_id,
+            source=source,
+            path=document.path,
+            title=made.title,
+            media_type=made.media_type,
+            sha256=made.sha256,
+            num_chunks=len(made.pieces),
+            num_bytes=len(document.content),
+            ingested_at=self._now().isoformat(timespec="seconds"),
+            metadata=dict(document.metadata),
+        )
+        return Record(info, document.media_type, recipe, tuple(piece.id for piece in made.pieces))
+
+
+def _is_same(document: DocumentInput, record: Record, recipe: Recipe) -> bool:
+    """Whether making the document again would give what is there. Blocks: it hashes the content."""
+    return (
+        record.recipe == recipe
+        and record.declared_media_type == document.media_type
+        and dict(record.info.metadata) == dict(document.metadata)
+        and record.info.sha256 == sha256_of(document)
+    )
+
+
+def _chunks(
+    tenant: str, source: str, made: Draft, vectors: Mapping[str, Vectors], space: VectorSpace
+) -> list[Chunk]:
+    return [
+        Chunk(
+            id=piece.id,
+            tenant=tenant,
+            document_id=made.document_id,
+            source=source,
+            path=made.document.path,
+            title=made.title,
+            headings=piece.chunk.headings,
+            text=piece.chunk.text,
+            ordinal=piece.chunk.ordinal,
+            page=piece.chunk.page,
+            media_type=made.media_type,
+            chunk_hash=piece.text_hash,
+            vector=vectors[piece.text_hash],
+            embedding_id=space.embedding_id,
+            metadata=dict(made.document.metadata),
+        )
+        for piece in made.pieces
+    ]
+
+
+def _failed(document: DocumentInput, reason: str) -> DocumentOutcome:
+    return DocumentOutcome(document.path, DocumentStatus.FAILED, reason=reason)
+
+
+def _outcome(record: Record, status: DocumentStatus, *, num_embedded: int) -> DocumentOutcome:
+    info = record.info
+    return DocumentOutcome(info.path, status, info.id, info.num_chunks, num_embedded)
