@@ -85,6 +85,12 @@ def home(platform: PlatformConfig) -> Path:
     return Path(platform.home).expanduser() if platform.home else default_home()
 
 
+def default_profile() -> Path:
+    """The profile of a caller that names none: MANTA_PROFILE, else configs/local.yaml of this checkout."""
+    chosen = os.environ.get("MANTA_PROFILE")
+    return Path(chosen).expanduser() if chosen else Path(__file__).resolve().parent / "local.yaml"
+
+
 def default_home() -> Path:
     chosen = os.environ.get("MANTA_HOME")
     return Path(chosen).expanduser() if chosen else Path(platformdirs.user_data_dir("manta"))

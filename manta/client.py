@@ -9,7 +9,6 @@ import base64
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -35,11 +34,19 @@ class Event:
 class MantaClient:
     """Calls one server on behalf of one tenant."""
 
-    def __init__(self, url: str = DEFAULT_URL, tenant: str | None = None, timeout_s: float = 300.0) -> None:
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        tenant: str | None = None,
+        timeout_s: float = 300.0,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        """`transport` stands in for the network."""
         self._http = httpx.Client(
             base_url=url,
             headers={"x-manta-tenant": tenant} if tenant else {},
             timeout=httpx.Timeout(timeout_s, connect=5.0),
+            transport=transport,
             trust_env=False,  # a proxy of the environment must not see loopback traffic
         )
 
@@ -65,19 +72,19 @@ class MantaClient:
         body = {"source": source, "documents": dict(sha256_by_path)}
         return self._post("/v1/knowledge/sync/plan", body)
 
-    def put_documents(self, source: str, files: Iterable[tuple[str, Path]]) -> list[dict[str, Any]]:
-        """Send files under their paths; one outcome a document."""
+    def put_documents(self, source: str, contents: Mapping[str, bytes]) -> list[dict[str, Any]]:
+        """Send documents, path -> content; one outcome a document."""
         documents = [
-            {"path": path, "content_base64": base64.b64encode(file.read_bytes()).decode()}
-            for path, file in files
+            {"path": path, "content_base64": base64.b64encode(content).decode()}
+            for path, content in contents.items()
         ]
         body = {"source": source, "documents": documents}
-        outcomes: list[dict[str, Any]] = self._post("/v1/knowledge/documents", body)["documents"]
+        outcomes: list[dict[str, Any]] = self._post("/v1/knowledge/documents", body)["data"]
         return outcomes
 
     def delete_documents(self, ids: Iterable[str]) -> int:
-        deleted: int = self._post("/v1/knowledge/documents/delete", {"ids": list(ids)})["deleted"]
-        return deleted
+        num_deleted: int = self._post("/v1/knowledge/documents/delete", {"ids": list(ids)})["num_deleted"]
+        return num_deleted
 
     def ask(self, question: str, k: int | None = None) -> Iterator[Event]:
         """The events of one answer, as they come."""

@@ -88,31 +88,35 @@ def sync(
         BadRequest: a folder without documents would remove all that the source has.
     """
     hashes: dict[str, str] = {}
-    unreadable: list[tuple[str, str]] = []
+    failed: list[tuple[str, str]] = []
     for path, file in collection.files:
         try:
             hashes[path] = _sha256(file)
         except OSError as exc:
-            unreadable.append((path, exc.strerror or str(exc)))
+            failed.append((path, exc.strerror or str(exc)))
     plan = client.plan_sync(collection.source, hashes)
     # A file that cannot be read now is not gone.
-    gone = plan["gone"] if collection.is_whole and not unreadable else []
+    gone = plan["gone"] if collection.is_whole and not failed else []
     if gone and not hashes and not allow_empty:
         raise BadRequest(
             f"{collection.source}: the folder has no documents, which would remove all {len(gone)} of this source; "
             "say --allow-empty if that is meant"
         )
-    advance(plan["num_unchanged"] + len(unreadable))
-    report = SyncReport(
-        num_unchanged=plan["num_unchanged"], num_skipped=collection.num_skipped, failed=tuple(unreadable)
-    )
+    advance(plan["num_unchanged"] + len(failed))
+    report = SyncReport(num_unchanged=plan["num_unchanged"], num_skipped=collection.num_skipped)
     wanted = set(plan["upload"])
     for batch in _batches((path, file) for path, file in collection.files if path in wanted):
-        report += _outcomes(client.put_documents(collection.source, batch))
+        contents: dict[str, bytes] = {}
+        for path, file in batch:
+            try:
+                contents[path] = file.read_bytes()
+            except OSError as exc:  # it went away since it was hashed
+                failed.append((path, exc.strerror or str(exc)))
+        report += _outcomes(client.put_documents(collection.source, contents))
         advance(len(batch))
     if gone:
         report += SyncReport(num_removed=client.delete_documents(gone))
-    return report
+    return report + SyncReport(failed=tuple(failed))
 
 
 def _outcomes(outcomes: list[dict[str, object]]) -> SyncReport:
@@ -153,7 +157,7 @@ def _batches(files: Iterable[tuple[str, Path]]) -> Iterator[list[tuple[str, Path
     batch: list[tuple[str, Path]] = []
     num_bytes = 0
     for path, file in files:
-        size = file.stat().st_size
+        size = file.stat().st_size if file.exists() else 0
         if batch and (num_bytes + size > MAX_BATCH_BYTES or len(batch) == MAX_BATCH_DOCUMENTS):
             yield batch
             batch, num_bytes = [], 0

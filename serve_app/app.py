@@ -5,7 +5,8 @@
                       -> KnowledgeBase -> Embedder
                       -> Agent -> KnowledgeBase, chat models
 
-`serve run configs/local.yaml` calls `build` with the file's `args`.
+`serve run configs/local.yaml` calls `build` with the file's `args`. Without any, as `serve build
+serve_app.app:build` calls it, the default profile's are used.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from ray import serve
 from ray.serve import Application
 from ray.serve.schema import AutoscalingConfig
 
-from configs.load import ProfileError, home, parse_platform
-from configs.schema import LlamaCppModel, ModelConfig, PlatformConfig, ScalingConfig
+from configs.load import ProfileError, default_profile, home, parse_platform, read_profile
+from configs.schema import FileWeights, LlamaCppModel, ModelConfig, PlatformConfig, ScalingConfig, Weights
 from serve_app.agent.deployment import AgentDeployment
 from serve_app.engines.cards import agent_card, embedder_card, model_card
 from serve_app.engines.deployment import EmbedderDeployment, ModelDeployment
 from serve_app.errors import ConfigError
 from serve_app.ingress.deployment import IngressDeployment
-from serve_app.model_cache.cache import locate
+from serve_app.model_cache.cache import locate, pull_command
 from serve_app.retrieval.deployment import KnowledgeBaseDeployment
 
 logger = logging.getLogger("manta")
@@ -38,7 +39,7 @@ def build(args: dict[str, Any]) -> Application:
         ConfigError: on one line, every fault of the configuration.
     """
     try:
-        config = parse_platform(args)
+        config = parse_platform(args) if args else read_profile(default_profile()).platform
     except ProfileError as exc:
         raise ConfigError(str(exc)) from exc
     folder = home(config)
@@ -71,7 +72,8 @@ def build(args: dict[str, Any]) -> Application:
         agent,
         cards,
         left_out,
-        (config.embedder.name, config.agent.name),
+        embedder_name=config.embedder.name,
+        agent_name=config.agent.name,
     )
 
 
@@ -109,8 +111,12 @@ def _present(config: PlatformConfig, folder: Path) -> tuple[list[ModelConfig], d
     left_out: dict[str, str] = {}
     for model in config.models:
         if isinstance(model, LlamaCppModel) and model.optional and locate(model.weights, folder) is None:
-            left_out[model.name] = f"its weights are not on this machine; run: manta models pull {model.name}"
+            left_out[model.name] = f"its weights are not on this machine; run: {_pull_command(model.weights)}"
             logger.warning("%s is left out: %s", model.name, left_out[model.name])
         else:
             served.append(model)
     return served, left_out
+
+
+def _pull_command(weights: Weights) -> str:
+    return f"put a GGUF file at {weights.path}" if isinstance(weights, FileWeights) else pull_command(weights)

@@ -170,7 +170,7 @@ class KnowledgeHandle:
         return status
 
     async def check_health(self) -> None:
-        await self._caller.check_health()
+        await self._caller.call("check_ready")
 
 
 class AgentHandle:

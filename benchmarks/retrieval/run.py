@@ -139,7 +139,7 @@ def _put(client: httpx.Client, source: str, documents: Sequence[Document]) -> li
     }
     response = client.post("/v1/knowledge/documents", json=body)
     response.raise_for_status()
-    outcomes: list[dict[str, Any]] = response.json()["documents"]
+    outcomes: list[dict[str, Any]] = response.json()["data"]
     return outcomes
 
 
@@ -161,7 +161,7 @@ def _ask(client: httpx.Client, collection: Collection, query_id: str, mode: str)
     if found["flags"]:
         raise httpx.HTTPError(f"query {query_id}: the search was {', '.join(found['flags'])}")
     # A document stands where its best passage stands.
-    ranking = list(dict.fromkeys(Path(passage["path"]).stem for passage in found["passages"]))[:10]
+    ranking = list(dict.fromkeys(Path(passage["path"]).stem for passage in found["data"]))[:10]
     grades = collection.qrels[query_id]
     scores = {name: metric(ranking, grades) for name, metric in METRICS.items()}
     return {"query": query_id, "mode": mode, **scores, "ms": round(seconds * 1000, 2), "ranking": ranking}

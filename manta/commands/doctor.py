@@ -18,7 +18,7 @@ import httpx
 import psutil
 from rich.table import Table
 
-from configs.load import default_home, hub_url
+from configs.load import default_home, hub
 from manta.console import out
 
 State = Literal["ok", "warn", "bad"]
@@ -123,7 +123,7 @@ def _gpu() -> Finding:
 
 
 def _hub() -> Finding:
-    url = hub_url()
+    url = hub().endpoint
     try:
         httpx.head(url, timeout=5.0, follow_redirects=True)
     except httpx.HTTPError as exc:

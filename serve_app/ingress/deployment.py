@@ -29,10 +29,11 @@ class IngressDeployment:
         agent: DeploymentHandle,
         cards: Mapping[str, ModelCard],
         left_out: Mapping[str, str],
-        names: tuple[str, str],
+        *,
+        embedder_name: str,
+        agent_name: str,
     ) -> None:
-        """`names` are the embedder's and the agent's; `cards` has one for every model in the graph."""
-        embedder_name, agent_name = names
+        """`cards` has one for every model in the graph, the embedder and the agent."""
         chat = {name: ModelHandle(handle, name) for name, handle in models.items()}
         embedder_handle = EmbedderHandle(embedder, embedder_name)
         knowledge_handle = KnowledgeHandle(knowledge)

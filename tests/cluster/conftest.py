@@ -1,0 +1,71 @@
+"""A real application on a Ray of its own, started by the command that users type."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+START_TIMEOUT_S = 180
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker(pytest.mark.cluster)
+            item.add_marker(pytest.mark.timeout(START_TIMEOUT_S + 60))
+
+
+@pytest.fixture(scope="session")
+def manta_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="session")
+def url(manta_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an application of `profile.yaml`."""
+    port = free_port()
+    log = tmp_path_factory.mktemp("log") / "up.log"
+    command = [sys.executable, "-m", "manta", "up", str(Path(__file__).with_name("profile.yaml"))]
+    with log.open("wb") as sink:
+        process = subprocess.Popen(
+            [*command, "--port", str(port)],
+            env=os.environ | {"MANTA_HOME": str(manta_home)},
+            stdout=sink,
+            stderr=sink,
+        )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        _wait_until_ready(address, process, log)
+        yield address
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 0, log.read_text()
+
+
+def _wait_until_ready(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    give_up = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < give_up:
+        assert process.poll() is None, log.read_text()
+        try:
+            if httpx.get(f"{address}/readyz", timeout=5, trust_env=False).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.2)
+    raise AssertionError(f"not ready in time: {log.read_text()}")
