@@ -11,6 +11,10 @@ from typing import Literal
 
 Kind = Literal["chat", "embedding"]
 
+# In the header of a GGUF file that was converted here: the checksum of what it was made from, which
+# is the same whatever weight type this machine's CPU asked for.
+SOURCE_SHA256_KEY = "manta.source.sha256"
+
 
 @dataclass(frozen=True, slots=True)
 class HubSource:

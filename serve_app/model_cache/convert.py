@@ -19,10 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve_app.errors import ConfigError
+from serve_app.model_cache.catalogue import SOURCE_SHA256_KEY
 from serve_app.model_cache.safetensors_file import read_tensors
 from serve_app.model_cache.weight_type import WeightType
-
-SOURCE_SHA256_KEY = "manta.source.sha256"  # of what the file was made from, whatever its weight type
 
 _PHANTOM_SPACE = "\u2581"
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")

@@ -1,0 +1,74 @@
+"""SamplingParams as a chain of llama.cpp's samplers."""
+
+from __future__ import annotations
+
+import math
+import secrets
+
+import llama_cpp
+
+from serve_app.engines.base import SamplingParams
+from serve_app.engines.llamacpp_library import Context, Model
+
+_SEED_MASK = 0xFFFFFFFF
+_RANDOM_SEED = llama_cpp.LLAMA_DEFAULT_SEED  # llama.cpp reads this one as "choose a seed yourself"
+
+
+class Sampler:
+    """Chooses the next token of one sequence. The same seed and the same logits give the same tokens."""
+
+    def __init__(self, params: SamplingParams, model: Model, banned: list[int], memory_tokens: int) -> None:
+        """Build the chain.
+
+        Args:
+            params: what the caller asked for.
+            model: whose vocabulary it chooses from.
+            banned: tokens that are never chosen.
+            memory_tokens: how many generated tokens the penalties look back on.
+        """
+        self._chain = llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params())
+        num_vocabulary = model.num_vocabulary
+        if banned:
+            biases = (llama_cpp.llama_logit_bias * len(banned))(
+                *(llama_cpp.llama_logit_bias(token, -math.inf) for token in banned)
+            )
+            self._add(llama_cpp.llama_sampler_init_logit_bias(num_vocabulary, len(banned), biases))
+        if params.frequency_penalty or params.presence_penalty:
+            # On generated tokens only, as OpenAI's: the prompt is never shown to the chain.
+            self._add(
+                llama_cpp.llama_sampler_init_penalties(
+                    num_vocabulary, memory_tokens, 1.0, params.frequency_penalty, params.presence_penalty
+                )
+            )
+        if params.temperature <= 0.0:
+            self._add(llama_cpp.llama_sampler_init_greedy())
+        else:
+            self._add_random(params)
+
+    def sample(self, context: Context) -> int:
+        """The next token, from the logits of the last output of the last batch."""
+        return int(llama_cpp.llama_sampler_sample(self._chain, context.handle, -1))
+
+    def close(self) -> None:
+        if self._chain:
+            llama_cpp.llama_sampler_free(self._chain)
+            self._chain = None
+
+    def _add_random(self, params: SamplingParams) -> None:
+        if params.top_k is not None and params.top_k > 0:
+            self._add(llama_cpp.llama_sampler_init_top_k(params.top_k))
+        if params.top_p < 1.0:
+            self._add(llama_cpp.llama_sampler_init_top_p(params.top_p, 1))
+        if params.min_p:
+            self._add(llama_cpp.llama_sampler_init_min_p(params.min_p, 1))
+        self._add(llama_cpp.llama_sampler_init_temp(params.temperature))
+        self._add(llama_cpp.llama_sampler_init_dist(seed_of(params.seed)))
+
+    def _add(self, sampler: object) -> None:
+        llama_cpp.llama_sampler_chain_add(self._chain, sampler)  # which owns it from here on
+
+
+def seed_of(seed: int | None) -> int:
+    """32 bits of the caller's seed, or random ones."""
+    chosen = secrets.randbits(32) if seed is None else seed & _SEED_MASK
+    return 0 if chosen == _RANDOM_SEED else chosen
