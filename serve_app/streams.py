@@ -1,7 +1,7 @@
 """Streams between replicas: bounded by the request's deadline, and joined so that a hop costs little.
 
-Both take an async iterator and give an async generator; closing it closes what it was made of, at
-once, because that is how a caller that left frees an engine's slot.
+All take an async iterator; the two that give an async generator close what it was made of when they
+are closed, at once, because that is how a caller that left frees an engine's slot.
 """
 
 from __future__ import annotations
@@ -28,61 +28,90 @@ async def until_deadline(stream: AsyncIterator[T], deadline: Deadline, stage: st
     try:
         while True:
             try:
-                async with asyncio.timeout(deadline.remaining_s()):
-                    item = await anext(stream)
+                item = await next_within(stream, deadline, stage)
             except StopAsyncIteration:
                 return
-            except TimeoutError as exc:
-                raise DeadlineExceeded(f"the request's time was over at: {stage}", stage) from exc
             yield item
     finally:
         await close(stream)
 
 
-async def joined(stream: AsyncIterator[bytes], window_s: float) -> AsyncGenerator[bytes]:
-    """The stream's frames with later ones joined: the first leaves at once, then what came within a window.
+async def next_within(stream: AsyncIterator[T], deadline: Deadline, stage: str) -> T:
+    """The stream's next item.
 
-    A message between replicas costs far more than a token in it, so tokens share messages. No frame
-    waits longer than `window_s`; an error is raised after the frames that came before it.
+    Raises:
+        StopAsyncIteration: there is none.
+        DeadlineExceeded: it did not come in time; the stream is broken by then and is to be closed.
     """
+    # A stream that always has an item ready never suspends, so that no timer could stop it.
+    deadline.check(stage)
+    try:
+        async with asyncio.timeout(deadline.remaining_s()) as timer:
+            return await anext(stream)
+    except TimeoutError as exc:
+        if not timer.expired():
+            raise  # the stream's own
+        raise DeadlineExceeded(f"the request's time was over at: {stage}", stage) from exc
+
+
+async def joined(
+    stream: AsyncIterator[bytes], window_s: float, max_frames: int = 256
+) -> AsyncGenerator[bytes]:
+    """The stream's frames, joined so that no two messages leave within `window_s` of each other.
+
+    A message between replicas costs far more than a token in it, so tokens share messages. The first
+    frame leaves at once, and so does every frame that comes after a pause; no frame waits longer than
+    `window_s`. An error is raised after the frames that came before it.
+
+    At most `max_frames` are kept for a consumer that is slow; then the source is not asked for more.
+    """
+    clock = asyncio.get_running_loop().time
     frames: list[bytes] = []
-    failure: list[BaseException] = []
-    is_over = asyncio.Event()
-    has_frames = asyncio.Event()
+    is_over = False
+    has_news = asyncio.Event()  # a frame or the end
+    is_urgent = asyncio.Event()  # the buffer is full, or the end: nothing is gained by waiting
+    has_room = asyncio.Event()
 
     async def read() -> None:
+        nonlocal is_over
         try:
             async for frame in stream:
                 frames.append(frame)
-                has_frames.set()
-        except Exception as exc:  # noqa: BLE001 (carried to the consumer, who raises it)
-            failure.append(exc)
+                has_news.set()
+                if len(frames) >= max_frames:
+                    has_room.clear()
+                    is_urgent.set()
+                    await has_room.wait()
         finally:
-            is_over.set()
-            has_frames.set()
+            is_over = True
+            has_news.set()
+            is_urgent.set()
 
     reader = asyncio.create_task(read())
+    sent_at = clock() - window_s
     try:
-        is_first = True
         while True:
-            await has_frames.wait()
-            if not is_first and not is_over.is_set():
-                await _wait(is_over, window_s)
+            await has_news.wait()
+            await _wait(is_urgent, sent_at + window_s - clock())
             batch = b"".join(frames)
             frames.clear()
+            has_room.set()
+            if not is_over:
+                # Before the yield: what arrives while the consumer works must wake the next round.
+                has_news.clear()
+                is_urgent.clear()
             if batch:
-                is_first = False
+                sent_at = clock()
                 yield batch
-            if is_over.is_set() and not frames:
+            elif is_over:
                 break
-            if not is_over.is_set():
-                has_frames.clear()
-        if failure:
-            raise failure[0]
+        await reader  # its error is the stream's
     finally:
         reader.cancel()
-        await asyncio.gather(reader, return_exceptions=True)
-        await close(stream)
+        try:
+            await asyncio.gather(reader, return_exceptions=True)
+        finally:
+            await close(stream)
 
 
 async def close(stream: AsyncIterator[object]) -> None:
@@ -93,6 +122,8 @@ async def close(stream: AsyncIterator[object]) -> None:
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:
+    if seconds <= 0 or event.is_set():
+        return
     try:
         async with asyncio.timeout(seconds):
             await event.wait()
