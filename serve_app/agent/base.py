@@ -12,7 +12,10 @@ class AgentClient(Protocol):
     """Answers questions from the knowledge base."""
 
     def answer(self, question: AgentQuestion, context: RequestContext) -> AsyncIterator[AgentEvent]:
-        """Events of one run, in order; the last one is `answer.final` or `error`.
+        """Events of one run, in order; the last one is `answer.final`, unless the run raises.
+
+        The deltas' texts together are always the beginning of the final text. Citations are those of
+        the answer, or the nearest passages of an abstention. Flags are those of `serve_app.agent.run.Flag`.
 
         Types and data:
             run.started    {run_id, agent, model}
@@ -23,12 +26,12 @@ class AgentClient(Protocol):
             citation       {n, passage_id, document_id, source, path, title, headings, page, quote}
             answer.final   {text, outcome: answered|degraded|abstained, citations, flags, notes, usage,
                             model, run: [{state, ms}]}
-            error          OpenAI's error body
+            error          OpenAI's error body: what the ingress makes of an error that is raised
 
         Closing the iterator cancels everything below it.
 
         Raises:
-            BadRequest: an empty or overlong question.
+            BadRequest: an empty or overlong question, a turn that is no text, an unknown filter.
             DeadlineExceeded: the time was over and there is not even a draft.
         """
         ...

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
 from serve_app.errors import EngineFailed
@@ -50,7 +50,7 @@ class TextDelta:
     usage: JsonObject | None = None
 
 
-async def text_deltas(frames: AsyncIterator[bytes]) -> AsyncIterator[TextDelta]:
+async def text_deltas(frames: AsyncIterator[bytes]) -> AsyncGenerator[TextDelta]:
     """Text, finish reason and usage of a stream of /v1/chat/completions, up to `[DONE]`.
 
     Raises:

@@ -1,0 +1,113 @@
+"""What may leave in an answer's text, and which passages it cites.
+
+Numbers of passages that are not there, images, and links that neither the question nor a passage
+has are taken out: a link is a way for hidden instructions to carry something away. Code is left
+alone, because `args[0]` is no citation.
+
+Works on a growing text: `safe_length` says up to where the result can no longer change.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from serve_app.grounding.extract import nearest_sentence
+from serve_app.grounding.prompt import Source
+from serve_app.grounding.sentences import sentences
+
+_FENCE = r"```.*?(?:```|\Z)"
+_CODE = r"`[^`\n]+`"
+_IMAGE = r"!\[[^\]\n]*\]\([^)\n]*\)"
+_CITATION = r"[ \t]*\[\d{1,3}(?:\s*[,;]\s*\d{1,3})*\]"
+_URL = r"(?:https?|ftp)://[^\s<>\"'`\])]+"
+_TOKEN = re.compile(
+    f"(?P<code>{_FENCE}|{_CODE})|(?P<image>{_IMAGE})|(?P<citation>{_CITATION})|(?P<url>{_URL})",
+    re.DOTALL | re.IGNORECASE,
+)
+# What may still become one of these when the text grows.
+_OPEN = re.compile(
+    _TOKEN.pattern + r"|(?P<open>`[^`\n]*\Z|!\[[^\]\n]*(?:\](?:\([^)\n]*)?)?\Z|[ \t]*\[[\d\s,;]*\Z)",
+    re.DOTALL | re.IGNORECASE,
+)
+_WITHHELD_LINK = "(link removed)"
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A passage that an answer cites, and the words of it that are nearest to the citing sentence."""
+
+    number: int
+    quote: str | None
+
+
+def guarded(text: str, num_sources: int, known_urls: Collection[str]) -> str:
+    """The text without what may not leave."""
+
+    def replaced(found: re.Match[str]) -> str:
+        whole = found.group()
+        if found["image"]:
+            return ""
+        if found["citation"]:
+            valid = [n for n in _numbers(whole) if 1 <= n <= num_sources]
+            blank = whole[: len(whole) - len(whole.lstrip())]
+            return blank + "".join(f"[{n}]" for n in dict.fromkeys(valid)) if valid else ""
+        if found["url"]:
+            return whole if _bare_url(whole) in known_urls else _WITHHELD_LINK
+        return whole
+
+    return _TOKEN.sub(replaced, text)
+
+
+def safe_length(text: str) -> int:
+    """How much of a growing text is complete: nothing that is still open begins before it.
+
+    Held back are a last word that may go on, white space, and what looks like the beginning of code,
+    of an image or of a citation, until it is closed or turns out to be something else.
+    """
+    safe = len(text.rstrip())
+    if safe == len(text):
+        safe = next((at for at in range(safe, 0, -1) if text[at - 1].isspace()), 0)
+    for token in _OPEN.finditer(text):
+        if token["open"] is not None:
+            safe = min(safe, token.start())
+    return len(text[:safe].rstrip())
+
+
+def urls(texts: Sequence[str]) -> frozenset[str]:
+    """The links that stand in these texts."""
+    pattern = re.compile(_URL, re.IGNORECASE)
+    return frozenset(_bare_url(found) for text in texts for found in pattern.findall(text))
+
+
+def cited_numbers(text: str) -> list[int]:
+    """Numbers of the passages that a guarded text cites, in the order of their first mention."""
+    found = [n for token in _TOKEN.finditer(text) if token["citation"] for n in _numbers(token.group())]
+    return list(dict.fromkeys(found))
+
+
+def citations(text: str, sources: Sequence[Source]) -> list[Citation]:
+    """Each cited passage once, with the sentence of it that is nearest to the sentence that cites it."""
+    by_number = {source.number: source for source in sources}
+    claims: dict[int, str] = {}
+    for sentence in sentences(text):
+        for number in cited_numbers(sentence.text):
+            claims.setdefault(number, _TOKEN.sub(_uncited, sentence.text))
+    return [
+        Citation(number, nearest_sentence(claims.get(number, text), by_number[number]))
+        for number in cited_numbers(text)
+        if number in by_number
+    ]
+
+
+def _uncited(found: re.Match[str]) -> str:
+    return "" if found["citation"] else found.group()
+
+
+def _numbers(citation: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", citation)]
+
+
+def _bare_url(url: str) -> str:
+    return url.rstrip(".,;:!?*_").rstrip("/").lower()

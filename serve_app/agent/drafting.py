@@ -1,0 +1,160 @@
+"""GENERATE: a draft from the first chat model that gives one.
+
+A model that fails, or is silent for too long, before any of its text has left gives way to the next.
+Text that has left stays: what the client saw is always the beginning of the final answer.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from configs.schema import AgentConfig
+from serve_app.agent import prompts
+from serve_app.agent.budget import stage_context
+from serve_app.agent.run import Flag, Run
+from serve_app.engines.base import ModelClient
+from serve_app.errors import DeadlineExceeded, EngineFailed, MantaError
+from serve_app.grounding.extract import PULL_COMMAND, compose, extract
+from serve_app.messages import AgentEvent, Endpoint, JsonObject, ModelCard
+from serve_app.openai_api.sse import TextDelta, text_deltas
+from serve_app.streams import close, next_within
+
+logger = logging.getLogger("manta.agent")
+
+# Of the quotes that stand in for a model; as many as the extractive engine gives by default.
+_NUM_QUOTES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class ChatModel:
+    """A chat model that the agent may ask."""
+
+    card: ModelCard
+    client: ModelClient
+
+    @property
+    def name(self) -> str:
+        return self.card.name
+
+
+class Drafter:
+    """Asks the models in their order."""
+
+    def __init__(
+        self, config: AgentConfig, clients: Mapping[str, ModelClient], cards: Mapping[str, ModelCard]
+    ) -> None:
+        self._config = config
+        self.models = tuple(
+            ChatModel(cards[name], clients[name]) for name in config.models if name in clients
+        )
+
+    def generative(self) -> tuple[ChatModel, ...]:
+        return tuple(model for model in self.models if model.card.is_generative)
+
+    async def draft(
+        self, run: Run, messages: Sequence[JsonObject], models: Sequence[ChatModel]
+    ) -> AsyncGenerator[AgentEvent]:
+        """Deltas of the draft, which is in the run afterwards; `run.model` is None if no model gave one.
+
+        Raises:
+            DeadlineExceeded: the time was over before any text left.
+        """
+        for model in models:
+            try:
+                async with aclosing(self._ask(run, model, messages)) as events:
+                    async for event in events:
+                        yield event
+                if not run.guarded().strip():
+                    raise EngineFailed(f"{model.name} gave an empty answer")
+            except MantaError as exc:
+                if run.num_sent_chars:
+                    self._keep(run, model, exc)
+                    return
+                run.draft = ""
+                run.context.deadline.check("generate")
+                # What went wrong over there is the operator's business; the client learns that it did.
+                logger.warning("%s gave no answer: %s", model.name, exc)
+                run.note(f"The chat model {model.name} gave no answer ({exc.code or 'error'}).")
+                continue
+            run.model = model.name
+            self._label(run, model)
+            return
+
+    def quote(self, run: Run) -> str | None:
+        """The passages' own sentences, in place of a model's answer; None if none fits."""
+        pieces = compose(extract(run.question.question, run.sources, _NUM_QUOTES))
+        if not pieces:
+            return None
+        run.draft, run.model = "".join(pieces), None
+        run.flag(Flag.EXTRACTIVE)
+        run.note(prompts.QUOTED)
+        return run.draft
+
+    async def _ask(
+        self, run: Run, model: ChatModel, messages: Sequence[JsonObject]
+    ) -> AsyncGenerator[AgentEvent]:
+        body = {
+            "model": model.name,
+            "messages": list(messages),
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "max_tokens": min(
+                run.question.max_tokens or self._config.max_answer_tokens, self._config.max_answer_tokens
+            ),
+            "temperature": self._config.temperature
+            if run.question.temperature is None
+            else run.question.temperature,
+        }
+        frames = model.client.stream(Endpoint.CHAT, body, run.context)
+        usage: JsonObject | None = None
+        try:
+            async with aclosing(self._deltas(run, text_deltas(frames))) as deltas:
+                async for delta in deltas:
+                    usage = delta.usage or usage
+                    run.draft += delta.text if run.draft else delta.text.lstrip()
+                    if delta.finish_reason == "length":
+                        run.note(f"The answer was cut at {body['max_tokens']} tokens.")
+                    if delta.text and (text := run.unsent(is_complete=False)):
+                        yield AgentEvent("answer.delta", {"text": text})
+        finally:
+            await close(frames)
+            run.count(usage)
+
+    async def _deltas(self, run: Run, deltas: AsyncGenerator[TextDelta]) -> AsyncGenerator[TextDelta]:
+        """The model's deltas: the first text within its own budget, the rest within the answer's."""
+        deadline = stage_context(run.context, self._config.budget.first_token_s).deadline
+        stage = "first token"
+        async with aclosing(deltas):
+            while True:
+                try:
+                    delta = await next_within(deltas, deadline, stage)
+                except StopAsyncIteration:
+                    return
+                if delta.text:
+                    deadline, stage = run.context.deadline, "generate"
+                yield delta
+
+    def _keep(self, run: Run, model: ChatModel, exc: MantaError) -> None:
+        """A draft that broke off after text of it had left."""
+        run.model = model.name
+        self._label(run, model)
+        if isinstance(exc, DeadlineExceeded):
+            run.flag(Flag.DEADLINE)
+            run.note("The time was over before the answer was complete.")
+            return
+        logger.warning("%s broke off: %s", model.name, exc)
+        run.flag(Flag.INTERRUPTED)
+        run.note(f"The chat model {model.name} broke off ({exc.code or 'error'}); the answer is incomplete.")
+
+    def _label(self, run: Run, model: ChatModel) -> None:
+        if model.card.is_generative:
+            run.flag(Flag.UNEVALUATED)
+            if model is not self.models[0]:
+                run.flag(Flag.MODEL_FALLBACK)
+            return
+        run.flag(Flag.EXTRACTIVE)
+        if not self.generative():
+            run.note(prompts.NO_MODEL.format(command=PULL_COMMAND))
