@@ -24,7 +24,6 @@ Progress = Callable[[int, int | None], None]  # (bytes done, bytes in all if kno
 # A hub that cannot be reached must be known at once: the application starts without the model then.
 _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 _MAX_INTERRUPTIONS = 5  # broken connections in one call before it gives up; the next call resumes
-_CHUNK_BYTES = 1 << 20
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 
@@ -162,7 +161,7 @@ def _write(response: httpx.Response, part: Path, body: _Body, progress: Progress
     with disk_errors(part), part.open("ab" if body.start else "wb") as handle:
         progress(done, body.total)
         try:
-            for chunk in response.iter_bytes(_CHUNK_BYTES):
+            for chunk in response.iter_bytes():  # of a size of its own it would lose the last one to a break
                 handle.write(chunk)
                 done += len(chunk)
                 progress(done, body.total)
