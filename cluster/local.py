@@ -10,9 +10,11 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,8 @@ from configs.load import Profile
 from serve_app.errors import ConfigError
 
 # What a local run prints goes through `on_states`; Ray's and Serve's own lines are in the log folder.
+CLOSE_TIMEOUT_S = 10.0
+
 _QUIET = ("ray", "ray.serve", "manta")
 
 
@@ -62,6 +66,7 @@ class LocalApplication:
 
         from serve_app.app import build
 
+        on_sigterm = signal.getsignal(signal.SIGTERM)
         ray.init(
             address="local",
             num_cpus=max(os.cpu_count() or 1, _reserved_cpus(self._profile)),
@@ -70,6 +75,7 @@ class LocalApplication:
             logging_level=logging.ERROR,
             _temp_dir=str(self._folder),
         )
+        signal.signal(signal.SIGTERM, on_sigterm)  # Ray puts a handler of its own there
         for name in _QUIET:
             logging.getLogger(name).setLevel(logging.ERROR)
         serve.start(
@@ -85,9 +91,10 @@ class LocalApplication:
 
         if ray.is_initialized():
             # Deleting first lets replicas close their engines; Ray's own shutdown would just kill them.
-            _within(10.0, lambda: serve.delete(self._profile.app_name))
+            self._close_replicas(serve)
             ray.shutdown()
         if self._folder is not None:
+            _end_processes_of(self._folder)
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
 
@@ -115,6 +122,12 @@ class LocalApplication:
                 on_states(states)
         if failure:
             raise ConfigError(self._why(serve, failure[0])) from failure[0]
+
+    def _close_replicas(self, serve: Any) -> None:
+        give_up = time.monotonic() + CLOSE_TIMEOUT_S
+        serve.delete(self._profile.app_name, _blocking=False)
+        while self._states(serve) and time.monotonic() < give_up:
+            time.sleep(0.05)
 
     def _states(self, serve: Any) -> dict[str, str]:
         application = serve.status().applications.get(self._profile.app_name)
@@ -167,9 +180,34 @@ def require_free_port(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as exc:
+            holder = _listener(port)
             raise ConfigError(
-                f"cannot listen on {host}:{port}: {exc.strerror}; choose another with --port"
+                f"cannot listen on {host}:{port}: {exc.strerror}{holder}; choose another with --port"
             ) from exc
+
+
+def _listener(port: int) -> str:
+    """Who listens there, as far as this user may know."""
+    try:
+        for connection in psutil.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+                return f" (by {psutil.Process(connection.pid).name()}, process {connection.pid})"
+    except psutil.Error:
+        pass
+    return ""
+
+
+def _end_processes_of(folder: Path) -> None:
+    """End what Ray's shutdown left: HAProxy is a child of a replica, and outlives one that was killed."""
+    left = [process for process in psutil.process_iter(["cmdline"]) if str(folder) in _words(process)]
+    for process in left:
+        process.terminate()
+    for process in psutil.wait_procs(left, timeout=5.0)[1]:
+        process.kill()
+
+
+def _words(process: psutil.Process) -> str:
+    return " ".join(process.info["cmdline"] or ())
 
 
 def last_line(text: str) -> str:
@@ -189,12 +227,6 @@ def _reserved_cpus(profile: Profile) -> int:
     scalings += [platform.embedder.scaling, platform.knowledge.scaling]
     scalings += [platform.agent.scaling, platform.ingress.scaling]
     return int(sum(max(1, scaling.min_replicas) * scaling.num_cpus for scaling in scalings)) + 1
-
-
-def _within(seconds: float, act: Callable[[], None]) -> None:
-    thread = threading.Thread(target=act, daemon=True)
-    thread.start()
-    thread.join(seconds)
 
 
 def _family() -> list[psutil.Process]:

@@ -58,14 +58,14 @@ class MantaClient:
     ) -> None:
         self._http.close()
 
-    def ready(self) -> dict[str, Any] | None:
-        """The readiness document, or None while something is missing or nothing listens."""
+    def missing(self) -> dict[str, str]:
+        """What the application still waits for: dependency -> reason; empty once it is ready."""
         try:
             response = self._http.get("/readyz")
-        except httpx.TransportError:
-            return None
-        document: dict[str, Any] = response.json() if response.status_code == 200 else {}
-        return document or None
+            states: dict[str, dict[str, Any]] = response.json()["dependencies"]
+        except (httpx.TransportError, ValueError, KeyError) as exc:
+            return {"ingress": f"no answer yet ({exc.__class__.__name__})"}
+        return {name: state["reason"] for name, state in states.items() if not state["is_ready"]}
 
     def plan_sync(self, source: str, sha256_by_path: Mapping[str, str]) -> dict[str, Any]:
         """Which documents of a source to send, and which ids are gone: {upload, num_unchanged, gone}."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 import click
+from rich.markup import escape
 from rich.status import Status
 
 from cluster.local import LocalApplication
@@ -24,7 +25,7 @@ from manta.sync import collect
 from serve_app.errors import ConfigError, MantaError
 
 DEMO_QUESTION = "What happens to an answer when the embedder is down?"
-READY_TIMEOUT_S = 300.0
+READY_TIMEOUT_S = 60.0  # after every replica runs
 
 
 @click.command("up")
@@ -76,8 +77,7 @@ def start(application: LocalApplication) -> None:
     began = time.perf_counter()
     with err.status("starting Ray") as status:
         application.start(lambda states: _show_states(status, states))
-        status.update("waiting for every dependency")
-        _wait_until_ready(application.url)
+        _wait_until_ready(application.url, status)
     seconds = time.perf_counter() - began
     mebibytes = application.memory_bytes() / 2**20
     err.print(
@@ -109,12 +109,14 @@ def _show_states(status: Status, states: Mapping[str, str]) -> None:
     status.update(f"starting {', '.join(waiting)}" if waiting else "starting")
 
 
-def _wait_until_ready(url: str) -> None:
+def _wait_until_ready(url: str, status: Status) -> None:
     give_up = time.monotonic() + READY_TIMEOUT_S
     with MantaClient(url, timeout_s=10.0) as client:
-        while client.ready() is None:
+        while missing := client.missing():
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in missing.items())
             if time.monotonic() > give_up:
-                raise ConfigError(f"{url}/readyz did not answer 200 within {READY_TIMEOUT_S:.0f} s")
+                raise ConfigError(f"not ready after {READY_TIMEOUT_S:.0f} s: {reasons}")
+            status.update(f"waiting for {escape(reasons)}")
             time.sleep(0.1)
 
 

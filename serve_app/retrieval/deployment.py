@@ -11,6 +11,7 @@ from ray.serve.handle import DeploymentHandle
 from configs.schema import KnowledgeConfig
 from serve_app.handles import EmbedderHandle
 from serve_app.messages import (
+    Deadline,
     DocumentInfo,
     DocumentInput,
     DocumentOutcome,
@@ -21,16 +22,23 @@ from serve_app.messages import (
     SyncPlan,
 )
 from serve_app.retrieval.knowledge import open_knowledge
+from serve_app.telemetry.deployment import Instruments
+from serve_app.telemetry.metrics import CHUNKS_EMBEDDED, DOCUMENTS_INGESTED, SEARCH_DURATION
+
+_READY_TIMEOUT_S = 5.0
 
 
 class KnowledgeBaseDeployment:
     """The one replica of the knowledge base: it is ready at once, and reaches disk and embedder later."""
 
     def __init__(self, config: KnowledgeConfig, home: Path, embedder: DeploymentHandle[Any]) -> None:
-        self._knowledge = open_knowledge(config, home, EmbedderHandle(embedder, "embedder"))
+        self._knowledge = open_knowledge(config, home, EmbedderHandle(embedder, "the embedder"))
+        self._instruments = Instruments()
 
     async def search(self, query: SearchQuery, context: RequestContext) -> SearchResult:
-        return await self._knowledge.search(query, context)
+        result = await self._knowledge.search(query, context)
+        self._instruments.observe(SEARCH_DURATION, result.took_s, mode=query.mode)
+        return result
 
     async def plan_sync(
         self, source: str, sha256_by_path: Mapping[str, str], context: RequestContext
@@ -40,7 +48,11 @@ class KnowledgeBaseDeployment:
     async def put_documents(
         self, source: str, documents: Sequence[DocumentInput], context: RequestContext
     ) -> tuple[DocumentOutcome, ...]:
-        return await self._knowledge.put_documents(source, documents, context)
+        outcomes = await self._knowledge.put_documents(source, documents, context)
+        for outcome in outcomes:
+            self._instruments.count(DOCUMENTS_INGESTED, status=outcome.status)
+        self._instruments.count(CHUNKS_EMBEDDED, sum(outcome.num_embedded for outcome in outcomes))
+        return outcomes
 
     async def delete_documents(self, document_ids: Sequence[str], context: RequestContext) -> int:
         return await self._knowledge.delete_documents(document_ids, context)
@@ -52,6 +64,10 @@ class KnowledgeBaseDeployment:
 
     async def status(self, context: RequestContext) -> KnowledgeStatus:
         return await self._knowledge.status(context)
+
+    async def check_ready(self) -> None:
+        """Return if the store can be read. Not a health check: a new replica would find the same disk."""
+        await self._knowledge.status(RequestContext("readiness", "readiness", Deadline.after(_READY_TIMEOUT_S)))
 
     async def __del__(self) -> None:
         await self._knowledge.close()
