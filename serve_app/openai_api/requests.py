@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
 from serve_app.errors import BadRequest
 from serve_app.messages import JsonObject
@@ -41,6 +41,13 @@ class OtherPart(_Body):
     """An image, a sound, a file: passed on to engines that take them."""
 
     type: str
+
+    @field_validator("type")
+    @classmethod
+    def _is_other(cls, value: str) -> str:
+        if value == "text":
+            raise ValueError("a part of type 'text' needs a text")
+        return value
 
 
 class ChatMessage(_Body):
@@ -167,9 +174,14 @@ def bad_request(exc: ValidationError, body: JsonObject) -> BadRequest:
     """
     faults = exc.errors(include_url=False, include_input=False, include_context=False)
     paths = [_path(fault["loc"], body) for fault in faults if fault["loc"][:1] == faults[0]["loc"][:1]]
-    deepest = max(range(len(paths)), key=lambda index: len(paths[index]))
-    field = ".".join(str(part) for part in paths[deepest])
-    return BadRequest(f"{field or 'body'}: {faults[deepest]['msg']}", field or None)
+    furthest = max(range(len(paths)), key=lambda index: _progress(paths[index]))
+    field = ".".join(str(part) for part in paths[furthest])
+    return BadRequest(f"{field or 'body'}: {faults[furthest]['msg']}", field or None)
+
+
+def _progress(path: list[int | str]) -> tuple[int, list[int]]:
+    """Deeper is further; at the same depth, later in its list."""
+    return len(path), [part for part in path if isinstance(part, int)]
 
 
 def _path(loc: tuple[int | str, ...], body: JsonObject) -> list[int | str]:
