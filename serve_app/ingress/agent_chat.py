@@ -64,7 +64,7 @@ def _end(shape: TextShape, final: JsonObject, *, has_usage: bool) -> bytes:
 
 
 def _manta(final: JsonObject) -> JsonObject:
-    return {key: final[key] for key in ("outcome", "citations", "flags", "run") if key in final}
+    return {key: final[key] for key in ("outcome", "citations", "flags", "notes", "run")}
 
 
 def _question(wanted: ChatCompletionRequest) -> AgentQuestion:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from configs.schema import IngressConfig
-from serve_app.errors import EngineFailed, Overloaded
+from serve_app.errors import EngineFailed, Overloaded, Unavailable
 from serve_app.ingress import agent_chat
 from serve_app.ingress.app import create_app
 from serve_app.messages import AgentEvent, Deadline
@@ -234,12 +234,12 @@ async def test_agent_conversations_keep_their_history(client, agent) -> None:
 
 @pytest.mark.parametrize("path", ["agent/answers", "chat/completions"])
 @pytest.mark.parametrize("is_stream", [False, True])
-async def test_an_agents_error_event_has_its_status_or_its_event(client, agent, path, is_stream) -> None:
+async def test_an_agents_error_has_its_status_or_its_event(client, agent, path, is_stream) -> None:
     error = {"message": "no base", "type": "server_error", "param": None, "code": "unavailable"}
     body = {"stream": is_stream, "messages": CHAT["messages"]}
     if path == "chat/completions":
         body["model"] = "manta"
-    agent.script = [AgentEvent("error", {"error": error})]
+    agent.script = [Unavailable("no base")]
     early = await client.post(f"/v1/{path}", json=body)
     assert (early.status_code, early.json()["error"]) == (503, error)
 
@@ -273,6 +273,12 @@ async def test_silence_is_filled_with_pings(raw_call, agent, monkeypatch) -> Non
     agent.go.set()
     await call.done()
     assert call.body().endswith(b"data: [DONE]\n\n")
+
+
+async def test_an_agent_that_ends_without_an_answer_is_an_error(client, agent) -> None:
+    agent.script = agent.script[:1]
+    answer = await client.post("/v1/agent/answers", json=AGENT)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "engine_failed")
 
 
 async def test_an_agent_that_changes_its_streamed_text_is_an_error(client, agent) -> None:
