@@ -70,7 +70,9 @@ def safe_length(text: str) -> int:
     if safe == len(text):
         safe = next((at for at in range(safe, 0, -1) if text[at - 1].isspace()), 0)
     for token in _OPEN.finditer(text):
-        if token["open"] is not None:
+        # The inside of a fence is kept as it is, so that a fence may be cut; nothing else may.
+        is_cut = token.start() < safe < token.end() and not token.group().startswith("```")
+        if token["open"] is not None or is_cut:
             safe = min(safe, token.start())
     return len(text[:safe].rstrip())
 

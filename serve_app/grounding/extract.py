@@ -27,7 +27,8 @@ _RANK_DECAY = 0.12  # a passage at rank r counts 1 / (1 + decay * r), r from 0
 _FIRST_SENTENCE_BONUS = 1.1  # documentation says first what a section is about
 _QUESTION_WEIGHT = 0.25  # a sentence that asks does not answer
 _DANGLING_WEIGHT = 0.6  # "as follows:" whose list is not quoted with it
-_SEEN_WEIGHT = 0.45  # of question words that a chosen sentence has already
+_SEEN_WEIGHT = 0.55  # of question words that a chosen sentence has already
+_ABSENT_WEIGHT = 0.5  # of question words that no sentence has: they tell no two apart
 _MIN_SHARE = 0.15  # of the question's weight; less is chance
 _MIN_OF_BEST = 0.4  # a further sentence that is worth less than this part of the best is padding
 _MAX_OVERLAP = 0.6  # Jaccard of content words; above it two sentences say the same
@@ -113,7 +114,9 @@ def _candidates(sources: Sequence[Source]) -> list[_Candidate]:
         for sentence in sentences(source.text):
             words = terms(sentence.text)
             quote = Quote(source.number, sentence)
-            found.append(_Candidate(quote, rank, frozenset(words), label_words, len(sentence.text.split())))
+            # Scripts without spaces have one word to the eye of split(), and several terms.
+            num_words = max(len(sentence.text.split()), len(words))
+            found.append(_Candidate(quote, rank, frozenset(words), label_words, num_words))
     return found
 
 
@@ -122,7 +125,9 @@ def _idf(wanted: Collection[str], documents: Sequence[Collection[str]]) -> dict[
     counts = Counter(word for document in documents for word in set(document) if word in wanted)
     total = len(documents)
     raw = {
-        word: math.log(1.0 + (total - counts[word] + 0.5) / (counts[word] + 0.5)) for word in sorted(wanted)
+        word: math.log(1.0 + (total - counts[word] + 0.5) / (counts[word] + 0.5))
+        * (1.0 if counts[word] else _ABSENT_WEIGHT)
+        for word in sorted(wanted)
     }
     whole = sum(raw.values())
     return {word: weight / whole for word, weight in raw.items()}

@@ -20,7 +20,7 @@ _ITEM = re.compile(r"^\s*(?:[-*+•]|\d{1,2}[.)])\s+")
 _TABLE_ROW = re.compile(r"^\s*\|.*\|\s*$")
 _INDENTED = re.compile(r"^(?: {4}|\t)\S")
 # The end of a sentence: its mark, closing quotes or brackets, white space, and something that can begin one.
-_END = re.compile(r"(?<=[.!?。！？])[\"'”’)\]]*\s+(?=[\"'“‘(\[`*_]*[^\W_a-z])|(?<=[。！？])")  # noqa: RUF001 (CJK marks)
+_END = re.compile(r"(?<=[.!?。！？])[\"'”’)\]]*\s+(?=`|[\"'“‘(\[*_]*[^\W_a-z])|(?<=[。！？])")  # noqa: RUF001 (CJK marks)
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(])(?:e\.g|i\.e|cf|vs|etc|approx|resp|al|no|fig|figs|eq|ref|refs|sec|vol|dr|mr|mrs|ms|prof|st|ca"
     r"|incl|[A-Z])\.$",

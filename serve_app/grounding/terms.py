@@ -6,6 +6,7 @@ import re
 
 _WORD = re.compile(r"\w+")
 _NO_SPACES = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uac00-\ud7af]+")
+_HIRAGANA = re.compile(r"[\u3040-\u309f]+")
 _COMMON_WORDS = """
 a about after all also am an and any are as at be because been before being between both but by can
 could did do does doing done during each few for from further get gets give given had has have having
@@ -38,7 +39,8 @@ def terms(text: str) -> list[str]:
     found = []
     for word in _WORD.findall(text.lower()):
         if _NO_SPACES.search(word):
-            found += [word[at : at + 2] for at in range(max(1, len(word) - 1))]
+            pairs = [word[at : at + 2] for at in range(max(1, len(word) - 1))]
+            found += [pair for pair in pairs if not _HIRAGANA.fullmatch(pair)]  # particles and endings
         elif word not in _STOP_WORDS and (len(word) > 1 or word.isdigit()):
             found.append(_stem(word))
     return found
