@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+
+from serve_app.engines.base import TextChunk
+from serve_app.engines.llamacpp_mailbox import Mailbox
+from serve_app.errors import EngineFailed
+
+
+async def test_a_slow_reader_gets_the_text_joined_and_the_counts_of_the_last() -> None:
+    mailbox = Mailbox()
+    mailbox.put(TextChunk("a"))
+    mailbox.put(TextChunk("b"))
+    mailbox.put(TextChunk("c", "stop", num_prompt_tokens=3, num_completion_tokens=4))
+    assert [chunk async for chunk in mailbox.chunks()] == [
+        TextChunk("abc", "stop", num_prompt_tokens=3, num_completion_tokens=4)
+    ]
+
+
+async def test_a_reader_that_keeps_up_gets_every_chunk() -> None:
+    mailbox = Mailbox()
+    chunks = mailbox.chunks()
+    for text in ("a", "b"):
+        mailbox.put(TextChunk(text))
+        assert await anext(chunks) == TextChunk(text)
+    mailbox.put(TextChunk("", "length"))
+    assert [chunk async for chunk in chunks] == [TextChunk("", "length")]
+
+
+async def test_an_error_comes_after_the_text_before_it() -> None:
+    mailbox = Mailbox()
+    mailbox.put(TextChunk("a"))
+    mailbox.fail(EngineFailed("broken"))
+    chunks = mailbox.chunks()
+    assert await anext(chunks) == TextChunk("a")
+    with pytest.raises(EngineFailed, match="broken"):
+        await anext(chunks)
+
+
+async def test_an_error_alone_is_raised() -> None:
+    mailbox = Mailbox()
+    mailbox.fail(EngineFailed("broken"))
+    with pytest.raises(EngineFailed):
+        await anext(mailbox.chunks())
