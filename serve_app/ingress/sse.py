@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
@@ -25,6 +26,8 @@ logger = logging.getLogger("manta.ingress")
 
 PING = b": ping\n\n"  # a comment: clients skip it, proxies see life
 PING_EVERY_S = 15.0
+# For the last frame, when the deadline may be over and the client may have stopped reading long ago.
+LAST_FRAME_TIMEOUT_S = 5.0
 
 
 class EventStream(StreamingResponse):
@@ -78,7 +81,7 @@ class EventStream(StreamingResponse):
                 pinging.cancel()
                 await asyncio.gather(pinging, return_exceptions=True)
             await close(self._frames)
-        await send({"type": "http.response.body", "body": last, "more_body": False})
+        await self._finish(last, send)
 
     async def _first(self) -> bytes:
         try:
@@ -98,6 +101,13 @@ class EventStream(StreamingResponse):
             logger.exception("request %s: the stream of %s failed", own_id, self._stage)
             return event(internal_error(own_id), self._error_event)
         return b""
+
+    async def _finish(self, last: bytes, send: Send) -> None:
+        try:
+            async with asyncio.timeout(LAST_FRAME_TIMEOUT_S):
+                await send({"type": "http.response.body", "body": last, "more_body": False})
+        except TimeoutError as exc:  # the server cuts the connection of a response that has no end
+            raise ClientDisconnect from exc
 
     async def _send_frames(self, first: bytes, send: Send) -> None:
         clock = asyncio.get_running_loop().time
