@@ -22,8 +22,15 @@ the request may take), `x-manta-tenant` (whose knowledge base), `x-manta-priorit
 """
 
 
-def create_app(config: IngressConfig, services: Services) -> FastAPI:
-    """The whole API over `services`."""
+def create_app(config: IngressConfig, services: Services, *, echoes_request_id: bool = True) -> FastAPI:
+    """The whole API over `services`.
+
+    Args:
+        config: limits and defaults.
+        services: what the routes call.
+        echoes_request_id: put the request's id into the answer's headers; Ray Serve's HTTP server does so
+            itself, and twice would make clients read "id, id".
+    """
     app = FastAPI(
         title="Manta",
         description=_DESCRIPTION,
@@ -32,7 +39,7 @@ def create_app(config: IngressConfig, services: Services) -> FastAPI:
         # Manta has spans and metrics of its own; FastAPI's would count everything twice.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    edge.install(app)
+    edge.install(app, echoes_id=echoes_request_id)
     reader = CallReader(config)
     app.include_router(completions.router(reader, services))
     app.include_router(embeddings.router(reader, services, config.max_embedding_inputs))

@@ -57,7 +57,7 @@ class IngressDeployment:
         )
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return create_app(self._config, self._services)
+        return create_app(self._config, self._services, echoes_request_id=False)  # Serve does
 
 
 async def read_node_metrics() -> bytes:

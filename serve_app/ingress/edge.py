@@ -33,22 +33,23 @@ def id_of(scope: Scope) -> str:
 class Edge:
     """ASGI middleware around everything."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, echoes_id: bool) -> None:
         self._app = app
+        self._echoes_id = echoes_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         own_id = scope[_ID_KEY] = request_id(Headers(scope=scope))
-        header = (REQUEST_ID.encode(), own_id.encode())
+        own_headers = [(REQUEST_ID.encode(), own_id.encode())] if self._echoes_id else []
         is_started = False
 
         async def send_with_id(message: Message) -> None:
             nonlocal is_started
             if message["type"] == "http.response.start":
                 is_started = True
-                message["headers"] = [*message.get("headers", ()), header]
+                message["headers"] = [*message.get("headers", ()), *own_headers]
             await send(message)
 
         try:
@@ -63,9 +64,9 @@ class Edge:
             await _document(500, internal_error(own_id))(scope, receive, send_with_id)
 
 
-def install(app: FastAPI) -> None:
+def install(app: FastAPI, *, echoes_id: bool) -> None:
     """Put the edge around the application and give its faults OpenAI's shape."""
-    app.add_middleware(Edge)
+    app.add_middleware(Edge, echoes_id=echoes_id)
     app.add_exception_handler(MantaError, _on_manta_error)
     app.add_exception_handler(RequestValidationError, _on_bad_parameter)
     app.add_exception_handler(HTTPException, _on_http_exception)

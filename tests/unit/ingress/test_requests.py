@@ -59,6 +59,13 @@ async def test_headers_become_the_context(client, model) -> None:
     assert 5 < context.deadline.remaining_s() <= 7.5
 
 
+async def test_behind_a_server_that_echoes_the_id_we_do_not(config, services) -> None:
+    transport = httpx.ASGITransport(app=create_app(config, services, echoes_request_id=False))
+    async with httpx.AsyncClient(transport=transport, base_url="http://manta") as one:
+        answer = await one.get("/healthz", headers={"x-request-id": "abc-1"})
+    assert "x-request-id" not in answer.headers
+
+
 async def test_defaults_of_the_context(client, model, config) -> None:
     answer = await client.post("/v1/chat/completions", json=CHAT)
     context = model.seen[0][2]
