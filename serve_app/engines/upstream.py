@@ -134,8 +134,9 @@ class Upstream:
                 f"{self._host} has no capacity for {self._name}: {message}", _retry_after(headers)
             )
         if status in (400, 404, 413, 422):
-            error = InputTooLong if _code(content) == InputTooLong.code else BadRequest
-            return error(f"{self._host} refused the request for {self._name}: {message}")
+            error = InputTooLong if _field(content, "code") == InputTooLong.code else BadRequest
+            told = f"{self._host} refused the request for {self._name}: {message}"
+            return error(told, _field(content, "param"))
         return EngineFailed(f"{self._host} answered with status {status}: {message}")
 
 
@@ -182,10 +183,9 @@ def _message(content: bytes) -> str:
     return " ".join(text.split())[:_MAX_MESSAGE_CHARS] or "no message"
 
 
-def _code(content: bytes) -> str | None:
-    error = _error(content)
-    code = error.get("code") if error else None
-    return code if isinstance(code, str) else None
+def _field(content: bytes, name: str) -> str | None:
+    value = (_error(content) or {}).get(name)
+    return value if isinstance(value, str) else None
 
 
 def _retry_after(headers: httpx.Headers) -> float:

@@ -28,7 +28,10 @@ def test_paragraphs_are_split(text: str, expected: list[str]) -> None:
 
 
 def test_markdown_is_told_apart() -> None:
-    text = "# Title\n\nProse here.\n\n- first item\n  goes on\n- second item\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n    code()\n"
+    text = (
+        "# Title\n\nProse here.\n\n- first item\n  goes on\n- second item\n\n"
+        "| a | b |\n|---|---|\n| 1 | 2 |\n\n    code()\n"
+    )
     assert [(one.kind, one.text) for one in sentences(text)] == [
         (Kind.HEADING, "Title"),
         (Kind.PROSE, "Prose here."),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -27,7 +28,7 @@ async def deltas(*parts: bytes) -> list[TextDelta]:
 @given(st.lists(st.integers(0, len(WHOLE)), max_size=12))
 async def test_how_the_bytes_are_cut_changes_nothing(cuts: list[int]) -> None:
     bounds = [0, *sorted(cuts), len(WHOLE)]
-    parts = [WHOLE[start:end] for start, end in zip(bounds, bounds[1:], strict=False)]
+    parts = [WHOLE[start:end] for start, end in pairwise(bounds)]
     found = await deltas(*parts)
     assert found == await deltas(WHOLE)
     assert "".join(delta.text for delta in found) == "Grüße 日本"
