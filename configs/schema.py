@@ -185,10 +185,14 @@ class LlamaCppEmbedder(EmbedderBase):
         default=None, ge=8, description="Longest text, in tokens; None: what the model was trained with."
     )
     max_batch_tokens: int = Field(
-        default=2048, ge=64, description="Tokens that go through the model in one call."
+        default=2048,
+        ge=64,
+        description="Tokens taken from the queue at once: shared among the callers, then cut into steps.",
     )
     ubatch_tokens: int = Field(
-        default=256, ge=32, description="Tokens of one step inside llama.cpp; small is fast for short texts."
+        default=256,
+        ge=32,
+        description="Tokens of one call of llama.cpp, at least the longest text; small is fast.",
     )
     num_threads: int | None = Field(
         default=None, ge=1, description="Threads of the engine; None: the deployment's CPUs."

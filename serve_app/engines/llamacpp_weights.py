@@ -7,7 +7,7 @@ from pathlib import Path
 from configs.schema import FileWeights, Weights
 from serve_app.engines.llamacpp_library import Model
 from serve_app.errors import ConfigError
-from serve_app.model_cache.cache import locate, pull_command
+from serve_app.model_cache.cache import locate, pull_command, words
 from serve_app.model_cache.catalogue import SOURCE_SHA256_KEY
 from serve_app.model_cache.download import sha256_of
 
@@ -21,7 +21,9 @@ def find_weights(weights: Weights, home: Path) -> Path:
     path = locate(weights, home)
     if path is None:
         assert not isinstance(weights, FileWeights)  # a missing file is refused by `locate`
-        raise ConfigError(f"the weights are not on this machine; fetch them with: {pull_command(weights)}")
+        raise ConfigError(
+            f"the weights {words(weights)} are not on this machine; fetch them with: {pull_command(weights)}"
+        )
     return path
 
 

@@ -95,7 +95,7 @@ def ensure(
                 _describe(path, source.sha256, f"{source.repo}@{source.revision}/{source.file}")
             else:
                 _convert(source, _entry(weights).name, path, progress)
-    check_gguf(path, None, f"{_words(weights)} names no GGUF file")
+    check_gguf(path, None, f"{words(weights)} names no GGUF file")
     return path
 
 
@@ -105,8 +105,15 @@ def describe(home: Path) -> Sequence[CachedModel]:
 
 
 def pull_command(weights: CatalogueWeights | HubWeights) -> str:
-    """What a person types to fetch the weights."""
-    return f"manta models pull {_words(weights)}"
+    """What a person types to fetch the weights; a hub's file has no name but its profile's."""
+    if isinstance(weights, CatalogueWeights):
+        return f"manta models pull {weights.catalogue}"
+    return "manta models pull MODEL --profile PROFILE"
+
+
+def words(weights: CatalogueWeights | HubWeights) -> str:
+    """What the weights are called in messages."""
+    return weights.catalogue if isinstance(weights, CatalogueWeights) else f"{weights.repo}/{weights.file}"
 
 
 def check_gguf(path: Path, num_bytes: int | None, advice: str) -> None:
@@ -193,10 +200,6 @@ def _path(weights: CatalogueWeights | HubWeights, home: Path) -> Path:
     if Path(source.file).is_absolute() or ".." in Path(source.file).parts:
         raise ConfigError(f"weights.file {source.file!r} leaves the repository")
     return home / "models" / source.repo.replace("/", "--") / source.revision[:12] / source.file
-
-
-def _words(weights: CatalogueWeights | HubWeights) -> str:
-    return weights.catalogue if isinstance(weights, CatalogueWeights) else f"{weights.repo}/{weights.file}"
 
 
 def _state(entry: CatalogueEntry, home: Path) -> CachedModel:

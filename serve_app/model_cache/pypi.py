@@ -5,6 +5,7 @@ Nothing is installed; pip checks the wheel's hash.
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -67,6 +68,13 @@ def _failure(requirement: str, stderr: str, folder: Path) -> Exception:
         )
     if "DO NOT MATCH THE HASHES" in stderr:
         return ConfigError(f"the package index's {requirement} is not the pinned one: its checksum differs")
-    reasons = [line.removeprefix("ERROR: ") for line in stderr.splitlines() if line.startswith("ERROR: ")]
-    reason = reasons[-1] if reasons else (stderr.strip().splitlines() or ["pip said nothing"])[-1]
-    return Unavailable(f"the package index did not give {requirement}: {reason}")
+    return Unavailable(f"the package index did not give {requirement}: {_reason(stderr)}")
+
+
+def _reason(stderr: str) -> str:
+    """The line that helps: pip ends with "no matching distribution" when it cannot reach the index too."""
+    broken = re.search(r"connection broken by '(\w+)\(.*?(?:: ([^:']+))?'\)'", stderr)
+    if broken:
+        return f"it cannot be reached: {broken[2] or broken[1]}"
+    errors = [line.removeprefix("ERROR: ") for line in stderr.splitlines() if line.startswith("ERROR: ")]
+    return (errors or stderr.strip().splitlines() or ["pip said nothing"])[-1]

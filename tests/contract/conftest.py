@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import gguf
 import pytest
 
 from configs.load import default_home
@@ -48,3 +49,31 @@ def stories_gguf() -> Path:
     if not _STORIES.exists():
         pytest.skip(f"{_STORIES} is not on this machine")
     return _STORIES
+
+
+@pytest.fixture
+def stories_with_template(stories_gguf: Path, tmp_path: Path) -> Callable[[str], Path]:
+    """Makes a copy of the stories model that has a chat template, and claims a context of 8,192 tokens."""
+    changed = {"llama.context_length": 8192}
+
+    def write(template: str) -> Path:
+        target = tmp_path / "stories-chat.gguf"
+        reader = gguf.GGUFReader(stories_gguf)
+        writer = gguf.GGUFWriter(target, "llama")
+        for name, field in reader.fields.items():
+            if name.startswith("GGUF.") or name == "general.architecture":
+                continue
+            item_type = field.types[-1] if field.types[0] == gguf.GGUFValueType.ARRAY else None
+            writer.add_key_value(
+                name, changed.get(name, field.contents()), field.types[0], sub_type=item_type
+            )
+        writer.add_chat_template(template)
+        for tensor in reader.tensors:
+            writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        return target
+
+    return write

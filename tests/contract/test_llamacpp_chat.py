@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-import gguf
 import pytest
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -50,25 +49,6 @@ async def generator(stories_gguf: Path, tmp_path: Path) -> AsyncIterator[LlamaCp
     engine = open_llamacpp_chat(config(stories_gguf), tmp_path, 1)
     yield engine
     await engine.close()
-
-
-def with_template(source: Path, target: Path, template: str) -> Path:
-    """A copy of a GGUF file that has a chat template."""
-    reader = gguf.GGUFReader(source)
-    writer = gguf.GGUFWriter(target, "llama")
-    for name, field in reader.fields.items():
-        if name.startswith("GGUF.") or name == "general.architecture":
-            continue
-        kind = field.types[-1] if field.types[0] == gguf.GGUFValueType.ARRAY else None
-        writer.add_key_value(name, field.contents(), field.types[0], sub_type=kind)
-    writer.add_chat_template(template)
-    for tensor in reader.tensors:
-        writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return target
 
 
 def prompt(text: str = "Once upon a time", **sampling: Any) -> GenerationRequest:
@@ -194,10 +174,9 @@ async def test_without_a_template_chat_is_refused_with_a_way_out(
 
 
 async def test_a_conversation_goes_through_the_models_template(
-    stories_gguf: Path, tmp_path: Path, context: RequestContext
+    stories_with_template: Callable[[str], Path], tmp_path: Path, context: RequestContext
 ) -> None:
-    path = with_template(stories_gguf, tmp_path / "chat.gguf", CHATML)
-    engine = open_llamacpp_chat(config(path), tmp_path, 1)
+    engine = open_llamacpp_chat(config(stories_with_template(CHATML)), tmp_path, 1)
     try:
         turns = (ChatMessage(role="developer", content="Be brief."), ChatMessage(role="user", content="Hi"))
         rendered = "<system>Be brief.\n<user>Hi\n<assistant>"
@@ -219,11 +198,9 @@ async def test_a_conversation_goes_through_the_models_template(
     ],
 )
 async def test_a_template_that_refuses_is_a_bad_request(
-    stories_gguf: Path, tmp_path: Path, context: RequestContext, template: str
+    stories_with_template: Callable[[str], Path], tmp_path: Path, context: RequestContext, template: str
 ) -> None:
-    engine = open_llamacpp_chat(
-        config(with_template(stories_gguf, tmp_path / "c.gguf", template)), tmp_path, 1
-    )
+    engine = open_llamacpp_chat(config(stories_with_template(template)), tmp_path, 1)
     try:
         request = GenerationRequest((ChatMessage(role="user", content="hi"),), None, SamplingParams())
         with pytest.raises(BadRequest, match="stories's chat template refuses the messages"):

@@ -182,7 +182,9 @@ async def test_missing_weights_name_the_command(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="manta models pull all-minilm-l6-v2"):
         open_llamacpp_embedder(config(), tmp_path, 1)
     hub = HubWeights(repo="owner/name", file="m.gguf", revision="a" * 40, sha256="b" * 64)
-    with pytest.raises(ConfigError, match=r"manta models pull owner/name/m\.gguf"):
+    with pytest.raises(
+        ConfigError, match=r"owner/name/m\.gguf are not .*: manta models pull MODEL --profile"
+    ):
         open_llamacpp_embedder(config(weights=hub), tmp_path, 1)
 
 
