@@ -63,7 +63,8 @@ def test_leftovers_of_a_killed_process_are_cleared(tmp_path: Path, monkeypatch: 
         ),
         (
             "WARNING: Retrying (Retry(total=0)) after connection broken by "
-            "'NewConnectionError('<x.HTTPConnection object at 0x7f>: Failed to establish a new connection: [Errno 111] Connection refused')': /simple/some-model/\n"
+            "'NewConnectionError('<x.HTTPConnection object at 0x7f>: Failed to establish a new connection: "
+            "[Errno 111] Connection refused')': /simple/some-model/\n"
             "ERROR: No matching distribution found for some-model",
             Unavailable,
             r"some-model==1\.2\.3: it cannot be reached: \[Errno 111\] Connection refused",
