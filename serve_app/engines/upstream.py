@@ -29,6 +29,7 @@ from serve_app.errors import (
 from serve_app.messages import Deadline, Endpoint, JsonObject
 
 _MAX_MESSAGE_CHARS = 500
+_LINGER_S = 0.2
 _MAX_EVENT_BYTES = 8 * 1024 * 1024
 _EVENT_END = re.compile(rb"\r?\n\r?\n")
 _DONE = re.compile(rb"^data:\s*\[DONE\]", re.MULTILINE)
@@ -84,7 +85,8 @@ class Upstream:
             async with self._client.stream("POST", self._url(endpoint), json=body) as response:
                 if response.status_code != 200:
                     raise self._refusal(response.status_code, response.headers, await response.aread())
-                async for raw in response.aiter_bytes():
+                content = response.aiter_bytes()
+                async for raw in content:
                     events, held = _whole_events(held + raw)
                     if len(held) > _MAX_EVENT_BYTES:
                         raise EngineFailed(
@@ -96,6 +98,7 @@ class Upstream:
                         raise EngineFailed(f"{self._host} failed in its stream: {_message(failure[1])}")
                     yield events
                     if _DONE.search(events):
+                        await _drain(content)
                         return
         except httpx.HTTPError as exc:
             raise self._unreachable(exc) from exc
@@ -152,6 +155,16 @@ def _authorization(name: str, api_key: SecretRef | None) -> dict[str, str]:
             f"the API key of {name} ({api_key.env}) has characters that no HTTP header may have"
         )
     return {"Authorization": f"Bearer {value}"}
+
+
+async def _drain(content: AsyncIterator[bytes]) -> None:
+    """Read the end of a body whose content is over: only then can its connection be used again."""
+    try:
+        async with asyncio.timeout(_LINGER_S):
+            async for _ in content:
+                pass
+    except TimeoutError:
+        return
 
 
 def _whole_events(data: bytes) -> tuple[bytes, bytes]:
