@@ -7,6 +7,7 @@ text. Where the page has a `main` element, only that is read.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
@@ -26,7 +27,10 @@ _BLOCKS = _names(
     "address article aside blockquote body caption dd details dialog div dl dt fieldset figcaption figure footer"
     " form header hgroup hr html li main ol p pre section summary table tbody td tfoot th thead tr ul"
 )
+_CELLS = frozenset(("td", "th"))
+_INSIDE_CELLS = frozenset(("p", "div"))  # in a table of data they only part words
 _HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
+_STRUCTURE = _HEADINGS | {"table", "ul", "ol", "pre"}
 _CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?([\w.:-]{1,40})", re.IGNORECASE)
 _SPACES = re.compile(r"[ \t\r\n\f]+")
 _HIDING = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
@@ -104,7 +108,7 @@ def _refuse_bombs(text: str) -> None:
 
 
 class _Walk:
-    """Visits the nodes in order, without recursion, so that no nesting is too deep for it."""
+    """Reads the nodes in order into an outline."""
 
     def __init__(self, outline: Outline) -> None:
         self._outline = outline
@@ -114,62 +118,68 @@ class _Walk:
         self._num_pre = 0
         self._marker = ""  # of the open line: a list item's
         self._items: list[int | None] = []  # the number of the next item of each open list; None: bullets
+        self._layout_tables: set[int] = set()
+        self._tables: list[bool] = []  # of each open table: does it lay out the page?
         self._num_cells = 0  # of the open row
 
     def run(self, start: LexborNode) -> None:
-        node: LexborNode | None = start
-        while node is not None:
-            child = self._enter(node)
-            if child is not None:
-                node = child
-                continue
-            while node is not None:
-                self._leave(node)
-                if node == start:
-                    self._end_block()
-                    return
-                if node.next is not None:
-                    node = node.next
-                    break
-                node = node.parent
+        self._layout_tables = _layout_tables(start)
+        skipped: int | None = None
+        for node, is_entering in _steps(start):
+            if skipped is None and is_entering and not self._enter(node):
+                skipped = node.mem_id
+            elif not is_entering:
+                if skipped is None:
+                    self._leave(node)
+                elif node.mem_id == skipped:
+                    skipped = None
+        self._end_block()
 
-    def _enter(self, node: LexborNode) -> LexborNode | None:
-        """Take the node in; returns where to go on below it, None to go on beside it."""
+    def _enter(self, node: LexborNode) -> bool:
+        """Take the node in; False leaves out what is below it."""
         tag = node.tag or ""
         if tag == "-text":
             self._text(node.text_content or "")
-            return None
-        if tag in _SKIPPED or tag.startswith(("-", "!")) or _is_hidden(node):
-            return None
-        if tag in _HEADINGS:
+        elif tag in _SKIPPED or tag.startswith(("-", "!")) or _is_hidden(node):
+            return False
+        elif tag in _HEADINGS:
             self._heading(int(tag[1]), node)
-            return None
-        if tag == "br":
+            return False
+        elif tag == "br" and not self._is_data_table():
             self._end_line()
+        elif tag == "br":
+            self._line.append(" ")
         elif tag == "img":
             self._text(node.attributes.get("alt") or "")
         elif tag in _BLOCKS:
             self._open(tag, node)
-        return node.child
+        return True
 
     def _open(self, tag: str, node: LexborNode) -> None:
-        if tag in ("td", "th"):
+        if tag in _CELLS and self._is_data_table():
             if self._num_cells:
                 self._line.append(" | ")
             self._num_cells += 1
-            return
-        self._end_line()
-        if tag == "tr":
-            self._num_cells = 0
-        elif tag in ("ul", "ol", "table", "dl"):
+        elif tag in _INSIDE_CELLS and self._is_data_table():
+            self._line.append(" ")
+        else:
+            self._end_line()
+            self._open_block(tag, node)
+
+    def _open_block(self, tag: str, node: LexborNode) -> None:
+        if tag == "table":
+            self._tables.append(node.mem_id in self._layout_tables)
+        if tag in ("ul", "ol", "dl") or (tag == "table" and not self._tables[-1]):
             if not self._num_holding:
                 self._end_block()
             self._num_holding += 1
-            if tag in ("ul", "ol"):
-                start = node.attributes.get("start") or "1"
-                self._items.append(
-                    (int(start) if start.isdecimal() and len(start) < 10 else 1) if tag == "ol" else None
-                )
+        if tag == "ul":
+            self._items.append(None)
+        elif tag == "ol":
+            start = node.attributes.get("start") or ""
+            self._items.append(int(start) if start.isdecimal() and len(start) < 10 else 1)
+        elif tag == "tr":
+            self._num_cells = 0
         elif tag == "li" and self._items:
             number = self._items[-1]
             self._marker = "  " * (len(self._items) - 1) + ("- " if number is None else f"{number}. ")
@@ -181,16 +191,22 @@ class _Walk:
 
     def _leave(self, node: LexborNode) -> None:
         tag = node.tag or ""
-        if tag not in _BLOCKS or tag in ("td", "th") or _is_hidden(node):
+        if tag not in _BLOCKS:
+            return
+        if tag in _CELLS | _INSIDE_CELLS and self._is_data_table():
+            self._line.append(" ")
             return
         self._end_line()
-        if tag in ("ul", "ol", "table", "dl"):
+        if tag in ("ul", "ol", "dl") or (tag == "table" and not self._tables.pop()):
             self._num_holding -= 1
-            if tag in ("ul", "ol"):
-                self._items.pop()
-        elif tag == "pre":
-            self._num_pre -= 1
+        if tag in ("ul", "ol"):
+            self._items.pop()
+            self._marker = ""
+        self._num_pre -= tag == "pre"
         self._end_block()
+
+    def _is_data_table(self) -> bool:
+        return bool(self._tables) and not self._tables[-1]
 
     def _heading(self, level: int, node: LexborNode) -> None:
         text = _SPACES.sub(" ", node.text(deep=True)).rstrip(" ¶")  # the sign is a generator's link to itself
@@ -225,6 +241,39 @@ class _Walk:
         if not self._num_holding:
             self._outline.block("\n".join(self._lines))
             self._lines = []
+
+
+def _layout_tables(start: LexborNode) -> set[int]:
+    """Ids of the tables that are the page's frame, not data: with headings, lists, code or tables inside."""
+    found: set[int] = set()
+    open_tables: list[int] = []
+    for node, is_entering in _steps(start):
+        tag = node.tag or ""
+        if tag in _STRUCTURE and is_entering and open_tables:
+            found.add(open_tables[-1])
+        if tag == "table" and is_entering:
+            open_tables.append(node.mem_id)
+        elif tag == "table":
+            open_tables.pop()
+    return found
+
+
+def _steps(start: LexborNode) -> Iterator[tuple[LexborNode, bool]]:
+    """Every node below and with `start`, when it is entered and when it is left; without recursion."""
+    node, last = start, start.mem_id  # `==` of nodes compares their serialised HTML
+    while True:
+        yield node, True
+        if (child := node.child) is not None:
+            node = child
+            continue
+        yield node, False
+        while node.mem_id != last and node.next is None:
+            node = node.parent  # type: ignore[assignment]  # below `start` there is always one
+            yield node, False
+        if node.mem_id == last:
+            return
+        assert node.next is not None
+        node = node.next
 
 
 def _is_hidden(node: LexborNode) -> bool:

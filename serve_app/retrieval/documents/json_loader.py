@@ -45,8 +45,8 @@ def _parse(text: str) -> Any:
         raise Unreadable(f"its values are nested deeper than {_MAX_DEPTH} levels") from exc
     except json.JSONDecodeError:
         raise
-    except ValueError as exc:  # an integer of thousands of digits
-        raise Unreadable(f"it holds a number that cannot be read: {exc}") from exc
+    except ValueError as exc:
+        raise Unreadable("it holds an integer of thousands of digits") from exc
 
 
 def _no_number(_constant: str) -> None:

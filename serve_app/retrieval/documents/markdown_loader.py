@@ -19,7 +19,8 @@ from serve_app.retrieval.documents.html_loader import html_text
 from serve_app.retrieval.documents.outline import Outline
 from serve_app.retrieval.documents.plain_text import decode
 
-_PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+# What is nested deeper the parser leaves out, so the limit is far above what people write.
+_PARSER = MarkdownIt("commonmark", {"maxNesting": 200}).enable(["table", "strikethrough"])
 _FRONT_MATTER = re.compile(
     r"\A\ufeff?---[ \t]*\r?\n(.{0,16384}?)^(?:---|\.\.\.)[ \t]*\r?$", re.DOTALL | re.MULTILINE
 )

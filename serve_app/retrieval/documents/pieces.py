@@ -32,11 +32,12 @@ class Piece:
 # Every alternative is linear: it starts at a fixed character, and its repetitions never give back.
 _BOUNDARY = re.compile(
     r"\n[ \t]*+\n\s*+"  # a blank line
-    r"|\n"  # a line's end
+    r"|\n"  # a line's end, unless the line was only wrapped
     r"|(?<=[.!?…])[\"'\u201d\u2019»)\]]{0,3}\s++"  # a sentence's end: full stop, closing quotes, blanks
     r"|(?<=[。\uff01\uff1f｡])[」』\uff09\u201d\u2019]{0,3}"  # the same, in scripts without blanks
 )
 _MIN_SENTENCE = 5  # characters; "1. " and "Dr. " end no sentence
+_MIN_WRAPPED = 50  # characters of a line
 
 
 def pieces(text: str, max_bytes: int) -> list[Piece]:
@@ -61,19 +62,23 @@ def _boundaries(text: str) -> Iterator[tuple[int, Cut]]:
     last = 0
     for match in _BOUNDARY.finditer(text):
         end = match.end()
-        if last < end < len(text) and (cut := _cut_at(match[0], text[end], end - last)) is not None:
+        if last < end < len(text) and (cut := _cut_at(text, match, last)) is not None:
             yield end, cut
             last = end
 
 
-def _cut_at(blank: str, next_char: str, num_chars: int) -> Cut | None:
-    """What a boundary is, by its blanks, what follows it, and how much stands before it."""
+def _cut_at(text: str, match: re.Match[str], last: int) -> Cut | None:
+    """What a boundary is, by its blanks and what stands around it; None if it is none."""
+    blank, next_char = match[0], text[match.end()]
     if blank.count("\n") > 1:
         return Cut.PARAGRAPH
+    if blank == "\n" and next_char.islower():
+        # Prose that is wrapped has long lines and goes on in lower case; items and rows rarely do both.
+        num_chars = match.start() - text.rfind("\n", 0, match.start()) - 1
+        return None if num_chars >= _MIN_WRAPPED else Cut.SENTENCE
     if "\n" in blank:
-        # Prose that is wrapped goes on in lower case; items, rows and most code do not.
-        return None if blank == "\n" and next_char.islower() else Cut.SENTENCE
-    is_sentence = num_chars >= _MIN_SENTENCE and not next_char.islower() and not next_char.isdigit()
+        return Cut.SENTENCE
+    is_sentence = match.end() - last >= _MIN_SENTENCE and not next_char.islower() and not next_char.isdigit()
     return Cut.SENTENCE if is_sentence else None
 
 
