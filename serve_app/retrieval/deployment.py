@@ -67,7 +67,9 @@ class KnowledgeBaseDeployment:
 
     async def check_ready(self) -> None:
         """Return if the store can be read. Not a health check: a new replica would find the same disk."""
-        await self._knowledge.status(RequestContext("readiness", "readiness", Deadline.after(_READY_TIMEOUT_S)))
+        await self._knowledge.status(
+            RequestContext("readiness", "readiness", Deadline.after(_READY_TIMEOUT_S))
+        )
 
     async def __del__(self) -> None:
         await self._knowledge.close()

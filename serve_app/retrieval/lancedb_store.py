@@ -29,7 +29,7 @@ _MAX_IDS = 2000  # ids in one SQL condition
 
 # Rows that are not in the full-text index yet are scanned by each search: 7 to 10 ms for each 1,000
 # (2 cores, 120 words a row). Every write leaves a version and a small file behind.
-_OPTIMIZE_AFTER_ROWS = 5000
+_OPTIMIZE_AFTER_ROWS = 1000
 _OPTIMIZE_AFTER_WRITES = 20
 
 
@@ -136,7 +136,7 @@ class LanceDbStore:
             if self._table is None:
                 self._folder.mkdir(parents=True, exist_ok=True)
                 database = await lancedb.connect_async(str(self._folder))
-                table = await database.create_table(_TABLE, schema=rows.BASE_SCHEMA, exist_ok=True)
+                table = await _open_or_create(database)
                 indexed = {column for index in await table.list_indices() for column in index.columns}
                 if rows.LEXICAL not in indexed:
                     await table.create_index(rows.LEXICAL, config=_FULL_TEXT)
@@ -189,6 +189,16 @@ class LanceDbStore:
                     f"no space left on the disk of the knowledge base in {self._folder}"
                 ) from exc
             raise Unavailable(f"the knowledge base in {self._folder} cannot be used: {reason}") from exc
+
+
+async def _open_or_create(database: lancedb.AsyncConnection) -> lancedb.AsyncTable:
+    # `exist_ok` is of no use: it wants the very schema, and a table has gained vector columns.
+    try:
+        return await database.open_table(_TABLE)
+    except ValueError as exc:
+        if "was not found" not in str(exc):
+            raise  # it is there and broken: to be named, not to be replaced by an empty one
+    return await database.create_table(_TABLE, schema=rows.BASE_SCHEMA)
 
 
 def _ordered(chunks: Sequence[Chunk], scores: Sequence[float]) -> list[Hit]:
