@@ -14,21 +14,27 @@ import yaml
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from serve_app.retrieval.documents.base import Parsed
+from serve_app.retrieval.documents.base import Parsed, Unreadable
 from serve_app.retrieval.documents.html_loader import html_text
 from serve_app.retrieval.documents.outline import Outline
 from serve_app.retrieval.documents.plain_text import decode
 
-# What is nested deeper the parser leaves out, so the limit is far above what people write.
-_PARSER = MarkdownIt("commonmark", {"maxNesting": 200}).enable(["table", "strikethrough"])
+# What is nested deeper (a list's item is two levels) the parser leaves out. It tries that many levels
+# at every bracket that is not closed: measured 60 us each at 40 levels, 120 us at 100.
+_PARSER = MarkdownIt("commonmark", {"maxNesting": 40}).enable(["table", "strikethrough"])
 _FRONT_MATTER = re.compile(
     r"\A\ufeff?---[ \t]*\r?\n(.{0,16384}?)^(?:---|\.\.\.)[ \t]*\r?$", re.DOTALL | re.MULTILINE
 )
+_MAX_BRACKETS = 500_000
 _INDENT = "  "
 
 
 def read_markdown(content: bytes) -> Parsed:
     text = decode(content)
+    if text.count("[") > _MAX_BRACKETS:
+        raise Unreadable(
+            f"it holds more than {_MAX_BRACKETS:,} opening brackets, each of which may be a link"
+        )
     fields: dict[str, Any] = {}
     if found := _FRONT_MATTER.match(text):
         fields, text = _front_matter(found, text)

