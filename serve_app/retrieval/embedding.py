@@ -109,10 +109,15 @@ class CheckedEmbedder:
         for start in range(0, len(keys), _BATCH):
             batch = keys[start : start + _BATCH]
             await self._embed(batch, texts, space, context, result)
-            # One failing text may be the text's fault; a whole batch without a vector is the embedder's.
-            if len(batch) > 1 and not any(key in result.vectors for key in batch):
+            if not any(key in result.vectors for key in batch) and not await self._works(space, context):
                 raise Unavailable(f"the embedder fails on every text: {result.faults[batch[0]]}")
         return result
+
+    async def _works(self, space: VectorSpace, context: RequestContext) -> bool:
+        """Whether a text that is surely not at fault gets a vector."""
+        probe = PassageVectors()
+        await self._embed(["probe"], {"probe": "A manta ray glides over the reef."}, space, context, probe)
+        return bool(probe.vectors)
 
     async def _embed(
         self,

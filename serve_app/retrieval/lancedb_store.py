@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
@@ -22,6 +23,8 @@ from serve_app.messages import Vectors
 from serve_app.retrieval import lancedb_rows as rows
 from serve_app.retrieval import lexical_text
 from serve_app.retrieval.base import Chunk, Filters, Hit
+
+logger = logging.getLogger("manta.retrieval")
 
 _TABLE = "chunks"
 _FULL_TEXT = FTS(language="English", stem=True, remove_stop_words=True, lower_case=True, ascii_folding=True)
@@ -157,7 +160,14 @@ class LanceDbStore:
                     self._num_rows_written >= _OPTIMIZE_AFTER_ROWS
                     or self._num_writes >= _OPTIMIZE_AFTER_WRITES
                 ):
-                    await self._optimize(table)
+                    await self._try_to_optimize(table)
+
+    async def _try_to_optimize(self, table: lancedb.AsyncTable) -> None:
+        """After a write, which is done and must not be reported as failed: the next one tries again."""
+        try:
+            await self._optimize(table)
+        except (OSError, RuntimeError, ValueError) as exc:
+            logger.warning("the indices in %s are not up to date: %s", self._folder, exc)
 
     async def _add_missing_columns(self, table: lancedb.AsyncTable, chunks: Sequence[Chunk]) -> None:
         known = set((await table.schema()).names)

@@ -7,7 +7,7 @@ and what happens when it breaks, to the writer.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -83,25 +83,19 @@ class Synchroniser:
             recipe = await self._recipe(context)
             outcomes: dict[int, DocumentOutcome] = {}  # position in `documents` -> outcome
             changed = await self._changed(source, documents, recipe, context, outcomes)
-            waiting: dict[int, _Entry] = {}
-            positions = list(changed)
-            for start in range(0, len(positions), _NUM_READ_AT_ONCE):
+            drafts: dict[int, _Entry] = {}
+            for batch in _batches(list(changed), _NUM_READ_AT_ONCE):
                 context.deadline.check("reading documents")
-                batch = positions[start : start + _NUM_READ_AT_ONCE]
-                read = await asyncio.gather(
-                    *(self._read(documents[one], source, context) for one in batch), return_exceptions=True
-                )
-                for position, result in zip(batch, read, strict=True):
-                    if isinstance(result, BaseException):
-                        raise result
+                results = await self._read([documents[position] for position in batch], source, context)
+                for position, result in zip(batch, results, strict=True):
                     if isinstance(result, Draft):
-                        waiting[position] = _Entry(result, changed[position])
+                        drafts[position] = _Entry(result, changed[position])
                     else:
                         outcomes[position] = result
-                if sum(len(entry.draft.pieces) for entry in waiting.values()) >= _CHUNKS_PER_COMMIT:
-                    outcomes |= await self._embed_and_store(source, waiting, recipe, context)
-                    waiting = {}
-            outcomes |= await self._embed_and_store(source, waiting, recipe, context)
+                if sum(len(entry.draft.pieces) for entry in drafts.values()) >= _CHUNKS_PER_COMMIT:
+                    outcomes |= await self._embed_and_store(source, drafts, recipe, context)
+                    drafts = {}
+            outcomes |= await self._embed_and_store(source, drafts, recipe, context)
         return tuple(outcomes[position] for position in range(len(documents)))
 
     async def delete(self, document_ids: Sequence[str], context: RequestContext) -> int:
@@ -155,12 +149,22 @@ class Synchroniser:
         return changed
 
     async def _read(
-        self, document: DocumentInput, source: str, context: RequestContext
-    ) -> Draft | DocumentOutcome:
-        try:
-            return await draft(document, source, self._config, self._embedder, context)
-        except BadRequest as exc:
-            return _failed(document, exc.message)
+        self, documents: Sequence[DocumentInput], source: str, context: RequestContext
+    ) -> list[Draft | DocumentOutcome]:
+        """Each document read and cut, or its failure."""
+
+        async def read(document: DocumentInput) -> Draft | DocumentOutcome:
+            try:
+                return await draft(document, source, self._config, self._embedder, context)
+            except BadRequest as exc:
+                return _failed(document, exc.message)
+
+        # All are waited for before the first fault is raised, so that none goes on without an owner.
+        results = await asyncio.gather(*map(read, documents), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return [result for result in results if not isinstance(result, BaseException)]
 
     async def _embed_and_store(
         self, source: str, entries: Mapping[int, _Entry], recipe: Recipe, context: RequestContext
@@ -213,6 +217,11 @@ class Synchroniser:
             metadata=dict(document.metadata),
         )
         return Record(info, document.media_type, recipe, tuple(piece.id for piece in made.pieces))
+
+
+def _batches(positions: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    for start in range(0, len(positions), size):
+        yield positions[start : start + size]
 
 
 def _is_same(document: DocumentInput, record: Record, recipe: Recipe) -> bool:

@@ -76,6 +76,25 @@ async def test_rows_are_indexed_without_being_asked_to(tmp_path: Path) -> None:
     await store.close()
 
 
+async def test_a_write_that_is_done_does_not_fail_because_of_the_indices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = LanceDbStore(tmp_path)
+    await store.upsert([chunk("1", "whales")])
+
+    async def fail(**options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(store._table, "optimize", fail)
+    for number in range(25):
+        await store.upsert([chunk(f"{number}", f"whale {number}")])
+    assert await store.count("acme") == 25
+    assert "not up to date" in caplog.text
+    with pytest.raises(StorageFull):
+        await store.optimize()
+    await store.close()
+
+
 async def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("in the way")

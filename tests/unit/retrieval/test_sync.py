@@ -258,6 +258,16 @@ async def test_a_text_that_cannot_be_embedded_fails_its_document_only(
     assert healed.status is DocumentStatus.ADDED
 
 
+async def test_a_call_of_nothing_but_bad_texts_is_no_outage(
+    knowledge: KnowledgeBase, world: Any, context: RequestContext
+) -> None:
+    world.embedder.poison = {"squid": EngineFailed("no vector")}
+    outcomes = await knowledge.put_documents(
+        "docs", [document("1.md", "squid", "squid and kelp"), document("2.md", "squid and reef")], context
+    )
+    assert statuses(outcomes) == {"1.md": "failed", "2.md": "failed"}
+
+
 async def test_a_failed_change_keeps_the_old_version(
     knowledge: KnowledgeBase, world: Any, context: RequestContext
 ) -> None:
