@@ -21,10 +21,11 @@ from serve_app.grounding.terms import terms
 PULL_COMMAND = "manta models pull qwen2.5-1.5b-instruct"
 
 # All weights are judgements, checked on documentation and on scientific abstracts, not fitted.
-_KIND_WEIGHT = {Kind.PROSE: 1.0, Kind.ITEM: 0.9, Kind.TABLE: 0.7, Kind.CODE: 0.3, Kind.HEADING: 0.1}
+_KIND_WEIGHT = {Kind.PROSE: 1.0, Kind.ITEM: 0.9, Kind.TABLE: 0.85, Kind.CODE: 0.3, Kind.HEADING: 0.1}
 _LABEL_WEIGHT = 0.4  # of a question word that stands in the headings, not in the sentence
 _RANK_DECAY = 0.12  # a passage at rank r counts 1 / (1 + decay * r), r from 0
 _FIRST_SENTENCE_BONUS = 1.1  # documentation says first what a section is about
+_SUBJECT_BONUS = 1.2  # a sentence that begins with what was asked about
 _QUESTION_WEIGHT = 0.25  # a sentence that asks does not answer
 _DANGLING_WEIGHT = 0.6  # "as follows:" whose list is not quoted with it
 _SEEN_WEIGHT = 0.55  # of question words that a chosen sentence has already
@@ -32,7 +33,7 @@ _ABSENT_WEIGHT = 0.5  # of question words that no sentence has: they tell no two
 _MIN_SHARE = 0.15  # of the question's weight; less is chance
 _MIN_OF_BEST = 0.4  # a further sentence that is worth less than this part of the best is padding
 _MAX_OVERLAP = 0.6  # Jaccard of content words; above it two sentences say the same
-_SHORT_WORDS, _LONG_WORDS = 5, 45
+_SHORT_WORDS, _LONG_WORDS = 8, 45
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class _Candidate:
     quote: Quote
     rank: int  # of the passage, from 0
     words: frozenset[str]
+    subject: str | None  # its first word
     label_words: frozenset[str]
     num_words: int
 
@@ -110,13 +112,22 @@ def nearest_sentence(claim: str, source: Source) -> str | None:
 def _candidates(sources: Sequence[Source]) -> list[_Candidate]:
     found = []
     for rank, source in enumerate(sources):
-        label_words = frozenset(terms(source.label))
+        label_words = above = frozenset(terms(source.label))
         for sentence in sentences(source.text):
             words = terms(sentence.text)
-            quote = Quote(source.number, sentence)
-            # Scripts without spaces have one word to the eye of split(), and several terms.
-            num_words = max(len(sentence.text.split()), len(words))
-            found.append(_Candidate(quote, rank, frozenset(words), label_words, num_words))
+            if sentence.kind is Kind.HEADING:  # of a section, or of a table's columns
+                above = label_words | frozenset(words)
+            found.append(
+                _Candidate(
+                    quote=Quote(source.number, sentence),
+                    rank=rank,
+                    words=frozenset(words),
+                    subject=words[0] if words else None,
+                    label_words=above,
+                    # Scripts without spaces have one word to the eye of split(), and several terms.
+                    num_words=max(len(sentence.text.split()), len(words)),
+                )
+            )
     return found
 
 
@@ -144,6 +155,8 @@ def _value(one: _Candidate, weights: Mapping[str, float], seen: Collection[str])
     value *= _KIND_WEIGHT[sentence.kind] / (1.0 + _RANK_DECAY * one.rank)
     if sentence.position == 0:
         value *= _FIRST_SENTENCE_BONUS
+    if one.subject in weights:
+        value *= _SUBJECT_BONUS
     if sentence.text.endswith("?"):
         value *= _QUESTION_WEIGHT
     if sentence.text.endswith(":"):

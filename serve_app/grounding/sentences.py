@@ -14,10 +14,14 @@ from enum import StrEnum
 # A list or some code that an introducing "...:" keeps with itself, at most this long.
 _MAX_INTRODUCED_CHARS = 400
 
+# "Passage. A chunk of a document." is a term and what it means: so few words stay with what follows.
+_MAX_TERM_WORDS = 2
+
 _FENCE = re.compile(r"^\s*(```|~~~)")
 _HEADING = re.compile(r"^\s{0,3}#{1,6}\s+|^(=|-){3,}\s*$")
 _ITEM = re.compile(r"^\s*(?:[-*+•]|\d{1,2}[.)])\s+")
-_TABLE_ROW = re.compile(r"^\s*\|.*\|\s*$")
+# With or without bars at its ends: the loaders of documents leave them out.
+_TABLE_ROW = re.compile(r"^\s*\|.*\|\s*$|^.*\S \| \S")
 _INDENTED = re.compile(r"^(?: {4}|\t)\S")
 # The end of a sentence: its mark, closing quotes or brackets, white space, and something that can begin one.
 _END = re.compile(r"(?<=[.!?。！？])[\"'”’)\]]*\s+(?=`|[\"'“‘(\[*_]*[^\W_a-z])|(?<=[。！？])")  # noqa: RUF001 (CJK marks)
@@ -53,7 +57,7 @@ _STARTS = ((_FENCE, Kind.CODE), (_HEADING, Kind.HEADING), (_TABLE_ROW, Kind.TABL
 def sentences(text: str) -> tuple[Sentence, ...]:
     """The passage's sentences in reading order."""
     pieces: list[tuple[Kind, str]] = []
-    blocks = list(_blocks(text.split("\n")))
+    blocks = _with_table_heads(list(_blocks(text.split("\n"))))
     for at, (kind, block) in enumerate(blocks):
         parts = [block] if kind in (Kind.CODE, Kind.TABLE, Kind.HEADING) else _split(block)
         if kind is Kind.CODE and pieces and _introduces(pieces[-1], blocks[at - 1], block):
@@ -61,6 +65,16 @@ def sentences(text: str) -> tuple[Sentence, ...]:
             continue
         pieces += [(kind, part) for part in parts]
     return tuple(Sentence(piece, kind, at) for at, (kind, piece) in enumerate(pieces))
+
+
+def _with_table_heads(blocks: list[tuple[Kind, str]]) -> list[tuple[Kind, str]]:
+    """The first of several rows names the columns; alone it says nothing."""
+    marked = []
+    for at, (kind, block) in enumerate(blocks):
+        is_first = kind is Kind.TABLE and (at == 0 or blocks[at - 1][0] is not Kind.TABLE)
+        has_next = at + 1 < len(blocks) and blocks[at + 1][0] is Kind.TABLE
+        marked.append((Kind.HEADING if is_first and has_next else kind, block))
+    return marked
 
 
 def _introduces(piece: tuple[Kind, str], before: tuple[Kind, str], block: str) -> bool:
@@ -88,7 +102,7 @@ def _blocks(lines: Sequence[str]) -> Iterator[tuple[Kind, str]]:
         if _FENCE.match(line):
             fence = [line]
         elif begins in (Kind.HEADING, Kind.TABLE, Kind.CODE):
-            if line.strip(" \t=-|:"):
+            if line.strip(" \t=-|:"):  # not the rule under a head
                 yield begins, _bare(line, begins)
         elif line.strip():
             if begins is Kind.ITEM:
@@ -124,6 +138,8 @@ def _split(paragraph: str) -> list[str]:
         stop = end.start() + len(end.group().rstrip())
         candidate = paragraph[start:stop].strip()
         if not candidate or _ABBREVIATION.search(paragraph[start : end.start()]):
+            continue
+        if candidate.endswith(".") and len(candidate.split()) <= _MAX_TERM_WORDS:
             continue
         parts.append(candidate)
         start = end.end()

@@ -19,6 +19,7 @@ def texts(text: str) -> list[str]:
         ("Wrapped\nover lines. Next.", ["Wrapped over lines.", "Next."]),
         ("`make run` starts it. `make test` tests it.", ["`make run` starts it.", "`make test` tests it."]),
         ("no end", ["no end"]),
+        ("Passage. A chunk of text. Slot. A place.", ["Passage. A chunk of text.", "Slot. A place."]),
         ("これは文です。次の文です。", ["これは文です。", "次の文です。"]),
         ("", []),
     ],
@@ -37,20 +38,30 @@ def test_markdown_is_told_apart() -> None:
         (Kind.PROSE, "Prose here."),
         (Kind.ITEM, "first item goes on"),
         (Kind.ITEM, "second item"),
-        (Kind.TABLE, "a | b"),
+        (Kind.HEADING, "a | b"),
         (Kind.TABLE, "1 | 2"),
         (Kind.CODE, "    code()"),
     ]
 
 
 def test_code_stays_with_the_sentence_that_introduces_it() -> None:
-    text = "Start it.\nThen ask with:\n\n```\nmanta ask\n```\n\nIt answers."
-    assert texts(text) == ["Start it.", "Then ask with:\n```\nmanta ask\n```", "It answers."]
+    text = "Start it first.\nThen ask with:\n\n```\nmanta ask\n```\n\nIt answers."
+    assert texts(text) == ["Start it first.", "Then ask with:\n```\nmanta ask\n```", "It answers."]
 
 
 def test_code_that_the_chunker_cut_is_closed() -> None:
     assert texts("```py\nx = 1. Y = 2") == ["```py\nx = 1. Y = 2\n```"]
 
 
+def test_rows_without_outer_bars_are_rows() -> None:
+    found = sentences("Some text here.\nname | meaning\nport | where it listens\nalone | not a head")
+    assert [(one.kind, one.text) for one in found[1:]] == [
+        (Kind.HEADING, "name | meaning"),
+        (Kind.TABLE, "port | where it listens"),
+        (Kind.TABLE, "alone | not a head"),
+    ]
+    assert sentences("port | where it listens")[0].kind is Kind.TABLE
+
+
 def test_positions_count_from_the_start() -> None:
-    assert [one.position for one in sentences("A is. B is. C is.")] == [0, 1, 2]
+    assert [one.position for one in sentences("A is here. B is there. C is gone.")] == [0, 1, 2]
