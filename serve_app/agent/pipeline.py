@@ -147,7 +147,7 @@ class AnswerPipeline:
         )
 
     async def _grade(self, run: Run) -> Events:
-        result = grade(run.passages, self._config.gate)
+        result = grade(run.question.question, run.passages, self._config.gate)
         run.verdict = result.verdict
         yield AgentEvent("grade", result.data())
         if result.verdict is not Verdict.INCORRECT:
