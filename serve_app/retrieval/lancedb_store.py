@@ -31,9 +31,11 @@ _FULL_TEXT = FTS(language="English", stem=True, remove_stop_words=True, lower_ca
 _MAX_IDS = 2000  # ids in one SQL condition
 
 # Rows that are not in the full-text index yet are scanned by each search: 7 to 10 ms for each 1,000
-# (2 cores, 120 words a row). Every write leaves a version and a small file behind.
-_OPTIMIZE_AFTER_ROWS = 1000
-_OPTIMIZE_AFTER_WRITES = 20
+# (2 cores, 120 words a row); each write leaves a small file and a version. To optimize rewrites the whole
+# table (2 s for 100,000 rows), so how often it is done falls as the table grows: every 1,000 rows made
+# 12 GB of old versions on the way to 100,000.
+_MIN_FRESH_ROWS, _FRESH_SHARE = 1000, 1 / 20
+_MIN_WRITES, _WRITES_PER_ROW = 20, 1 / 1000
 
 
 class LanceDbStore:
@@ -44,7 +46,7 @@ class LanceDbStore:
         keep_versions: how long a replaced version stays readable for searches that began on it.
     """
 
-    def __init__(self, folder: Path, keep_versions: timedelta = timedelta(minutes=15)) -> None:
+    def __init__(self, folder: Path, keep_versions: timedelta = timedelta(minutes=2)) -> None:
         self._folder = folder.absolute()
         self._keep_versions = keep_versions
         self._table: lancedb.AsyncTable | None = None
@@ -156,16 +158,15 @@ class LanceDbStore:
                 yield table
                 self._num_rows_written += num_rows
                 self._num_writes += 1
-                if (
-                    self._num_rows_written >= _OPTIMIZE_AFTER_ROWS
-                    or self._num_writes >= _OPTIMIZE_AFTER_WRITES
-                ):
-                    await self._try_to_optimize(table)
+                await self._try_to_optimize(table)
 
     async def _try_to_optimize(self, table: lancedb.AsyncTable) -> None:
-        """After a write, which is done and must not be reported as failed: the next one tries again."""
+        """If it is due. The write before it is done and must not be reported as failed: the next tries again."""
         try:
-            await self._optimize(table)
+            num_rows = await table.count_rows()
+            is_due = self._num_rows_written >= max(_MIN_FRESH_ROWS, num_rows * _FRESH_SHARE)
+            if is_due or self._num_writes >= max(_MIN_WRITES, num_rows * _WRITES_PER_ROW):
+                await self._optimize(table)
         except (OSError, RuntimeError, ValueError) as exc:
             logger.warning("the indices in %s are not up to date: %s", self._folder, exc)
 
