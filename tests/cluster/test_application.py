@@ -134,9 +134,16 @@ def test_a_bad_request_is_refused_by_name(
     assert {"message", "type", "param", "code"} <= error.keys()
 
 
-def test_an_oversized_or_malformed_body_is_refused(http: httpx.Client) -> None:
-    assert http.post("/v1/chat/completions", content=b"x" * 1_000_001).status_code == 413
-    assert http.post("/v1/chat/completions", content=b'{"model": ').status_code == 400
+@pytest.mark.parametrize(
+    ("content", "status", "word"),
+    [(b"x" * 1_000_001, 413, "1000000"), (b'{"model": ', 400, "line 1"), (b"[]", 400, "object"), (b"\xff", 400, "UTF-8")],
+)
+def test_a_body_that_is_not_a_request_is_refused(
+    http: httpx.Client, content: bytes, status: int, word: str
+) -> None:
+    response = http.post("/v1/chat/completions", content=content, headers={"content-type": "application/json"})
+    assert response.status_code == status
+    assert word in response.json()["error"]["message"]
 
 
 def test_time_that_is_over_is_504_and_names_the_stage(http: httpx.Client) -> None:
