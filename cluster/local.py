@@ -190,7 +190,8 @@ def _listener(port: int) -> str:
     """Who listens there, as far as this user may know."""
     try:
         for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+            listens_there = connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,)
+            if listens_there and connection.pid:
                 return f" (by {psutil.Process(connection.pid).name()}, process {connection.pid})"
     except psutil.Error:
         pass

@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from serve_app.retrieval.documents.load import SUFFIXES
-
 from manta.client import MantaClient
 from serve_app.errors import BadRequest
+from serve_app.retrieval.documents.load import SUFFIXES
 
 MAX_BATCH_BYTES = 8 * 1024 * 1024
 MAX_BATCH_DOCUMENTS = 64

@@ -17,16 +17,16 @@ from typing import Any
 
 from ray import serve
 from ray.serve import Application
-from ray.serve.schema import AutoscalingConfig
+from ray.serve.config import AutoscalingConfig
 
 from configs.load import ProfileError, default_profile, home, parse_platform, read_profile
-from configs.schema import FileWeights, LlamaCppModel, ModelConfig, PlatformConfig, ScalingConfig, Weights
+from configs.schema import LlamaCppModel, ModelConfig, PlatformConfig, ScalingConfig
 from serve_app.agent.deployment import AgentDeployment
 from serve_app.engines.cards import agent_card, embedder_card, model_card
 from serve_app.engines.deployment import EmbedderDeployment, ModelDeployment
 from serve_app.errors import ConfigError
 from serve_app.ingress.deployment import IngressDeployment
-from serve_app.model_cache.cache import locate, pull_command
+from serve_app.model_cache.cache import why_missing
 from serve_app.retrieval.deployment import KnowledgeBaseDeployment
 
 logger = logging.getLogger("manta")
@@ -84,14 +84,15 @@ def _model(config: ModelConfig, folder: Path) -> Application:
 
 
 def _deployment(cls: type, name: str, scaling: ScalingConfig) -> serve.Deployment:
-    return serve.deployment(cls).options(
+    made: serve.Deployment = serve.deployment(
         name=name,
         ray_actor_options={"num_cpus": scaling.num_cpus},
         max_ongoing_requests=scaling.max_ongoing_requests,
         max_queued_requests=scaling.max_queued_requests,
         graceful_shutdown_timeout_s=scaling.graceful_shutdown_timeout_s,
         **_replicas(scaling),
-    )
+    )(cls)
+    return made
 
 
 def _replicas(scaling: ScalingConfig) -> dict[str, Any]:
@@ -110,13 +111,10 @@ def _present(config: PlatformConfig, folder: Path) -> tuple[list[ModelConfig], d
     served: list[ModelConfig] = []
     left_out: dict[str, str] = {}
     for model in config.models:
-        if isinstance(model, LlamaCppModel) and model.optional and locate(model.weights, folder) is None:
-            left_out[model.name] = f"its weights are not on this machine; run: {_pull_command(model.weights)}"
-            logger.warning("%s is left out: %s", model.name, left_out[model.name])
+        reason = why_missing(model.weights, folder) if isinstance(model, LlamaCppModel) else None
+        if model.optional and reason is not None:
+            left_out[model.name] = reason
+            logger.warning("%s is left out: %s", model.name, reason)
         else:
             served.append(model)
     return served, left_out
-
-
-def _pull_command(weights: Weights) -> str:
-    return f"put a GGUF file at {weights.path}" if isinstance(weights, FileWeights) else pull_command(weights)

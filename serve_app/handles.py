@@ -36,7 +36,7 @@ from serve_app.messages import (
 class Caller:
     """Calls methods of one deployment."""
 
-    def __init__(self, handle: DeploymentHandle, name: str) -> None:
+    def __init__(self, handle: DeploymentHandle[Any], name: str) -> None:
         self._handle = handle
         self._streaming = handle.options(stream=True)
         self._name = name
@@ -88,7 +88,7 @@ class Caller:
 class ModelHandle:
     """A chat model's deployment as a ModelClient."""
 
-    def __init__(self, handle: DeploymentHandle, name: str) -> None:
+    def __init__(self, handle: DeploymentHandle[Any], name: str) -> None:
         self._caller = Caller(handle, name)
 
     async def respond(self, endpoint: Endpoint, body: JsonObject, context: RequestContext) -> bytes:
@@ -130,7 +130,7 @@ class EmbedderHandle(ModelHandle):
 class KnowledgeHandle:
     """The knowledge base's deployment as a KnowledgeClient."""
 
-    def __init__(self, handle: DeploymentHandle) -> None:
+    def __init__(self, handle: DeploymentHandle[Any]) -> None:
         self._caller = Caller(handle, "the knowledge base")
 
     async def search(self, query: SearchQuery, context: RequestContext) -> SearchResult:
@@ -176,7 +176,7 @@ class KnowledgeHandle:
 class AgentHandle:
     """An agent's deployment as an AgentClient."""
 
-    def __init__(self, handle: DeploymentHandle, name: str) -> None:
+    def __init__(self, handle: DeploymentHandle[Any], name: str) -> None:
         self._caller = Caller(handle, name)
 
     def answer(self, question: AgentQuestion, context: RequestContext) -> AsyncIterator[AgentEvent]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -39,9 +40,7 @@ def ingest(client: MantaClient, collections: list[Collection], *, allow_empty: b
     with count_progress() as progress:
         for collection in collections:
             task = progress.add_task(collection.source, total=len(collection.files))
-            total += sync(
-                client, collection, lambda n, task=task: progress.advance(task, n), allow_empty=allow_empty
-            )
+            total += sync(client, collection, partial(progress.advance, task), allow_empty=allow_empty)
     return total
 
 

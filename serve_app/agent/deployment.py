@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
+from typing import Any
 
 from ray.serve.handle import DeploymentHandle
 
@@ -22,9 +23,9 @@ class AgentDeployment:
     def __init__(
         self,
         config: AgentConfig,
-        models: Mapping[str, DeploymentHandle],
+        models: Mapping[str, DeploymentHandle[Any]],
         cards: Mapping[str, ModelCard],
-        knowledge: DeploymentHandle,
+        knowledge: DeploymentHandle[Any],
     ) -> None:
         """`models` and `cards` hold the models of `config.models` that are served, by name."""
         clients = {name: ModelHandle(handle, name) for name, handle in models.items()}

@@ -29,7 +29,9 @@ class EmbeddingEdge:
 
     async def respond(self, endpoint: Endpoint, body: JsonObject, context: RequestContext) -> bytes:
         if endpoint is not Endpoint.EMBEDDINGS:
-            raise BadRequest(f"{self.card().name} is an embedding model: it serves /v1/embeddings only", "model")
+            raise BadRequest(
+                f"{self.card().name} is an embedding model: it serves /v1/embeddings only", "model"
+            )
         request = parse_embedding(body)
         self._check_dimensions(request)
         embeddings = await self._embedder.embed(
@@ -46,8 +48,10 @@ class EmbeddingEdge:
     async def stream(
         self, endpoint: Endpoint, body: JsonObject, context: RequestContext
     ) -> AsyncIterator[bytes]:
+        yield await self._refuse_stream()
+
+    async def _refuse_stream(self) -> bytes:
         raise BadRequest(f"{self.card().name} is an embedding model: it does not stream", "stream")
-        yield b""
 
     async def embed(
         self,
@@ -72,18 +76,21 @@ class EmbeddingEdge:
     def _check_dimensions(self, request: EmbeddingRequest) -> None:
         dim = self.card().dim
         if request.dimensions is not None and request.dimensions != dim:
-            raise BadRequest(f"dimensions is {dim} for {self.card().name}, not {request.dimensions}", "dimensions")
+            raise BadRequest(
+                f"dimensions is {dim} for {self.card().name}, not {request.dimensions}", "dimensions"
+            )
 
 
-def _inputs(request: EmbeddingRequest) -> Sequence[str] | Sequence[Sequence[int]]:
+def _inputs(request: EmbeddingRequest) -> list[str] | list[list[int]]:
     """The request's texts (or token ids) as a list; nothing in it may be empty."""
     given = request.input
+    inputs: list[str] | list[list[int]]
     if isinstance(given, str):
-        inputs: Sequence[str] | Sequence[Sequence[int]] = [given]
-    elif given and isinstance(given[0], int):
-        inputs = [given]  # type: ignore[list-item]
+        inputs = [given]
     else:
-        inputs = given  # type: ignore[assignment]
+        ids = [item for item in given if isinstance(item, int)]
+        texts = [item for item in given if isinstance(item, str)]
+        inputs = [ids] if ids else texts or [item for item in given if isinstance(item, list)]
     if not inputs:
         raise BadRequest("input is empty", "input")
     for index, one in enumerate(inputs):

@@ -25,7 +25,6 @@ from serve_app.engines.llamacpp_mailbox import Mailbox
 from serve_app.engines.llamacpp_sampling import Sampler
 from serve_app.engines.llamacpp_template import ChatTemplate
 from serve_app.engines.llamacpp_thread import EngineThread
-from serve_app.engines.llamacpp_weights import find_weights
 from serve_app.engines.stop_strings import StopStrings
 from serve_app.errors import (
     BadRequest,
@@ -37,6 +36,7 @@ from serve_app.errors import (
     Overloaded,
 )
 from serve_app.messages import Deadline, Endpoint, ModelCard, RequestContext
+from serve_app.model_cache.cache import ensure
 
 T = TypeVar("T")
 
@@ -51,7 +51,7 @@ def open_llamacpp_chat(config: LlamaCppModel, home: Path, num_cpus: int) -> Llam
     Raises:
         ConfigError: the weights are missing, broken or no chat model, or the context is too long for it.
     """
-    model = Model(find_weights(config.weights, home))
+    model = Model(ensure(config.weights, home))
     try:
         return LlamaCppGenerator(config, model, num_cpus)
     except ConfigError:

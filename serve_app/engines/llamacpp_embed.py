@@ -22,9 +22,10 @@ from serve_app.engines.llamacpp_batching import StepShape, plan_steps, step_shap
 from serve_app.engines.llamacpp_library import Batch, Context, Model
 from serve_app.engines.llamacpp_thread import EngineThread, call_in
 from serve_app.engines.llamacpp_tokens import TextTokens
-from serve_app.engines.llamacpp_weights import find_weights, weights_id
+from serve_app.engines.llamacpp_weights import weights_id
 from serve_app.errors import ConfigError, DeadlineExceeded, EngineFailed, MantaError, Overloaded
 from serve_app.messages import Deadline, Embeddings, Endpoint, ModelCard, RequestContext, Vectors
+from serve_app.model_cache.cache import ensure
 
 T = TypeVar("T")
 
@@ -43,7 +44,7 @@ def open_llamacpp_embedder(config: LlamaCppEmbedder, home: Path, num_cpus: int) 
     Raises:
         ConfigError: the weights are missing, broken or no embedding model, or the settings do not fit.
     """
-    path = find_weights(config.weights, home)
+    path = ensure(config.weights, home)
     model = Model(path)
     try:
         return LlamaCppTextEmbedder(config, model, num_cpus)

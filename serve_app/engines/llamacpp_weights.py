@@ -1,30 +1,10 @@
-"""The weights of an engine: where they must be, and what identifies them."""
+"""What identifies the weights of an engine."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from configs.schema import FileWeights, Weights
 from serve_app.engines.llamacpp_library import Model
-from serve_app.errors import ConfigError
-from serve_app.model_cache.cache import locate, pull_command, words
 from serve_app.model_cache.catalogue import SOURCE_SHA256_KEY
 from serve_app.model_cache.download import sha256_of
-
-
-def find_weights(weights: Weights, home: Path) -> Path:
-    """The GGUF file. Nothing is downloaded: a replica that starts must not wait for a hub.
-
-    Raises:
-        ConfigError: it is not here (with the command that fetches it) or broken.
-    """
-    path = locate(weights, home)
-    if path is None:
-        assert not isinstance(weights, FileWeights)  # a missing file is refused by `locate`
-        raise ConfigError(
-            f"the weights {words(weights)} are not on this machine; fetch them with: {pull_command(weights)}"
-        )
-    return path
 
 
 def weights_id(model: Model) -> str:

@@ -23,7 +23,21 @@ from serve_app.engines.stop_strings import StopStrings
 from serve_app.errors import BadRequest, InputTooLong
 from serve_app.messages import Embeddings, Endpoint, ModelCard, RequestContext, Vectors
 
-_WORDS = ["manta", "ray", "glides", "over", "reef", "and", "open", "sea", "by", "night", "with", "slow", "wings", "near", "warm", "light"]
+_WORDS = (
+    "manta",
+    "ray",
+    "glides",
+    "over",
+    "reef",
+    "and",
+    "open",
+    "sea",
+    "by",
+    "night",
+    "with",
+    "slow",
+    "wings",
+)
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
@@ -43,9 +57,7 @@ class MockGenerator:
             context_tokens=self._config.context_tokens,
         )
 
-    async def generate(
-        self, request: GenerationRequest, context: RequestContext
-    ) -> AsyncIterator[TextChunk]:
+    async def generate(self, request: GenerationRequest, context: RequestContext) -> AsyncIterator[TextChunk]:
         num_prompt = _num_prompt_tokens(request)
         num_wanted = request.sampling.max_tokens or self._config.num_output_tokens
         room = self._config.context_tokens - num_prompt
@@ -128,7 +140,8 @@ class MockTextEmbedder:
             if len(words) > limit:
                 if not truncate:
                     raise InputTooLong(
-                        f"input.{index} has {len(words)} tokens; {self._config.name} takes {limit}", f"input.{index}"
+                        f"input.{index} has {len(words)} tokens; {self._config.name} takes {limit}",
+                        f"input.{index}",
                     )
                 words, num_truncated = words[:limit], num_truncated + 1
             rows[index] = self._vector(words)

@@ -77,4 +77,6 @@ def _needs(module: str, command: str) -> Iterator[None]:
     except ModuleNotFoundError as exc:
         if exc.name != module:
             raise
-        raise ConfigError(f"the engine needs {module}, which is not installed; install it with: {command}") from exc
+        raise ConfigError(
+            f"the engine needs {module}, which is not installed; install it with: {command}"
+        ) from exc

@@ -111,14 +111,22 @@ def _refuse_completion(request: CompletionRequest) -> None:
 
 
 def _one_prompt(request: CompletionRequest) -> str | tuple[int, ...]:
-    prompt = request.prompt
-    if isinstance(prompt, list) and prompt and not isinstance(prompt[0], int):
-        if len(prompt) > 1:
-            raise BadRequest("this model takes one prompt a request", "prompt")
-        prompt = prompt[0]
-    if not prompt:
+    prompts = _prompts(request.prompt)
+    if len(prompts) > 1:
+        raise BadRequest("this model takes one prompt a request", "prompt")
+    if not prompts or not prompts[0]:
         raise BadRequest("the prompt is empty", "prompt")
-    return prompt if isinstance(prompt, str) else tuple(prompt)  # type: ignore[arg-type]
+    return prompts[0]
+
+
+def _prompts(given: str | list[int] | list[str] | list[list[int]]) -> list[str | tuple[int, ...]]:
+    """Text, token ids, or a list of either, always as a list; ids are a tuple."""
+    if isinstance(given, str):
+        return [given]
+    ids = tuple(item for item in given if isinstance(item, int))
+    if ids:
+        return [ids]
+    return [item if isinstance(item, str) else tuple(item) for item in given if not isinstance(item, int)]
 
 
 def _sampling(request: ChatCompletionRequest | CompletionRequest) -> SamplingParams:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import httpx
 import ray
@@ -23,10 +24,10 @@ class IngressDeployment:
     def __init__(
         self,
         config: IngressConfig,
-        models: Mapping[str, DeploymentHandle],
-        embedder: DeploymentHandle,
-        knowledge: DeploymentHandle,
-        agent: DeploymentHandle,
+        models: Mapping[str, DeploymentHandle[Any]],
+        embedder: DeploymentHandle[Any],
+        knowledge: DeploymentHandle[Any],
+        agent: DeploymentHandle[Any],
         cards: Mapping[str, ModelCard],
         left_out: Mapping[str, str],
         *,
@@ -67,7 +68,8 @@ async def read_node_metrics() -> bytes:
         Unavailable: the exporter does not answer.
     """
     node_id = ray.get_runtime_context().get_node_id()
-    node = next(node for node in ray.nodes() if node["NodeID"] == node_id)
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    node = next(node for node in nodes if node["NodeID"] == node_id)
     url = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
     try:
         async with httpx.AsyncClient(timeout=5.0, trust_env=False) as client:

@@ -104,6 +104,20 @@ def describe(home: Path) -> Sequence[CachedModel]:
     return [_state(entry, home) for entry in CATALOGUE.values()]
 
 
+def why_missing(weights: Weights, home: Path) -> str | None:
+    """Why a model cannot be loaded here and now, with what to do about it; None if its file is here.
+
+    Raises:
+        ConfigError: there is a file, and it is broken.
+    """
+    if isinstance(weights, FileWeights):
+        path = Path(weights.path).expanduser()
+        return None if path.exists() else f"there is no file {path}"
+    if locate(weights, home) is not None:
+        return None
+    return f"its weights are not on this machine; run: {pull_command(weights)}"
+
+
 def pull_command(weights: CatalogueWeights | HubWeights) -> str:
     """What a person types to fetch the weights; a hub's file has no name but its profile's."""
     if isinstance(weights, CatalogueWeights):

@@ -38,7 +38,9 @@ def client(url: str) -> Iterator[openai.OpenAI]:
 
 
 def manta(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "manta", *arguments], capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-m", "manta", *arguments], capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 def test_it_is_alive_ready_and_says_what_it_serves(http: httpx.Client) -> None:
@@ -57,7 +59,12 @@ def test_the_official_client_chats(client: openai.OpenAI) -> None:
     assert whole.usage.completion_tokens == 7
     chunks = list(
         client.chat.completions.create(
-            model="mock", messages=messages, max_tokens=7, seed=3, stream=True, stream_options={"include_usage": True}
+            model="mock",
+            messages=messages,
+            max_tokens=7,
+            seed=3,
+            stream=True,
+            stream_options={"include_usage": True},
         )
     )
     text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
@@ -90,7 +97,8 @@ def test_a_folder_becomes_a_cited_answer(url: str, client: openai.OpenAI, tmp_pa
     assert "27 days" in asked.stdout
     assert "[1] handbook/handbook.md" in asked.stdout
     answer = client.chat.completions.create(
-        model="manta", messages=[{"role": "user", "content": "How many days of paid leave do employees have?"}]
+        model="manta",
+        messages=[{"role": "user", "content": "How many days of paid leave do employees have?"}],
     )
     assert "27 days" in (answer.choices[0].message.content or "")
 
@@ -100,10 +108,14 @@ def test_documents_are_listed_searched_and_deleted(http: httpx.Client) -> None:
     body = {"source": "s", "documents": [{"path": "a.md", "text": HANDBOOK}]}
     assert http.post("/v1/knowledge/documents", json=body, headers=headers).json()["counts"]["added"] == 1
     (listed,) = http.get("/v1/knowledge/documents?source=s", headers=headers).json()["data"]
-    found = http.post("/v1/knowledge/search", json={"query": "dogs on Fridays", "k": 1}, headers=headers).json()
+    found = http.post(
+        "/v1/knowledge/search", json={"query": "dogs on Fridays", "k": 1}, headers=headers
+    ).json()
     assert "Dogs are welcome" in found["data"][0]["text"]
     # Another tenant sees nothing of it.
-    foreign = http.post("/v1/knowledge/search", json={"query": "dogs"}, headers={"x-manta-tenant": "third"}).json()
+    foreign = http.post(
+        "/v1/knowledge/search", json={"query": "dogs"}, headers={"x-manta-tenant": "third"}
+    ).json()
     assert foreign["data"] == []
     assert http.delete(f"/v1/knowledge/documents/{listed['id']}", headers=headers).status_code == 200
     assert http.get("/v1/knowledge/status", headers=headers).json()["num_chunks"] == 0
@@ -114,9 +126,24 @@ def test_documents_are_listed_searched_and_deleted(http: httpx.Client) -> None:
     [
         ("chat/completions", {"model": "none", "messages": [{"role": "user", "content": "x"}]}, 404, "none"),
         ("chat/completions", {"model": "mock", "messages": []}, 400, "messages"),
-        ("chat/completions", {"model": "mock", "messages": [{"role": "x", "content": ""}]}, 400, "messages.0.role"),
-        ("chat/completions", {"model": "embedder", "messages": [{"role": "user", "content": "x"}]}, 400, "embedd"),
-        ("chat/completions", {"model": "extractive", "messages": [{"role": "user", "content": "x"}]}, 400, "extractive"),
+        (
+            "chat/completions",
+            {"model": "mock", "messages": [{"role": "x", "content": ""}]},
+            400,
+            "messages.0.role",
+        ),
+        (
+            "chat/completions",
+            {"model": "embedder", "messages": [{"role": "user", "content": "x"}]},
+            400,
+            "embedd",
+        ),
+        (
+            "chat/completions",
+            {"model": "extractive", "messages": [{"role": "user", "content": "x"}]},
+            400,
+            "extractive",
+        ),
         ("embeddings", {"model": "embedder", "input": ""}, 400, "input"),
         ("embeddings", {"model": "embedder", "input": "a " * 300}, 400, "256"),
         ("embeddings", {"model": "embedder", "input": "a", "dimensions": 7}, 400, "dimensions"),
@@ -136,12 +163,19 @@ def test_a_bad_request_is_refused_by_name(
 
 @pytest.mark.parametrize(
     ("content", "status", "word"),
-    [(b"x" * 1_000_001, 413, "1000000"), (b'{"model": ', 400, "line 1"), (b"[]", 400, "object"), (b"\xff", 400, "UTF-8")],
+    [
+        (b"x" * 1_000_001, 413, "1000000"),
+        (b'{"model": ', 400, "line 1"),
+        (b"[]", 400, "object"),
+        (b"\xff", 400, "UTF-8"),
+    ],
 )
 def test_a_body_that_is_not_a_request_is_refused(
     http: httpx.Client, content: bytes, status: int, word: str
 ) -> None:
-    response = http.post("/v1/chat/completions", content=content, headers={"content-type": "application/json"})
+    response = http.post(
+        "/v1/chat/completions", content=content, headers={"content-type": "application/json"}
+    )
     assert response.status_code == status
     assert word in response.json()["error"]["message"]
 
@@ -154,12 +188,20 @@ def test_time_that_is_over_is_504_and_names_the_stage(http: httpx.Client) -> Non
 
 
 def test_a_client_that_leaves_frees_the_slot(http: httpx.Client) -> None:
-    endless = {"model": "narrow", "messages": [{"role": "user", "content": "x"}], "max_tokens": 5000, "stream": True}
+    endless = {
+        "model": "narrow",
+        "messages": [{"role": "user", "content": "x"}],
+        "max_tokens": 5000,
+        "stream": True,
+    }
     with http.stream("POST", "/v1/chat/completions", json=endless) as response:
         assert next(response.iter_raw())
     # The engine's only slot would be held for four minutes; a deadline of ten seconds finds it free.
     short = endless | {"max_tokens": 1, "stream": False}
-    assert http.post("/v1/chat/completions", json=short, headers={"x-request-timeout-s": "10"}).status_code == 200
+    assert (
+        http.post("/v1/chat/completions", json=short, headers={"x-request-timeout-s": "10"}).status_code
+        == 200
+    )
 
 
 async def test_a_full_queue_is_429_with_retry_after(url: str) -> None:
@@ -176,7 +218,11 @@ async def test_a_full_queue_is_429_with_retry_after(url: str) -> None:
 
 def test_metrics_have_the_documented_names(http: httpx.Client) -> None:
     http.post("/v1/agent/answers", json={"question": "How many days of leave?"})
-    wanted = {"ray_agent_request_duration_seconds", "ray_agent_degraded_total", "ray_vector_search_duration_seconds"}
+    wanted = {
+        "ray_agent_request_duration_seconds",
+        "ray_agent_degraded_total",
+        "ray_vector_search_duration_seconds",
+    }
     give_up = time.monotonic() + 60  # Ray's agents report every few seconds
     while True:
         text = http.get("/metrics").text

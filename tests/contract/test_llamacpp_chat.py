@@ -24,6 +24,7 @@ from serve_app.errors import (
     EngineFailed,
     InputTooLong,
     Overloaded,
+    Unavailable,
 )
 from serve_app.messages import Deadline, RequestContext
 from serve_app.openai_api.requests import ChatMessage
@@ -322,9 +323,12 @@ async def test_a_context_above_the_trained_one_is_refused(stories_gguf: Path, tm
         open_llamacpp_chat(config(stories_gguf, context_tokens=4096), tmp_path, 1)
 
 
-async def test_missing_weights_name_the_command(tmp_path: Path) -> None:
+async def test_weights_that_cannot_be_fetched_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nothing listens there
     wanted = CatalogueWeights(catalogue="smollm2-360m-instruct")
-    with pytest.raises(ConfigError, match="manta models pull smollm2-360m-instruct"):
+    with pytest.raises(Unavailable, match=r"127\.0\.0\.1:9 cannot be reached for .*smollm2-360m"):
         open_llamacpp_chat(config(tmp_path, weights=wanted), tmp_path, 1)
 
 

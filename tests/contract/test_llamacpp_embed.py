@@ -15,7 +15,7 @@ import pytest
 from configs.schema import CatalogueWeights, FileWeights, HubWeights, LlamaCppEmbedder
 from serve_app.engines.llamacpp_embed import LlamaCppTextEmbedder, open_llamacpp_embedder
 from serve_app.engines.llamacpp_library import Batch, Context
-from serve_app.errors import BadRequest, ConfigError, DeadlineExceeded, EngineFailed
+from serve_app.errors import BadRequest, ConfigError, DeadlineExceeded, EngineFailed, Unavailable
 from serve_app.messages import Deadline, RequestContext
 
 MINILM = CatalogueWeights(catalogue="all-minilm-l6-v2")
@@ -178,13 +178,12 @@ async def test_a_model_without_pooling_is_no_embedder(stories_gguf: Path, tmp_pa
         open_llamacpp_embedder(config(weights=FileWeights(path=str(stories_gguf))), tmp_path, 1)
 
 
-async def test_missing_weights_name_the_command(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="manta models pull all-minilm-l6-v2"):
-        open_llamacpp_embedder(config(), tmp_path, 1)
+async def test_weights_that_cannot_be_fetched_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nothing listens there
     hub = HubWeights(repo="owner/name", file="m.gguf", revision="a" * 40, sha256="b" * 64)
-    with pytest.raises(
-        ConfigError, match=r"owner/name/m\.gguf are not .*: manta models pull MODEL --profile"
-    ):
+    with pytest.raises(Unavailable, match=r"127\.0\.0\.1:9 cannot be reached for owner/name/m\.gguf"):
         open_llamacpp_embedder(config(weights=hub), tmp_path, 1)
 
 

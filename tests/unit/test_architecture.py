@@ -66,7 +66,9 @@ def test_naming_an_engine_costs_nothing() -> None:
         "import sys, serve_app.app;"
         f"print(sorted({HEAVY!r} & {{name.split('.')[0] for name in sys.modules}} - {{'ray'}}))"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
+    )
     assert done.stdout.strip() == "[]"
 
 

@@ -55,7 +55,12 @@ def test_a_collection_keeps_judged_queries_only(tmp_path: Path) -> None:
         ("{", '{"_id": "q", "text": "t"}', "h\nq\td\t1\n", "corpus.jsonl:1"),
         ('{"_id": "d"}', '{"_id": "q", "text": "t"}', "h\nq\td\t1\n", "corpus.jsonl:1: needs _id and text"),
         ('{"_id": "d", "text": "t"}', '{"_id": "q", "text": "t"}', "h\nq\td\n", "test.tsv:2"),
-        ('{"_id": "d", "text": "t"}', '{"_id": "p", "text": "t"}', "h\nq\td\t1\n", "judged queries without text: q"),
+        (
+            '{"_id": "d", "text": "t"}',
+            '{"_id": "p", "text": "t"}',
+            "h\nq\td\t1\n",
+            "judged queries without text: q",
+        ),
     ],
 )
 def test_a_broken_line_is_named(tmp_path: Path, corpus: str, queries: str, qrels: str, fault: str) -> None:

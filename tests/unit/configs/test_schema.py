@@ -43,7 +43,10 @@ def test_the_tree_is_frozen() -> None:
         ({"agent": {"models": ["other"]}}, "agent.models names 'other', which is none of: m"),
         ({"agent": {"models": ["m"], "name": "m"}}, "the name 'm' is given twice"),
         ({"embedder": {"name": "m", "engine": "mock"}}, "the name 'm' is given twice"),
-        ({"models": [{"name": "m", "engine": "mock", "optional": True}]}, "needs one model that is not optional"),
+        (
+            {"models": [{"name": "m", "engine": "mock", "optional": True}]},
+            "needs one model that is not optional",
+        ),
         (
             {"models": [{"name": "m", "engine": "mock", "scaling": {"min_replicas": 3}}]},
             "min_replicas 3 is above max_replicas 1",
@@ -76,7 +79,7 @@ def test_a_fault_is_named_on_one_line(changes: dict[str, Any], fault: str) -> No
 def test_a_broken_profile_names_the_file(tmp_path: Path, text: str, fault: str) -> None:
     path = tmp_path / "p.yaml"
     path.write_text(text)
-    with pytest.raises(ProfileError, match="p.yaml") as caught:
+    with pytest.raises(ProfileError, match=r"p\.yaml") as caught:
         read_profile(path)
     assert fault in str(caught.value)
 
