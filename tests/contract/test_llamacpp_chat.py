@@ -328,7 +328,7 @@ async def test_weights_that_cannot_be_fetched_are_named(
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nothing listens there
     wanted = CatalogueWeights(catalogue="smollm2-360m-instruct")
-    with pytest.raises(Unavailable, match=r"127\.0\.0\.1:9 cannot be reached for .*smollm2-360m"):
+    with pytest.raises(Unavailable, match=r"127\.0\.0\.1 cannot be reached for .*smollm2-360m"):
         open_llamacpp_chat(config(tmp_path, weights=wanted), tmp_path, 1)
 
 

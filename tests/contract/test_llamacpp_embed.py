@@ -183,7 +183,7 @@ async def test_weights_that_cannot_be_fetched_are_named(
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nothing listens there
     hub = HubWeights(repo="owner/name", file="m.gguf", revision="a" * 40, sha256="b" * 64)
-    with pytest.raises(Unavailable, match=r"127\.0\.0\.1:9 cannot be reached for owner/name/m\.gguf"):
+    with pytest.raises(Unavailable, match=r"127\.0\.0\.1 cannot be reached for owner/name/m\.gguf"):
         open_llamacpp_embedder(config(weights=hub), tmp_path, 1)
 
 
