@@ -9,6 +9,7 @@ sentence is worth what it adds: the words that those before it did not have.
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ _MIN_SHARE = 0.15  # of the question's weight; less is chance
 _MIN_OF_BEST = 0.4  # a further sentence that is worth less than this part of the best is padding
 _MAX_OVERLAP = 0.6  # Jaccard of content words; above it two sentences say the same
 _SHORT_WORDS, _LONG_WORDS = 8, 45
+_MIN_ECHO_WORDS = 4  # a shorter question may well stand inside its answer
+_WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ class _Candidate:
 def extract(question: str, sources: Sequence[Source], max_sentences: int) -> tuple[Quote, ...]:
     """The best sentences in reading order, passages in their order; none if no sentence fits."""
     wanted = frozenset(terms(question))
-    candidates = _candidates(sources)
+    candidates = [one for one in _candidates(sources) if not _echoes(one, question)]
     weights = _idf(wanted, [candidate.words for candidate in candidates])
     chosen: list[_Candidate] = []
     best = 0.0
@@ -162,6 +165,13 @@ def _value(one: _Candidate, weights: Mapping[str, float], seen: Collection[str])
     if sentence.text.endswith(":"):
         value *= _DANGLING_WEIGHT
     return value * min(1.0, one.num_words / _SHORT_WORDS, _LONG_WORDS / max(1, one.num_words))
+
+
+def _echoes(one: _Candidate, question: str) -> bool:
+    """Whether the sentence holds the whole question: an example of asking is no answer."""
+    asked = _WORD.findall(question.lower())
+    said = _WORD.findall(one.quote.sentence.text.lower())
+    return len(asked) >= _MIN_ECHO_WORDS and f" {' '.join(asked)} " in f" {' '.join(said)} "
 
 
 def _repeats(one: _Candidate, other: _Candidate) -> bool:

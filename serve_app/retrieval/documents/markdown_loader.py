@@ -1,6 +1,6 @@
 """Markdown (CommonMark with tables): sections by heading, text without markup.
 
-Links keep their text, images their alternative text, tables and code their lines. Front matter gives
+Links keep their text, images their alternative text, tables their rows, code its fence. Front matter gives
 title and description; its other keys steer site generators and are no text.
 """
 
@@ -83,7 +83,8 @@ class _Reader:
                 case "inline":
                     self._block(_plain(token))
                 case "fence" | "code_block":
-                    self._block(token.content)
+                    # The fence stays: it tells code from prose to whoever reads or quotes the passage.
+                    self._block(f"```{token.info.strip()}\n{token.content}```")
                 case "html_block":
                     self._block(html_text(token.content))
                 case _:

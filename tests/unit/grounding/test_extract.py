@@ -124,3 +124,11 @@ def test_the_nearest_sentence_shares_most_with_the_claim() -> None:
         nearest_sentence("Deadlines end engines' work", DOCS[1]) == "Engines stop when the deadline is over."
     )
     assert nearest_sentence("Bread is baked", DOCS[1]) is None
+
+
+def test_a_sentence_that_repeats_the_question_is_no_answer():
+    source = Source(
+        1, "a", 'Ask "How many rays are there in the reef?" of anyone. There are nine rays in the reef.'
+    )
+    (quote,) = extract("How many rays are there in the reef?", [source], 1)
+    assert quote.sentence.text == "There are nine rays in the reef."

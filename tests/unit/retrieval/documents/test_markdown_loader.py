@@ -34,7 +34,9 @@ def test_paragraphs_lose_their_line_ends_and_markup_and_keep_their_words(read):
 
 def test_code_and_tables_keep_their_lines(read):
     text = "```sh\nmake run\n\nmake test  # both\n```\n\n| a | b |\n|---|---|\n| 1 | `2` |\n"
-    assert read("a.md", text).sections[0].text == "make run\n\nmake test  # both\n\na | b\n1 | 2"
+    assert read("a.md", text).sections[0].text == (
+        "```sh\nmake run\n\nmake test  # both\n```\n\na | b\n1 | 2"
+    )
 
 
 def test_a_hash_in_code_is_no_heading(read):
