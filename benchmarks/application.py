@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -51,7 +50,7 @@ def application(url: str | None, profile: Path) -> Iterator[str]:
             _wait_until_ready(base, process, log_path)
             yield base
         finally:
-            process.send_signal(signal.SIGINT)
+            process.terminate()  # not SIGINT, which a shell's background jobs ignore
             process.wait(timeout=60)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,3 +23,15 @@ def repository() -> Path:
 def context() -> RequestContext:
     """A request with plenty of time."""
     return RequestContext(request_id="test", tenant="default", deadline=Deadline.after(60.0))
+
+
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """Gives ports of loopback on which nothing listens."""
+
+    def find() -> int:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return int(probe.getsockname()[1])
+
+    return find

@@ -45,13 +45,10 @@ def main() -> None:
         collection = read(arguments.data, arguments.split)
         with application(arguments.url, arguments.profile) as url:
             summary, records = measure(url, collection)
+            _keep(arguments, collection, summary, records)
     except (BrokenCollection, CannotStart, httpx.HTTPError) as exc:
         print(f"benchmarks: {exc}", file=sys.stderr)
         sys.exit(2)
-    _print(summary)
-    settings = {"collection": collection.name, "split": collection.split, "profile": str(arguments.profile)}
-    folder = results_folder.write(arguments.out, f"retrieval-{collection.name}", settings, summary, records)
-    print(f"raw records: {folder}")
 
 
 def measure(url: str, collection: Collection) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -174,6 +171,18 @@ def _summarise(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         "ms_p50": round(statistics.median(times), 1),
         "ms_p95": round(times[min(len(times) - 1, int(0.95 * len(times)))], 1),
     }
+
+
+def _keep(
+    arguments: argparse.Namespace,
+    collection: Collection,
+    summary: Mapping[str, Any],
+    records: Sequence[Mapping[str, Any]],
+) -> None:
+    settings = {"collection": collection.name, "split": collection.split, "profile": str(arguments.profile)}
+    folder = results_folder.write(arguments.out, f"retrieval-{collection.name}", settings, summary, records)
+    _print(summary)
+    print(f"raw records: {folder}")
 
 
 def _print(summary: Mapping[str, Any]) -> None:

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import os
-import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 START_TIMEOUT_S = 180
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -37,8 +30,10 @@ def manta_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def url(manta_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of an application of `profile.yaml`."""
+def started(
+    manta_home: Path, tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]
+) -> Iterator[tuple[str, psutil.Process]]:
+    """An application of `profile.yaml`: its address and its first process."""
     port = free_port()
     log = tmp_path_factory.mktemp("log") / "up.log"
     command = [sys.executable, "-m", "manta", "up", str(Path(__file__).with_name("profile.yaml"))]
@@ -52,10 +47,22 @@ def url(manta_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     address = f"http://127.0.0.1:{port}"
     try:
         _wait_until_ready(address, process, log)
-        yield address
+        yield address, psutil.Process(process.pid)
     finally:
-        process.send_signal(signal.SIGINT)
+        process.terminate()
         assert process.wait(timeout=60) == 0, log.read_text()
+
+
+@pytest.fixture(scope="session")
+def url(started: tuple[str, psutil.Process]) -> str:
+    """The application's address."""
+    return started[0]
+
+
+@pytest.fixture(scope="session")
+def application(started: tuple[str, psutil.Process]) -> psutil.Process:
+    """The process that users start; replicas are below it."""
+    return started[1]
 
 
 def _wait_until_ready(address: str, process: subprocess.Popen[bytes], log: Path) -> None:

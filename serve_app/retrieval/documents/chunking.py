@@ -2,8 +2,9 @@
 
 A section is one thing that somebody named, so a chunk never reaches over its ends, however short it
 is: its headings, which are embedded with it, then say exactly what it is about. Inside a section
-chunks are filled up to the limit, evenly (300 tokens make two chunks of about 165, not 220 and a
-rest), and end after a paragraph where one ends in their second half, else after a sentence or a
+chunks are filled up to the limit one after the other, so that a change leaves the chunks before it as
+they were; only the last two share evenly (300 tokens make two chunks of about 165, not 220 and a rest).
+They end after a paragraph where one ends in their second half, else after a sentence or a
 line, and inside of those only where one alone is too long.
 
 Knows nothing of formats and of models: tokens are counted by whom the caller passes in.
@@ -119,22 +120,28 @@ def _chunks(cuttables: list[_Cuttable], counts: list[int], config: ChunkingConfi
 
 
 def _spans(found: list[Piece], ends: list[int], limit: int, overlap: int) -> list[tuple[int, int]]:
-    """Which pieces each chunk has (from, to): as few chunks as the limit allows, of even size."""
+    """Which pieces each chunk has (from, to): filled one after the other, the last two of even size.
+
+    So text that is appended changes the last two chunks or three, and none before them.
+    """
     spans = _packed(found, ends, limit, overlap)
     if len(spans) == 1:
         return spans
-    even = (ends[-1] + overlap * (len(spans) - 1)) / len(spans)
+    first = spans[-2][0]
+    even = (ends[-1] - ends[first] + overlap) / 2
     for slack in (1.05, 1.15, 1.3):
-        tried = _packed(found, ends, min(limit, int(even * slack)), overlap)
-        if len(tried) == len(spans):
-            return tried
+        tried = _packed(found, ends, min(limit, int(even * slack)), overlap, first)
+        if len(tried) == 2:
+            return spans[:-2] + tried
     return spans
 
 
-def _packed(found: list[Piece], ends: list[int], limit: int, overlap: int) -> list[tuple[int, int]]:
+def _packed(
+    found: list[Piece], ends: list[int], limit: int, overlap: int, first: int = 0
+) -> list[tuple[int, int]]:
     """Chunks filled one after the other. `ends[i]` is the number of tokens before piece i."""
     spans: list[tuple[int, int]] = []
-    start = fresh = 0  # the chunk's first piece, and its first that no chunk had before
+    start = fresh = first  # the chunk's first piece, and its first that no chunk had before
     while fresh < len(found):
         stop = fresh + 1
         while stop < len(found) and ends[stop + 1] - ends[start] <= limit:

@@ -46,11 +46,18 @@ async def test_a_section_that_fits_is_one_chunk(counter):
     assert chunks == [ChunkText(("0",), "One.\n\nTwo.", 0, None), ChunkText(("1",), "Three.", 1, None)]
 
 
-async def test_an_abstract_of_300_tokens_is_two_even_chunks(counter):
+async def test_the_last_two_chunks_are_even(counter):
     chunks = await cut(document(sentences(30)), counter, ChunkingConfig())
     sizes = [counter.count(chunk.text) for chunk in chunks]
     assert len(sizes) == 2
     assert max(sizes) - min(sizes) < 60
+
+
+async def test_appended_text_leaves_all_but_the_last_chunks_as_they_were(counter):
+    before = await cut(document(sentences(100)), counter, ChunkingConfig())
+    after = await cut(document(sentences(101)), counter, ChunkingConfig())
+    assert [chunk.text for chunk in before[:-2]] == [chunk.text for chunk in after[: len(before) - 2]]
+    assert len(before) > 4
 
 
 async def test_tokens_are_counted_in_one_call(counter):
