@@ -6,6 +6,7 @@ import importlib
 import sys
 
 _BENCHMARKS = {
+    "startup": "seconds from the command to readiness, and the memory of all processes",
     "retrieval": "nDCG, recall, MRR and time per query of a BEIR folder, through a running knowledge base",
 }
 

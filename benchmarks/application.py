@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -23,12 +24,32 @@ class CannotStart(Exception):
     """The application did not become ready; the message is its own last words."""
 
 
+@dataclass(frozen=True, slots=True)
+class Started:
+    """An application that was started for a measurement."""
+
+    url: str
+    process_id: int
+    seconds_to_ready: float
+
+
 @contextmanager
 def application(url: str | None, profile: Path) -> Iterator[str]:
-    """The base URL of a ready application; one that was started here is stopped at the end."""
+    """The base URL of a ready application: the one named, or one that is started and stopped here."""
     if url is not None:
         yield url.rstrip("/")
-        return
+    else:
+        with started(profile) as fresh:
+            yield fresh.url
+
+
+@contextmanager
+def started(profile: Path) -> Iterator[Started]:
+    """Start a profile with a fresh knowledge base, and stop it at the end.
+
+    Raises:
+        CannotStart: it was not ready in time, or ended before.
+    """
     with tempfile.TemporaryDirectory(prefix="manta-bench-") as folder:
         home = Path(folder) / "home"
         home.mkdir()
@@ -38,6 +59,7 @@ def application(url: str | None, profile: Path) -> Iterator[str]:
         (home / "models").symlink_to(models, target_is_directory=True)
         port = _free_port()
         log_path = Path(folder) / "log"
+        began = time.perf_counter()
         with log_path.open("wb") as log:
             process = subprocess.Popen(  # noqa: S603 (our own command)
                 [sys.executable, "-m", "manta", "up", str(profile), "--port", str(port)],
@@ -48,7 +70,7 @@ def application(url: str | None, profile: Path) -> Iterator[str]:
         try:
             base = f"http://127.0.0.1:{port}"
             _wait_until_ready(base, process, log_path)
-            yield base
+            yield Started(base, process.pid, time.perf_counter() - began)
         finally:
             process.terminate()  # not SIGINT, which a shell's background jobs ignore
             process.wait(timeout=60)

@@ -32,9 +32,9 @@ _MAX_IDS = 2000  # ids in one SQL condition
 
 # Rows that are not in the full-text index yet are scanned by each search: 7 to 10 ms for each 1,000
 # (2 cores, 120 words a row); each write leaves a small file and a version. To optimize rewrites the whole
-# table (2 s for 100,000 rows), so how often it is done falls as the table grows: every 1,000 rows made
-# 12 GB of old versions on the way to 100,000.
-_MIN_FRESH_ROWS, _FRESH_SHARE = 1000, 1 / 20
+# table (2 s for 100,000 rows), so how often it is done falls as the table grows: every 1,000 rows, whatever
+# the size, made 12 GB of old versions on the way to 100,000.
+_MIN_FRESH_ROWS, _FRESH_SHARE = 250, 1 / 20
 _MIN_WRITES, _WRITES_PER_ROW = 20, 1 / 1000
 
 

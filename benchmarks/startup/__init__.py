@@ -1,0 +1,1 @@
+"""How long a profile takes to start, and what it weighs."""
