@@ -5,8 +5,8 @@
                       -> KnowledgeBase -> Embedder
                       -> Agent -> KnowledgeBase, chat models
 
-`serve run configs/local.yaml` calls `build` with the file's `args`. Without any, as `serve build
-serve_app.app:build` calls it, the default profile's are used.
+`serve run configs/local.yaml` calls `build` with the file's `args`. Without any, the
+default profile's are used (`default`).
 """
 
 from __future__ import annotations

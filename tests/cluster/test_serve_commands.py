@@ -88,7 +88,7 @@ def test_serve_build_writes_a_config_of_the_default_profile(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     built = tmp_path / "built.yaml"
-    command = [str(BIN / "serve"), "build", "serve_app.app:build", "-o", str(built)]
+    command = [str(BIN / "serve"), "build", "serve_app.default:app", "-o", str(built)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     (application,) = yaml.safe_load(built.read_text())["applications"]
