@@ -24,9 +24,9 @@ import psutil
 from configs.load import Profile
 from serve_app.errors import ConfigError
 
-# What a local run prints goes through `on_states`; Ray's and Serve's own lines are in the log folder.
-CLOSE_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 10.0  # for replicas to close their engines, before Ray's shutdown ends them
 
+# What a local run prints goes through `on_states`; Ray's and Serve's own lines are in the log folder.
 _QUIET = ("ray", "ray.serve", "manta")
 
 

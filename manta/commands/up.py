@@ -45,6 +45,7 @@ def command(profile: Path, port: int | None, *, demo: bool, once: bool, dashboar
     chosen = read_profile(profile)
     if port is not None:
         chosen = dataclasses.replace(chosen, port=port)
+    _warn_if_exposed(chosen.host)
     fetch_weights(chosen.platform, with_optional=demo)
     application = LocalApplication(chosen, dashboard=dashboard)
     _stop_on_sigterm()
@@ -95,6 +96,17 @@ def run_demo(url: str) -> int:
             return 1
         out.print(f"\n[bold]Q: {DEMO_QUESTION}[/bold]")
         return show_answer(client, DEMO_QUESTION)
+
+
+def _warn_if_exposed(host: str) -> None:
+    is_loopback = host == "localhost" or host.startswith("127.") or host == "::1"
+    if not is_loopback:
+        err.print(
+            f"{host} is not loopback, and there is no authentication yet: whoever reaches the port can read "
+            "and change every knowledge base",
+            style="yellow",
+            markup=False,
+        )
 
 
 def _fetch_or_warn(model: LlamaCppModel, folder: Path) -> None:
