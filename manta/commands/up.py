@@ -136,7 +136,8 @@ def _say_what_next(profile: Profile, url: str) -> None:
     flag = f" --url {url}" if profile.port != 8000 else ""
     out.print(f"\nServing on {url} until Ctrl-C. In another terminal:", markup=False)
     out.print(
-        f'  manta ask "What does the gate compare?"{flag}      manta ingest PATH...{flag}', markup=False
+        f'  manta ask "Which file formats can be ingested?"{flag}      manta ingest PATH...{flag}',
+        markup=False,
     )
     out.print(f"  the API's page: {url}/docs      what each dependency does: {url}/readyz", markup=False)
 
