@@ -74,7 +74,14 @@ def build(args: dict[str, Any]) -> Application:
         left_out,
         embedder_name=config.embedder.name,
         agent_name=config.agent.name,
+        may_sleep=_may_sleep(config),
     )
+
+
+def _may_sleep(config: PlatformConfig) -> frozenset[str]:
+    """Names of what scales to zero."""
+    parts = (*config.models, config.embedder, config.agent)
+    return frozenset(part.name for part in parts if part.scaling.min_replicas == 0)
 
 
 def _model(config: ModelConfig, folder: Path) -> Application:

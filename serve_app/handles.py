@@ -81,7 +81,7 @@ class Caller:
                 response.cancel()
 
     async def check_health(self) -> None:
-        """Raise what is wrong with the deployment; scaled to zero counts as healthy elsewhere."""
+        """Raise what is wrong with a replica of the deployment. Wakes one that is scaled to zero."""
         await self.call("check_health")
 
 

@@ -33,8 +33,10 @@ class IngressDeployment:
         *,
         embedder_name: str,
         agent_name: str,
+        may_sleep: frozenset[str],
     ) -> None:
-        """`cards` has one for every model in the graph, the embedder and the agent."""
+        """`cards` has one for every model in the graph, the embedder and the agent. What is named in
+        `may_sleep` scales to zero: asking whether it is ready would wake it, so nobody asks."""
         chat = {name: ModelHandle(handle, name) for name, handle in models.items()}
         embedder_handle = EmbedderHandle(embedder, embedder_name)
         knowledge_handle = KnowledgeHandle(knowledge)
@@ -45,6 +47,7 @@ class IngressDeployment:
             "knowledge": knowledge_handle.check_health,
             agent_name: agent_handle.check_health,
         }
+        probes = {name: probe for name, probe in probes.items() if name not in may_sleep}
         self._config = config
         self._services = Services(
             models=chat,

@@ -87,13 +87,21 @@ def test_serve_run_serves_the_profile(
 def test_serve_build_writes_a_config_of_the_default_profile(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
+    document = yaml.safe_load(PROFILE.read_text())
+    scaling = {"min_replicas": 0, "max_replicas": 3, "max_ongoing_requests": 7, "max_queued_requests": 9}
+    document["applications"][0]["args"]["models"][0]["scaling"] = scaling
+    (tmp_path / "default.yaml").write_text(yaml.safe_dump(document))
+    environment["MANTA_PROFILE"] = str(tmp_path / "default.yaml")
     built = tmp_path / "built.yaml"
     command = [str(BIN / "serve"), "build", "serve_app.default:app", "-o", str(built)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     (application,) = yaml.safe_load(built.read_text())["applications"]
-    names = {deployment["name"] for deployment in application["deployments"]}
-    assert {"Ingress", "Agent", "KnowledgeBase", "Embedder", "Model-mock", "Model-extractive"} <= names
+    deployments = {deployment["name"]: deployment for deployment in application["deployments"]}
+    assert {"Ingress", "Agent", "KnowledgeBase", "Embedder", "Model-extractive"} <= deployments.keys()
+    mock = deployments["Model-mock"]
+    assert (mock["max_ongoing_requests"], mock["max_queued_requests"]) == (7, 9)
+    assert (mock["autoscaling_config"]["min_replicas"], mock["autoscaling_config"]["max_replicas"]) == (0, 3)
 
 
 def test_serve_deploy_sends_the_profile_to_a_running_ray(
