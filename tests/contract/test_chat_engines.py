@@ -171,6 +171,12 @@ ENGINES: dict[str, Callable[[pytest.FixtureRequest], AbstractAsyncContextManager
 }
 
 
+# The extractive engine answers at once, and nothing is too long for it.
+GENERATING = pytest.mark.parametrize(
+    "subject", [name for name in ENGINES if name != "extractive"], indirect=True
+)
+
+
 @pytest.fixture(params=ENGINES)
 async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
     async with ENGINES[request.param](request) as made:
@@ -317,9 +323,9 @@ async def test_fields_that_it_does_not_serve_are_refused_by_name(
             await anext(subject.engine.stream(Endpoint.CHAT, body | {"stream": True}, context))
 
 
+@GENERATING
 async def test_a_prompt_that_does_not_fit_is_refused(subject: Subject, context: RequestContext) -> None:
-    if subject.too_long is None:
-        pytest.skip("nothing is too long for it")
+    assert subject.too_long is not None
     with pytest.raises(InputTooLong):
         await respond(subject, Endpoint.COMPLETIONS, subject.completion(prompt=subject.too_long), context)
 
@@ -332,9 +338,8 @@ async def test_a_deadline_in_the_past_is_an_error(subject: Subject, context: Req
         await anext(subject.engine.stream(Endpoint.CHAT, subject.chat(stream=True), late))
 
 
+@GENERATING
 async def test_a_deadline_ends_an_answer_under_way(subject: Subject, context: RequestContext) -> None:
-    if not subject.is_endless:
-        pytest.skip("it answers at once")
     soon = replace(context, deadline=Deadline.after(0.3))
     with pytest.raises(DeadlineExceeded):
         await subject.engine.respond(Endpoint.CHAT, subject.chat(max_tokens=5000, ignore_eos=True), soon)
@@ -354,9 +359,8 @@ async def test_closing_a_stream_frees_the_slot(subject: Subject, context: Reques
     assert await respond(subject, Endpoint.CHAT, subject.chat(max_tokens=2), soon)
 
 
+@GENERATING
 async def test_cancelling_a_call_frees_the_slot(subject: Subject, context: RequestContext) -> None:
-    if not subject.is_endless:
-        pytest.skip("it answers at once")
     body = subject.chat(max_tokens=5000, ignore_eos=True)
     call = asyncio.create_task(subject.engine.respond(Endpoint.CHAT, body, context))
     await asyncio.sleep(0.2)
