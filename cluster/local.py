@@ -26,7 +26,7 @@ from serve_app.errors import ConfigError
 
 CLOSE_TIMEOUT_S = 10.0  # for replicas to close their engines, before Ray's shutdown ends them
 
-# What a local run prints goes through `on_states`; Ray's and Serve's own lines are in the log folder.
+# What a local run prints goes through `on_states`; Ray's and Serve's own lines are in Ray's logs.
 _QUIET = ("ray", "ray.serve", "manta")
 
 
@@ -41,11 +41,6 @@ class LocalApplication:
     @property
     def url(self) -> str:
         return f"http://{self._profile.host}:{self._profile.port}"
-
-    @property
-    def log_folder(self) -> Path | None:
-        """Logs of every replica; removed by a clean stop."""
-        return self._folder / "session_latest" / "logs" if self._folder else None
 
     def start(self, on_states: Callable[[Mapping[str, str]], None] = lambda _: None) -> None:
         """Start everything and return once every deployment runs.

@@ -31,6 +31,7 @@ from serve_app.messages import (
     SearchResult,
     SyncPlan,
 )
+from serve_app.streams import next_within
 
 
 class Caller:
@@ -54,11 +55,12 @@ class Caller:
         except asyncio.CancelledError:
             response.cancel()
             raise
+        # Before TimeoutError, which the other side's own time-out is too once it has crossed.
+        except (RayError, RayServeException, MantaError) as exc:
+            raise _translated(exc, self._name) from exc
         except TimeoutError as exc:
             response.cancel()
             raise DeadlineExceeded(f"the request's time was over at: {self._name}", self._name) from exc
-        except (RayError, RayServeException, MantaError) as exc:
-            raise _translated(exc, self._name) from exc
 
     async def stream(self, method: str, *args: Any, context: RequestContext) -> AsyncIterator[Any]:
         """The method's items; each wait is within the context's deadline."""
@@ -67,13 +69,10 @@ class Caller:
         is_over = False
         try:
             while True:
-                async with asyncio.timeout(context.deadline.remaining_s()):
-                    item = await anext(response)
+                item = await next_within(response, context.deadline, self._name)
                 yield item
         except StopAsyncIteration:
             is_over = True
-        except TimeoutError as exc:
-            raise DeadlineExceeded(f"the request's time was over at: {self._name}", self._name) from exc
         except (RayError, RayServeException, MantaError) as exc:
             raise _translated(exc, self._name) from exc
         finally:

@@ -72,6 +72,7 @@ FAULTS = [
     (task_error(ModelNotFound("none")), ModelNotFound, "none"),
     (BadRequest("raised as it is, over gRPC"), BadRequest, "over gRPC"),
     (task_error(ZeroDivisionError("division")), EngineFailed, "the engine failed: ZeroDivisionError"),
+    (task_error(TimeoutError("theirs")), EngineFailed, "the engine failed: TimeoutError: theirs"),
     (BackPressureError(3, 2), Overloaded, "the engine has no free place"),
     (RequestCancelledError("r"), Unavailable, "cancelled"),
     (ActorDiedError(), Unavailable, "the engine is not there: ActorDiedError"),
