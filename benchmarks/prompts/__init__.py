@@ -1,0 +1,1 @@
+"""Texts of a planned length: generated, or from files."""
