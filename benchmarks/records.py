@@ -59,6 +59,9 @@ class Record(msgspec.Struct, omit_defaults=True):
     num_bytes: int = 0  # of the answer's body
     session: int = 0
     turn: int = 0
+    # Sent again on a new connection, because the server had closed the kept one; latencies count from the
+    # intended arrival all the same.
+    is_resent: bool = False
 
 
 class ClientSample(msgspec.Struct, omit_defaults=True):

@@ -1,0 +1,1 @@
+"""The load tester's client: worker processes that send on schedule and time what comes back."""
