@@ -32,6 +32,38 @@ class SecretRef(Strict):
     )
 
 
+class AutoscalerConfig(Strict):
+    """How fast Serve's autoscaler follows the load: its own settings, under its own names."""
+
+    initial_replicas: int | None = Field(
+        default=None, ge=0, description="Replicas at the start; None: min_replicas."
+    )
+    upscale_delay_s: float = Field(
+        default=30.0, ge=0, description="Seconds for which more replicas must be wanted before they start."
+    )
+    downscale_delay_s: float = Field(
+        default=600.0, ge=0, description="Seconds for which fewer replicas must be wanted before some stop."
+    )
+    downscale_to_zero_delay_s: float | None = Field(
+        default=None, ge=0, description="The same for the last replica; None: downscale_delay_s."
+    )
+    upscaling_factor: float = Field(
+        default=1.0, gt=0, description="Of the replicas that are missing, how many times as many start."
+    )
+    downscaling_factor: float = Field(
+        default=1.0, gt=0, description="Of the replicas that are too many, how many times as many stop."
+    )
+    look_back_period_s: float = Field(
+        default=30.0, gt=0, description="Seconds over which running requests are averaged."
+    )
+    metrics_interval_s: float = Field(
+        default=10.0,
+        gt=0,
+        description="Seconds between reports to the autoscaler. Ray warns that this setting will become an "
+        "environment variable when it is not 10.",
+    )
+
+
 class ScalingConfig(Strict):
     """How many replicas a deployment has, and how much each of them takes at once."""
 
@@ -39,6 +71,9 @@ class ScalingConfig(Strict):
     max_replicas: int = Field(default=1, ge=1, description="Upper bound of the autoscaler.")
     target_ongoing_requests: float = Field(
         default=8.0, gt=0, description="Running requests per replica that the autoscaler aims at."
+    )
+    autoscaler: AutoscalerConfig = Field(
+        default=AutoscalerConfig(), description="How fast the autoscaler follows the load."
     )
     max_ongoing_requests: int = Field(
         default=32, ge=1, description="Requests that one replica works on at once."
@@ -55,6 +90,9 @@ class ScalingConfig(Strict):
     def _bounds(self) -> ScalingConfig:
         if self.min_replicas > self.max_replicas:
             raise ValueError(f"min_replicas {self.min_replicas} is above max_replicas {self.max_replicas}")
+        initial = self.autoscaler.initial_replicas
+        if initial is not None and not self.min_replicas <= initial <= self.max_replicas:
+            raise ValueError(f"initial_replicas {initial} is not between min_replicas and max_replicas")
         return self
 
 
@@ -110,6 +148,22 @@ class MockModel(ModelBase):
     engine: Literal["mock"]
     ttft_ms: float = Field(default=20.0, ge=0, description="Time to the first token, in milliseconds.")
     tpot_ms: float = Field(default=5.0, ge=0, description="Time per further token, in milliseconds.")
+    prefill_us_per_token: float = Field(
+        default=0.0,
+        ge=0,
+        description="Engine time per token of a prompt, in microseconds. Above 0, and so with "
+        "`tpot_us_per_running`, sequences share the engine's steps as in a real batch, and `tpot_ms` is a "
+        "step's fixed part.",
+    )
+    tpot_us_per_running: float = Field(
+        default=0.0, ge=0, description="What each running sequence adds to every step, in microseconds."
+    )
+    max_batched_tokens: int = Field(
+        default=2048,
+        ge=1,
+        description="Tokens of one step: one of each running sequence, and chunks of prompts. Only when "
+        "sequences share steps.",
+    )
     jitter: Fraction = Field(
         default=0.0, description="Relative spread of both times: 0.1 draws from 0.9 to 1.1 of them."
     )

@@ -97,6 +97,7 @@ def _deployment(cls: type, name: str, scaling: ScalingConfig) -> serve.Deploymen
         max_ongoing_requests=scaling.max_ongoing_requests,
         max_queued_requests=scaling.max_queued_requests,
         graceful_shutdown_timeout_s=scaling.graceful_shutdown_timeout_s,
+        max_surge_percent=100,
         **_replicas(scaling),
     )(cls)
     return made
@@ -109,6 +110,8 @@ def _replicas(scaling: ScalingConfig) -> dict[str, Any]:
         min_replicas=scaling.min_replicas,
         max_replicas=scaling.max_replicas,
         target_ongoing_requests=scaling.target_ongoing_requests,
+        # What was not set stays Serve's own default; naming some of them makes Ray warn.
+        **scaling.autoscaler.model_dump(exclude_defaults=True),
     )
     return {"autoscaling_config": autoscaling}
 

@@ -2,7 +2,7 @@
 
 Timing, text and jitter follow from seeds alone. It is no kinder than a real engine: it has a bounded
 number of sequences at once, a context that can be exceeded, stop strings, and it ends mid-word at
-max_tokens.
+max_tokens; and once prompts or running sequences cost engine time, sequences share steps (`mock_batch`).
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ import hashlib
 import random
 import re
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 
 import numpy as np
 
 from configs.schema import MockEmbedder as MockEmbedderConfig
 from configs.schema import MockModel
 from serve_app.engines.base import GenerationRequest, TextChunk
+from serve_app.engines.mock_batch import Batch
 from serve_app.engines.stop_strings import StopStrings
 from serve_app.errors import BadRequest, InputTooLong
 from serve_app.messages import Embeddings, Endpoint, ModelCard, RequestContext, Vectors
@@ -47,6 +49,8 @@ class MockGenerator:
     def __init__(self, config: MockModel) -> None:
         self._config = config
         self._slots = asyncio.Semaphore(config.max_concurrent)
+        is_batching = config.prefill_us_per_token > 0 or config.tpot_us_per_running > 0
+        self._batch = Batch(config) if is_batching else None
         self.num_running = 0
 
     def card(self) -> ModelCard:
@@ -72,24 +76,22 @@ class MockGenerator:
         async with self._slots:
             self.num_running += 1
             try:
-                due = time.perf_counter() + self._pause_s(self._config.ttft_ms, rng)
-                for index in range(num_output):
-                    # Paced against the clock, so that a late wake-up does not delay the rest.
-                    await asyncio.sleep(max(0.0, due - time.perf_counter()))
-                    due += self._pause_s(self._config.tpot_ms, rng)
-                    piece = rng.choice(_WORDS) + " "
-                    text, is_stopped = stops.feed(piece)
-                    is_last = is_stopped or index + 1 == num_output
-                    if is_last and not is_stopped:
-                        text += stops.rest()
-                    yield TextChunk(
-                        text,
-                        ("stop" if is_stopped else "length") if is_last else None,
-                        num_prompt_tokens=num_prompt,
-                        num_completion_tokens=index + 1,
-                    )
-                    if is_last:
-                        return
+                async with aclosing(self._pace(num_prompt, num_output, rng)) as pace:
+                    index = 0
+                    async for _ in pace:
+                        index += 1
+                        text, is_stopped = stops.feed(rng.choice(_WORDS) + " ")
+                        is_last = is_stopped or index == num_output
+                        if is_last and not is_stopped:
+                            text += stops.rest()
+                        yield TextChunk(
+                            text,
+                            ("stop" if is_stopped else "length") if is_last else None,
+                            num_prompt_tokens=num_prompt,
+                            num_completion_tokens=index,
+                        )
+                        if is_last:
+                            return
             finally:
                 self.num_running -= 1
 
@@ -97,7 +99,27 @@ class MockGenerator:
         return
 
     async def close(self) -> None:
-        return
+        if self._batch is not None:
+            await self._batch.close()
+
+    async def _pace(self, num_prompt: int, num_output: int, rng: random.Random) -> AsyncGenerator[None]:
+        """Yields when a token is due."""
+        due = time.perf_counter() + self._pause_s(self._config.ttft_ms, rng)
+        if self._batch is None:
+            for _ in range(num_output):
+                # Paced against the clock, so that a late wake-up does not delay the rest.
+                await asyncio.sleep(max(0.0, due - time.perf_counter()))
+                due += self._pause_s(self._config.tpot_ms, rng)
+                yield
+            return
+        await asyncio.sleep(due - time.perf_counter())
+        sequence = self._batch.join(num_prompt, num_output)
+        try:
+            for _ in range(num_output):
+                await sequence.next_token()
+                yield
+        finally:
+            self._batch.leave(sequence)
 
     def _pause_s(self, mean_ms: float, rng: random.Random) -> float:
         spread = self._config.jitter * (2.0 * rng.random() - 1.0)

@@ -47,13 +47,14 @@ class Subject:
         return {"model": "asked-name", "prompt": self.prompt, "temperature": 0, "seed": 1} | fields
 
 
-def mock_model() -> TextEdge:
+def mock_model(tpot_us_per_running: float = 0.0) -> TextEdge:
     config = MockModel(
         name="mock",
         engine="mock",
         ttft_ms=0,
         tpot_ms=5,
         num_output_tokens=12,
+        tpot_us_per_running=tpot_us_per_running,
         max_concurrent=1,
         context_tokens=6000,
     )
@@ -64,6 +65,14 @@ def mock_model() -> TextEdge:
 async def mock(_request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
     messages = [{"role": "user", "content": "What is a deadline?"}]
     yield Subject(mock_model(), messages, "What is a deadline?", "word " * 7000, is_endless=True)
+
+
+@asynccontextmanager
+async def batching_mock(_request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
+    messages = [{"role": "user", "content": "What is a deadline?"}]
+    engine = mock_model(tpot_us_per_running=100)
+    yield Subject(engine, messages, "What is a deadline?", "word " * 7000, is_endless=True)
+    await engine.close()
 
 
 @asynccontextmanager
@@ -165,6 +174,7 @@ async def llamacpp(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
 
 ENGINES: dict[str, Callable[[pytest.FixtureRequest], AbstractAsyncContextManager[Subject]]] = {
     "mock": mock,
+    "mock that batches": batching_mock,
     "extractive": extractive,
     "external": external,
     "llamacpp": llamacpp,
