@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import json
 import os
 import platform
@@ -27,12 +28,26 @@ def write(
     folder = parent / f"{today:%Y-%m-%d}-{name}"
     folder.mkdir(parents=True, exist_ok=True)
     run = {"time_utc": today.isoformat(timespec="seconds"), "settings": settings, "machine": machine()}
-    _write_json(folder / "run.json", run)
-    _write_json(folder / "summary.json", summary)
+    write_json(folder / "run.json", run)
+    write_json(folder / "summary.json", summary)
     with (folder / "records.jsonl").open("w", encoding="utf-8") as lines:
         for record in records:
             lines.write(json.dumps(record, ensure_ascii=False) + "\n")
     return folder
+
+
+def new_folder(parent: Path, name: str) -> Path:
+    """Make a folder `parent/DATE-name`, with a number at its end where that is there already; returns it."""
+    today = datetime.datetime.now(datetime.UTC)
+    first = parent / f"{today:%Y-%m-%d}-{name}"
+    for number in itertools.count(1):
+        folder = first if number == 1 else first.with_name(f"{first.name}-{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return folder
+    raise AssertionError("the numbers do not end")
 
 
 def machine() -> dict[str, Any]:
@@ -47,7 +62,8 @@ def machine() -> dict[str, Any]:
     }
 
 
-def _write_json(path: Path, document: Mapping[str, Any]) -> None:
+def write_json(path: Path, document: Mapping[str, Any]) -> None:
+    """Write a document for people and programs to read."""
     path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
