@@ -1,0 +1,202 @@
+"""What reports are made of, as plain data: whoever measured fills these, and the pages only draw them.
+
+A figure that is not defined is None everywhere. In a `Quantiles` None says that so many requests failed
+that this percentile is one of theirs, or that there was nothing to take a percentile of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from benchmarks.records import ClientSample, Record
+from configs.workload import Workload
+
+Quantiles = Mapping[str, float | None]  # "p50", "p90", "p95", "p99", "p99.9" -> value
+
+
+class RunLike(Protocol):
+    """What a run's page needs; `benchmarks.run.Run` is one."""
+
+    @property
+    def workload(self) -> Workload: ...
+
+    @property
+    def settings(self) -> Mapping[str, Any]: ...
+
+    @property
+    def records(self) -> Sequence[Record]: ...
+
+    @property
+    def samples(self) -> Sequence[ClientSample]: ...
+
+
+# ---------------------------------------------------------------- sweep
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPoint:
+    """One rate of a sweep, as its run's summary has it.
+
+    Args:
+        offered_rps: what the schedule asked for, requests per second.
+        throughput_rps: requests per second that ended well.
+        goodput_rps: requests per second that met the objectives; None: the workload has none.
+        attainment: share of the requests that met the objectives, 0 to 1; None: the workload has none.
+        latencies_ms: metric ("ttft", "e2e") -> its percentiles, from the intended arrival.
+        num_requests: of the measured window.
+        num_errors: of those, ended neither well nor abandoned as planned.
+        is_saturated: the server fell behind the rate.
+        problems: why the client's own figures make the run invalid; empty: it is valid.
+        link: the run's own report, relative to the sweep's; None: not kept.
+    """
+
+    offered_rps: float
+    throughput_rps: float | None
+    goodput_rps: float | None
+    attainment: float | None
+    latencies_ms: Mapping[str, Quantiles]
+    num_requests: int
+    num_errors: int
+    is_saturated: bool
+    problems: tuple[str, ...] = ()
+    link: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SweepReport:
+    """A sweep over rates.
+
+    Args:
+        points: in any order; the page sorts them by rate.
+        knee_rps: highest offered rate that the server kept up with; None: not found.
+        best_rps: highest offered rate at which the objectives were attained; None: at none, or no objectives.
+        stopped_because: why it ended where it did, one sentence.
+        settings: what was run, as a run's settings.
+    """
+
+    title: str
+    workload: Workload
+    points: Sequence[SweepPoint]
+    knee_rps: float | None
+    best_rps: float | None
+    stopped_because: str
+    settings: Mapping[str, Any]
+
+
+# ---------------------------------------------------------------- comparison
+
+Finding = Literal["better", "worse", "same", "undecided"]  # of B against A
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonRow:
+    """One figure of A and B over all pairs of runs. Differences are B minus A, in parts of A (0.05 is 5 %).
+
+    Args:
+        figure: "ttft p95", for example.
+        better: which direction is an improvement.
+        low, high: the interval in which the difference lies with the report's confidence.
+        minimum_detectable: smallest difference that this many pairs would find, in parts of A.
+        pair_differences: one a pair, in the order in which they ran.
+    """
+
+    figure: str
+    unit: str
+    better: Literal["lower", "higher"]
+    a: float | None
+    b: float | None
+    difference: float | None
+    low: float | None
+    high: float | None
+    minimum_detectable: float | None
+    finding: Finding
+    pair_differences: Sequence[float] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedDistribution:
+    """Every value of one metric on both sides, for the percentile curves.
+
+    Args:
+        num_a, num_b: requests to which the metric applies; those without a value failed first.
+    """
+
+    metric: str
+    unit: str
+    values_a: Sequence[float]
+    num_a: int
+    values_b: Sequence[float]
+    num_b: int
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonReport:
+    """B against A in interleaved pairs of runs.
+
+    Args:
+        name_a, name_b: how a reader tells them apart.
+        confidence: of the intervals, 0 to 1.
+        verdict: one sentence, for example "B is slower: ttft p95 by 4.8 %".
+        problems: why a pair's runs are invalid; empty: all are valid.
+    """
+
+    title: str
+    name_a: str
+    name_b: str
+    num_pairs: int
+    confidence: float
+    finding: Finding
+    verdict: str
+    rows: Sequence[ComparisonRow]
+    settings: Mapping[str, Any]
+    workload: Workload | None = None
+    distributions: Sequence[ComparedDistribution] = ()
+    problems: tuple[str, ...] = ()
+
+
+# ---------------------------------------------------------------- suite
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectiveRow:
+    """One objective of a scenario: `text` is for a reader ("ttft p95 at most 500 ms"), `measured` too."""
+
+    text: str
+    measured: str
+    is_met: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteRow:
+    """One scenario of a suite.
+
+    Args:
+        run: drawn below the table when the reader opens the scenario; None: it never ran.
+        problem: why it did not run, or why its figures do not count; None: nothing is wrong.
+        events: seconds after the run's start -> what was done to the server then ("replica killed").
+        link: the run's own report, relative to the suite's.
+    """
+
+    name: str
+    description: str
+    objectives: Sequence[ObjectiveRow]
+    run: RunLike | None = None
+    problem: str | None = None
+    events: Mapping[float, str] | None = None
+    link: str | None = None
+
+    @property
+    def is_passed(self) -> bool:
+        """Whether it ran, its figures count, and all its objectives were met."""
+        return self.problem is None and self.run is not None and all(row.is_met for row in self.objectives)
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteReport:
+    """All scenarios of one suite against one server."""
+
+    title: str
+    rows: Sequence[SuiteRow]
+    settings: Mapping[str, Any]
