@@ -6,7 +6,7 @@ nothing of time or connections.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -47,14 +47,12 @@ class _Text(msgspec.Struct):
     content: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
-    tool_calls: msgspec.Raw | None = None
+    tool_calls: list[Any] | None = None
 
     def any(self) -> str:
         """The first text in it; a fragment of a tool call is a token, too."""
         text = self.content or self.reasoning_content or self.reasoning
-        if not text and self.tool_calls is not None and bytes(self.tool_calls) not in (b"null", b"[]"):
-            return bytes(self.tool_calls).decode()
-        return text or ""
+        return text or (str(self.tool_calls) if self.tool_calls else "")
 
 
 class _Choice(msgspec.Struct):
@@ -66,7 +64,7 @@ class _Choice(msgspec.Struct):
 class _Chunk(msgspec.Struct):
     choices: list[_Choice] = []
     usage: Usage | None = None
-    error: msgspec.Raw | None = None
+    error: Any = None
 
 
 class _ErrorText(msgspec.Struct):
