@@ -8,6 +8,7 @@ they start, so they are set before Ray is imported; docs/decisions/0003 has the 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shutil
 import signal
@@ -37,6 +38,7 @@ class LocalApplication:
         self._profile = profile
         self._dashboard = dashboard
         self._folder: Path | None = None
+        self._num_cpus = max(os.cpu_count() or 1, _reserved_cpus(profile))
 
     @property
     def url(self) -> str:
@@ -59,12 +61,10 @@ class LocalApplication:
         import ray
         from ray import serve
 
-        from serve_app.app import build
-
         on_sigterm = signal.getsignal(signal.SIGTERM)
         ray.init(
             address="local",
-            num_cpus=max(os.cpu_count() or 1, _reserved_cpus(self._profile)),
+            num_cpus=self._num_cpus,
             include_dashboard=self._dashboard,
             log_to_driver=False,
             logging_level=logging.ERROR,
@@ -76,8 +76,28 @@ class LocalApplication:
         serve.start(
             http_options={"host": self._profile.host, "port": self._profile.port}, proxy_location="HeadOnly"
         )
-        application = build(self._profile.platform.model_dump(exclude_unset=True))
-        self._deploy(serve, application, on_states)
+        self._deploy(self._profile, on_states)
+
+    def update(
+        self, profile: Profile, on_states: Callable[[Mapping[str, str]], None] = lambda _: None
+    ) -> None:
+        """Replace every replica by one of `profile`, one after the other, while the application serves.
+
+        Returns once the last one is replaced; they are, whether the profile differs or not. If one of the
+        new ones cannot start, the profile that ran before is deployed again.
+
+        Raises:
+            ConfigError: the profile cannot be had without a restart, or a deployment cannot start.
+        """
+        why_not = restart_reason(self._profile, profile, self._num_cpus)
+        if why_not is not None:
+            raise ConfigError(why_not)
+        try:
+            self._deploy(profile, on_states)
+        except ConfigError:
+            self._deploy(self._profile, on_states)
+            raise
+        self._profile = profile
 
     def stop(self) -> None:
         """Stop what `start` started; returns when the processes are gone. Stopping twice is fine."""
@@ -97,12 +117,18 @@ class LocalApplication:
         """Memory of all processes of this application, shared pages counted once (PSS)."""
         return sum(_pss_bytes(process) for process in _family())
 
-    def _deploy(self, serve: Any, application: Any, on_states: Callable[[Mapping[str, str]], None]) -> None:
+    def _deploy(self, profile: Profile, on_states: Callable[[Mapping[str, str]], None]) -> None:
+        from ray import serve
+
+        from serve_app.app import build
+
+        application = build(profile.platform.model_dump(exclude_unset=True))
         failure: list[Exception] = []
 
         def deploy() -> None:
             try:
-                serve.run(application, name=self._profile.app_name, route_prefix=self._profile.route_prefix)
+                # Serve gives every deployment a new version each time, so that each replica is replaced.
+                serve.run(application, name=profile.app_name, route_prefix=profile.route_prefix)
             except Exception as exc:  # noqa: BLE001 (carried to the caller's thread)
                 failure.append(exc)
 
@@ -157,8 +183,24 @@ def serve_environment(folder: Path) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
+        # How long an old ingress replica stays reachable; 30 by default, for load balancers that are slower
+        # to notice than HAProxy on the same machine.
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",
         "RAY_USAGE_STATS_ENABLED": "0",
     }
+
+
+def restart_reason(running: Profile, wanted: Profile, num_cpus: int) -> str | None:
+    """Why the one cannot become the other on a Ray of `num_cpus` without a restart; None: it can."""
+    for name in ("app_name", "route_prefix", "host", "port"):
+        if getattr(running, name) != getattr(wanted, name):
+            return f"{wanted.path}: {name} changed, which needs a restart"
+    if _reserved_cpus(wanted) > num_cpus:
+        return (
+            f"{wanted.path}: needs {_reserved_cpus(wanted)} CPUs and Ray was started with {num_cpus}, "
+            "which needs a restart"
+        )
+    return None
 
 
 def free_port() -> int:
@@ -217,12 +259,14 @@ def last_line(text: str) -> str:
 
 
 def _reserved_cpus(profile: Profile) -> int:
-    """CPUs that Ray must believe in so that every first replica is placed, however small the machine."""
+    """CPUs that Ray must believe in, however small the machine: for every first replica, and for one more
+    of the largest, which an update starts before it stops the old one."""
     platform = profile.platform
     scalings = [model.scaling for model in platform.models]
     scalings += [platform.embedder.scaling, platform.knowledge.scaling]
     scalings += [platform.agent.scaling, platform.ingress.scaling]
-    return int(sum(max(1, scaling.min_replicas) * scaling.num_cpus for scaling in scalings)) + 1
+    first = sum(max(1, scaling.min_replicas) * scaling.num_cpus for scaling in scalings)
+    return math.ceil(first + max(1.0, *(scaling.num_cpus for scaling in scalings)))
 
 
 def _family() -> list[psutil.Process]:

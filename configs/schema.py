@@ -85,6 +85,13 @@ class ScalingConfig(Strict):
     graceful_shutdown_timeout_s: float = Field(
         default=20.0, ge=0, description="Seconds that running requests have to end when a replica stops."
     )
+    max_surge_percent: int = Field(
+        default=100,
+        ge=0,
+        le=100,
+        description="Share of the replicas, in percent, that an update may start beside the old ones before it stops "
+        "those; 0 stops old ones first, for hardware that has no room for both.",
+    )
 
     @model_validator(mode="after")
     def _bounds(self) -> ScalingConfig:

@@ -97,7 +97,7 @@ def _deployment(cls: type, name: str, scaling: ScalingConfig) -> serve.Deploymen
         max_ongoing_requests=scaling.max_ongoing_requests,
         max_queued_requests=scaling.max_queued_requests,
         graceful_shutdown_timeout_s=scaling.graceful_shutdown_timeout_s,
-        max_surge_percent=100,
+        max_surge_percent=scaling.max_surge_percent,
         **_replicas(scaling),
     )(cls)
     return made

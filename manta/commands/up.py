@@ -1,8 +1,13 @@
-"""`manta up`: the application on this machine until Ctrl-C; with --demo, from nothing to a cited answer."""
+"""`manta up`: the application on this machine until Ctrl-C; with --demo, from nothing to a cited answer.
+
+SIGHUP makes it read its profile again and replace every replica while it serves.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import os
+import queue
 import signal
 import time
 from collections.abc import Mapping
@@ -14,7 +19,7 @@ from rich.markup import escape
 from rich.status import Status
 
 from cluster.local import LocalApplication
-from configs.load import Profile, home, read_profile
+from configs.load import Profile, ProfileError, home, read_profile
 from configs.schema import LlamaCppEmbedder, LlamaCppModel, PlatformConfig
 from manta.client import MantaClient
 from manta.commands.ask import show_answer
@@ -41,20 +46,24 @@ READY_TIMEOUT_S = 60.0  # after every replica runs
 @click.option("--once", is_flag=True, help="Stop when ready (with --demo: after the answer).")
 @click.option("--dashboard", is_flag=True, help="Run Ray's dashboard too.")
 def command(profile: Path, port: int | None, *, demo: bool, once: bool, dashboard: bool) -> int:
-    """Start PROFILE (default configs/local.yaml) and serve until Ctrl-C."""
-    chosen = read_profile(profile)
-    if port is not None:
-        chosen = dataclasses.replace(chosen, port=port)
+    """Start PROFILE (default configs/local.yaml) and serve until Ctrl-C.
+
+    `kill -HUP` makes it read PROFILE again and replace its replicas, one after the other.
+    """
+    chosen = _read(profile, port)
     _warn_if_exposed(chosen.host)
     fetch_weights(chosen.platform, with_optional=demo)
     application = LocalApplication(chosen, dashboard=dashboard)
     _stop_on_sigterm()
+    hangups = _hangups()
     try:
         start(application)
         code = run_demo(application.url) if demo else 0
         if not once:
             _say_what_next(chosen, application.url)
-            signal.pause()
+            while True:
+                hangups.get()
+                reload(application, profile, port)
     except KeyboardInterrupt:
         code = 0
     finally:
@@ -86,6 +95,20 @@ def start(application: LocalApplication) -> None:
     )
 
 
+def reload(application: LocalApplication, path: Path, port: int | None) -> None:
+    """Read the profile again and update the application; whatever is wrong is told, and what ran goes on."""
+    began = time.perf_counter()
+    try:
+        chosen = _read(path, port)
+        fetch_weights(chosen.platform, with_optional=False)
+        with err.status("replacing replicas") as status:
+            application.update(chosen, lambda states: _show_states(status, states))
+    except (MantaError, ProfileError) as exc:
+        err.print(f"not reloaded: {exc}; what ran before goes on", style="red", markup=False)
+    else:
+        err.print(f"reloaded {path} after {time.perf_counter() - began:.1f} s", markup=False)
+
+
 def run_demo(url: str) -> int:
     """Ingest this repository's documentation and ask about it."""
     root = Path(__file__).resolve().parents[2]
@@ -96,6 +119,11 @@ def run_demo(url: str) -> int:
             return 1
         out.print(f"\n[bold]Q: {DEMO_QUESTION}[/bold]")
         return show_answer(client, DEMO_QUESTION)
+
+
+def _read(path: Path, port: int | None) -> Profile:
+    chosen = read_profile(path)
+    return chosen if port is None else dataclasses.replace(chosen, port=port)
 
 
 def _warn_if_exposed(host: str) -> None:
@@ -140,6 +168,7 @@ def _say_what_next(profile: Profile, url: str) -> None:
         markup=False,
     )
     out.print(f"  the API's page: {url}/docs      what each dependency does: {url}/readyz", markup=False)
+    out.print(f"  kill -HUP {os.getpid()} reads {profile.path} again, without a pause", markup=False)
 
 
 def _stop_on_sigterm() -> None:
@@ -147,3 +176,31 @@ def _stop_on_sigterm() -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupt)
+
+
+def _hangups() -> queue.SimpleQueue[None]:
+    """Gets an item for each SIGHUP that asks to read the profile again.
+
+    A terminal that closes sends the same signal: then this stops, as it did without a handler, unless it
+    was started with nohup.
+    """
+    hangups: queue.SimpleQueue[None] = queue.SimpleQueue()  # its `put` may interrupt its `get`
+    survives = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    had_terminal = _has_terminal()
+
+    def hang_up(signum: int, frame: FrameType | None) -> None:
+        if not had_terminal or _has_terminal():
+            hangups.put(None)
+        elif not survives:
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGHUP, hang_up)
+    return hangups
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
