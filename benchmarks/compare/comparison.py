@@ -1,0 +1,83 @@
+"""What a comparison found: verdicts, what they rest on, and an exit code for CI.
+
+Knows nothing of how it was measured; `conclude` fills it, `document` writes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmarks.compare.decide import Judged, Levels, Verdict
+from benchmarks.compare.figures import RunFigures
+from benchmarks.compare.plan import PlannedPair
+
+NO_REGRESSION, REGRESSION, NOT_MEASURED = 0, 1, 2  # exit codes
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two runs of the same schedule, one on each side."""
+
+    planned: PlannedPair
+    a: RunFigures
+    b: RunFigures
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Why the pair does not count; empty: it does."""
+        return tuple(
+            f"{name}: {text}" for name, run in (("A", self.a), ("B", self.b)) for text in run.problems
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PositionEffect:
+    """How the second run of a pair differs from the first, whichever side it is; in parts of the first.
+
+    A server that answers a repeated schedule from its caches shows here. It costs power, and is no bias.
+    """
+
+    difference: float
+    p_value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """B against A.
+
+    Args:
+        pairs: those that count; empty for sets of runs that were not made in pairs.
+        runs_a, runs_b: the runs that count.
+        excluded: why pairs or runs do not count, one line each.
+        notes: what a reader should know before believing the figures, one line each.
+        stopped_because: why there are fewer pairs than planned; None: there are not.
+    """
+
+    name_a: str
+    name_b: str
+    levels: Levels
+    primary: str
+    judged: tuple[Judged, ...]
+    runs_a: tuple[RunFigures, ...]
+    runs_b: tuple[RunFigures, ...]
+    pairs: tuple[Pair, ...] = ()
+    position: PositionEffect | None = None
+    excluded: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    stopped_because: str | None = None
+
+    @property
+    def is_paired(self) -> bool:
+        return bool(self.pairs)
+
+    @property
+    def primary_judged(self) -> Judged:
+        return next(judged for judged in self.judged if judged.is_primary)
+
+    @property
+    def exit_code(self) -> int:
+        """0: no regression shown; 1: a regression; 2: not measured as planned, or not at all."""
+        if any(judged.verdict is Verdict.WORSE for judged in self.judged):
+            return NOT_MEASURED if self.stopped_because else REGRESSION
+        is_measured = self.primary_judged.verdict is not Verdict.NOT_MEASURED
+        return NO_REGRESSION if is_measured and not self.stopped_because else NOT_MEASURED

@@ -1,0 +1,135 @@
+"""From the figures of runs to a comparison: in pairs, or of two sets that were measured at different times."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from benchmarks.compare.comparison import Comparison, Pair, PositionEffect
+from benchmarks.compare.decide import Levels, judge
+from benchmarks.compare.evidence import Evidence
+from benchmarks.compare.figures import FIGURES, Figure, RunFigures, figure_named
+from benchmarks.compare.paired import PairedDifferences, smallest_p_value
+from benchmarks.compare.unpaired import TwoSamples, smallest_p_value_of
+
+
+def compare_pairs(
+    pairs: Sequence[Pair],
+    names: tuple[str, str],
+    levels: Levels,
+    rng: np.random.Generator,
+    *,
+    primary: str | None = None,
+    stopped_because: str | None = None,
+) -> Comparison:
+    """What the pairs that count say. With too few of them nothing is measured, and nothing raised."""
+    counting = [pair for pair in pairs if not pair.problems]
+    runs_a, runs_b = tuple(pair.a for pair in counting), tuple(pair.b for pair in counting)
+    evidence: dict[str, Evidence] = {}
+    for figure in FIGURES:
+        values = _differences(figure, runs_a, runs_b)
+        if values and smallest_p_value(len(values)) <= levels.alpha:
+            evidence[figure.name] = PairedDifferences(values)
+    chosen = primary or _primary((*runs_a, *runs_b))
+    position = _position(figure_named(chosen), counting)
+    return Comparison(
+        *names,
+        levels=levels,
+        primary=chosen,
+        judged=judge(FIGURES, evidence, chosen, levels, rng),
+        runs_a=runs_a,
+        runs_b=runs_b,
+        pairs=tuple(counting),
+        position=position,
+        excluded=tuple(f"pair {pair.planned.index}: {text}" for pair in pairs for text in pair.problems),
+        notes=(*_position_notes(position, chosen, levels), *_saturation_notes(names, runs_a, runs_b)),
+        stopped_because=stopped_because,
+    )
+
+
+def compare_sets(
+    sets: tuple[Sequence[RunFigures], Sequence[RunFigures]],
+    names: tuple[str, str],
+    levels: Levels,
+    rng: np.random.Generator,
+    *,
+    primary: str | None = None,
+    notes: Sequence[str] = (),
+) -> Comparison:
+    """What two sets of runs say that were made at different times; weaker evidence than pairs."""
+    runs_a, runs_b = (tuple(run for run in runs if not run.problems) for runs in sets)
+    evidence: dict[str, Evidence] = {}
+    for figure in FIGURES:
+        a, b = _on_scale(figure, runs_a), _on_scale(figure, runs_b)
+        if a and b and smallest_p_value_of(len(a), len(b)) <= levels.alpha:
+            evidence[figure.name] = TwoSamples(a, b)
+    chosen = primary or _primary((*runs_a, *runs_b))
+    return Comparison(
+        *names,
+        levels=levels,
+        primary=chosen,
+        judged=judge(FIGURES, evidence, chosen, levels, rng),
+        runs_a=runs_a,
+        runs_b=runs_b,
+        excluded=tuple(
+            f"{side} run {number}: {text}"
+            for side, runs in zip("AB", sets, strict=True)
+            for number, run in enumerate(runs, 1)
+            for text in run.problems
+        ),
+        notes=(*notes, *_saturation_notes(names, runs_a, runs_b)),
+    )
+
+
+def _primary(runs: Sequence[RunFigures]) -> str:
+    """The first figure that the workload has."""
+    for figure in FIGURES:
+        if any(run.values.get(figure.name) is not None for run in runs):
+            return figure.name
+    return FIGURES[0].name
+
+
+def _differences(figure: Figure, a: Sequence[RunFigures], b: Sequence[RunFigures]) -> tuple[float, ...]:
+    found = (
+        figure.difference(one.values.get(figure.name), other.values.get(figure.name))
+        for one, other in zip(a, b, strict=True)
+    )
+    return tuple(value for value in found if value is not None)
+
+
+def _on_scale(figure: Figure, runs: Sequence[RunFigures]) -> tuple[float, ...]:
+    values = (run.values.get(figure.name) for run in runs)
+    return tuple(figure.on_scale(value) for value in values if value is not None)
+
+
+def _position(figure: Figure, pairs: Sequence[Pair]) -> PositionEffect | None:
+    in_order = [(pair.a, pair.b) if pair.planned.order[0] == "a" else (pair.b, pair.a) for pair in pairs]
+    values = _differences(figure, [first for first, _ in in_order], [second for _, second in in_order])
+    if not values:
+        return None
+    differences = PairedDifferences(values)
+    return PositionEffect(figure.in_parts(differences.estimate()), differences.p_value())
+
+
+def _position_notes(position: PositionEffect | None, primary: str, levels: Levels) -> tuple[str, ...]:
+    if position is None or position.p_value > levels.alpha:
+        return ()
+    return (
+        f"{figure_named(primary).text} of the second run of a pair differs by {position.difference:+.1%} from the "
+        "first's, whichever side it is: the server remembers a schedule, perhaps; this costs power and is no bias",
+    )
+
+
+def _saturation_notes(
+    names: tuple[str, str], runs_a: Sequence[RunFigures], runs_b: Sequence[RunFigures]
+) -> tuple[str, ...]:
+    notes = []
+    for name, runs in zip(names, (runs_a, runs_b), strict=True):
+        num_saturated = sum(run.is_saturated for run in runs)
+        if num_saturated:
+            notes.append(
+                f"{name} fell behind the schedule in {num_saturated} of {len(runs)} runs: its latencies depend "
+                "on how long a run is; compare at a lower rate"
+            )
+    return tuple(notes)

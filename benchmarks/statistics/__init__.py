@@ -1,0 +1,1 @@
+"""Statistics of measurements: what may be concluded, and how surely."""
