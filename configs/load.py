@@ -1,8 +1,8 @@
-"""The only reader of profiles (YAML) and of the environment.
+"""The only reader of profiles and workloads (YAML) and of the environment.
 
 A profile is a Serve config file whose application's `args` are the PlatformConfig, so `serve run`,
-`serve build` and `serve deploy` take the same file. Faults become a ConfigError that names the file
-and the key.
+`serve build` and `serve deploy` take the same file. A workload is the Workload tree itself. Faults become
+a ProfileError that names the file and the key.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ import yaml
 from pydantic import ValidationError
 
 from configs.schema import PlatformConfig, SecretRef
+from configs.workload import Workload
 
 IMPORT_PATH = "serve_app.app:build"
 
 
 class ProfileError(Exception):
-    """A profile that cannot be used; the message names the file or the key, on one line."""
+    """A profile or workload that cannot be used; the message names the file or the key, on one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ def read_profile(path: Path) -> Profile:
     Raises:
         ProfileError: the file is not there, is not YAML, or says something that Manta does not know.
     """
-    document = _read_yaml(path)
+    document = _read_yaml(path, "a Serve config file (a mapping with `applications`)")
     applications = document.get("applications")
     if not isinstance(applications, list) or len(applications) != 1 or not isinstance(applications[0], dict):
         raise ProfileError(f"{path}: needs exactly one entry under `applications`")
@@ -76,6 +77,42 @@ def parse_platform(args: Mapping[str, Any] | PlatformConfig) -> PlatformConfig:
         return args
     try:
         return PlatformConfig.model_validate(dict(args))
+    except ValidationError as exc:
+        raise ProfileError(_one_line(exc)) from exc
+
+
+def read_workload(path: Path) -> Workload:
+    """Read a load test's workload.
+
+    Relative paths in it (of traces and texts) stay as they are: they count from the working directory.
+
+    Raises:
+        ProfileError: the file is not there, is not YAML, or says something that no workload has.
+    """
+    document = read_workload_document(path)
+    try:
+        return parse_workload(document)
+    except ProfileError as exc:
+        raise ProfileError(f"{path}: {exc}") from exc
+
+
+def read_workload_document(path: Path) -> dict[str, Any]:
+    """A workload's file as it is, for a caller that changes it before it is checked.
+
+    Raises:
+        ProfileError: the file is not there, or is no YAML mapping.
+    """
+    return _read_yaml(path, "a workload (a mapping with `arrivals` and `requests`)")
+
+
+def parse_workload(document: Mapping[str, Any]) -> Workload:
+    """The checked tree.
+
+    Raises:
+        ProfileError: every fault in one line, each with its key.
+    """
+    try:
+        return Workload.model_validate(dict(document))
     except ValidationError as exc:
         raise ProfileError(_one_line(exc)) from exc
 
@@ -122,7 +159,7 @@ def hub() -> Hub:
     return Hub(endpoint.rstrip("/"), os.environ.get("HF_TOKEN") or None)
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _read_yaml(path: Path, what: str) -> dict[str, Any]:
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as exc:
@@ -132,7 +169,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as exc:
         raise ProfileError(f"{path}: is not YAML: {' '.join(str(exc).split())}") from exc
     if not isinstance(document, dict):
-        raise ProfileError(f"{path}: is not a Serve config file (a mapping with `applications`)")
+        raise ProfileError(f"{path}: is not {what}")
     return document
 
 

@@ -196,6 +196,14 @@ class RequestBase(Strict):
         default={}, description="Further fields of the request's body, as they are."
     )
 
+    @model_validator(mode="after")
+    def _fields(self) -> RequestBase:
+        if "stream" in self.extra_body:
+            raise ValueError("extra_body must not hold `stream`, which is a setting of the request")
+        if getattr(self, "texts", None) is not None and getattr(self, "prompt_tokens", None) is not None:
+            raise ValueError("texts are as long as they are; give either texts or prompt_tokens")
+        return self
+
     @property
     def label(self) -> str:
         """What reports call it."""
@@ -343,3 +351,6 @@ class Workload(Strict):
         for field in ("prompt_tokens", "output_tokens", "texts"):
             if getattr(request, field) is not None:
                 raise ValueError(f"requests.0.{field} has no meaning with a trace, which has its own lengths")
+        for field in ("shared_prefix_tokens", "turns"):
+            if field in request.model_fields_set:
+                raise ValueError(f"requests.0.{field} has no meaning with a trace, which has its own prompts")
