@@ -87,18 +87,22 @@ class SweepReport:
 
 # ---------------------------------------------------------------- comparison
 
-Finding = Literal["better", "worse", "same", "undecided"]  # of B against A
+# Of B against A; the values of `benchmarks.compare.decide.Verdict`.
+Finding = Literal["better", "worse", "equivalent", "no difference shown", "not measured"]
 
 
 @dataclass(frozen=True, slots=True)
 class ComparisonRow:
-    """One figure of A and B over all pairs of runs. Differences are B minus A, in parts of A (0.05 is 5 %).
+    """One figure of A and B over all runs. Differences are B minus A, in parts of A (0.05 is 5 %).
 
     Args:
         figure: "ttft p95", for example.
         better: which direction is an improvement.
+        a, b: the medians of the runs.
         low, high: the interval in which the difference lies with the report's confidence.
-        minimum_detectable: smallest difference that this many pairs would find, in parts of A.
+        minimum_detectable: smallest difference that so many runs would show, in parts of A.
+        is_primary: the figure that the comparison was made for.
+        is_share: the figure is a share of requests, and so are its differences: 0.05 is 5 of 100.
         pair_differences: one a pair, in the order in which they ran.
     """
 
@@ -112,6 +116,8 @@ class ComparisonRow:
     high: float | None
     minimum_detectable: float | None
     finding: Finding
+    is_primary: bool = False
+    is_share: bool = False
     pair_differences: Sequence[float] = ()
 
 
@@ -133,13 +139,16 @@ class ComparedDistribution:
 
 @dataclass(frozen=True, slots=True)
 class ComparisonReport:
-    """B against A in interleaved pairs of runs.
+    """B against A.
 
     Args:
         name_a, name_b: how a reader tells them apart.
+        num_pairs: interleaved pairs of runs that count; 0: the runs were made at different times.
         confidence: of the intervals, 0 to 1.
+        finding: of the primary figure, or of the worst one.
         verdict: one sentence, for example "B is slower: ttft p95 by 4.8 %".
-        problems: why a pair's runs are invalid; empty: all are valid.
+        problems: why pairs or runs do not count, or the comparison ended early; one line each.
+        notes: what a reader should know before believing the figures; one line each.
     """
 
     title: str
@@ -154,6 +163,7 @@ class ComparisonReport:
     workload: Workload | None = None
     distributions: Sequence[ComparedDistribution] = ()
     problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 # ---------------------------------------------------------------- suite
