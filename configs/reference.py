@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import types
 from collections.abc import Iterator
@@ -14,24 +15,46 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from configs.schema import PlatformConfig
+from configs.workload import Workload
 
 _INTRO = """# Configuration
 
-Generated from `configs/schema.py` by `make docs`; do not edit.
+Generated from `configs/*.py` by `make docs`; do not edit. Unknown keys are errors everywhere.
+"""
+
+# Root of a tree -> what stands above its sections.
+_TREES: dict[type[BaseModel], str] = {
+    PlatformConfig: """
+# Profiles
 
 A profile (`configs/*.yaml`) is a Serve config file whose application's `args` are the settings
-below. Unknown keys are errors. `manta config check PROFILE` names every fault with its key.
-"""
+below. `manta config check PROFILE` names every fault with its key.
+""",
+    Workload: """
+# Workloads
+
+A workload (`configs/workloads/*.yaml`) is what `manta bench run` sends: a file with the settings below.
+Where a setting takes a length, a whole number is that length every time.
+""",
+}
+_TITLES: dict[type[BaseModel], str] = {PlatformConfig: "The whole (`args`)"}
 
 
 def render() -> str:
     """The whole page as Markdown."""
-    return _INTRO + "".join(_section(model) for model in parts())
+    sections = [_INTRO]
+    for root, intro in _TREES.items():
+        sections += [intro, *map(_section, _parts_under(root))]
+    return "".join(sections)
 
 
 def parts() -> list[type[BaseModel]]:
-    """Every part of the tree once, in the order in which a reader meets them."""
-    found: list[type[BaseModel]] = [PlatformConfig]
+    """Every part of every tree, in the order in which a reader meets them."""
+    return [part for root in _TREES for part in _parts_under(root)]
+
+
+def _parts_under(root: type[BaseModel]) -> list[type[BaseModel]]:
+    found = [root]
     for model in found:  # grows while it is walked
         for info in model.model_fields.values():
             found.extend(part for part in _parts_of(info.annotation) if part not in found)
@@ -46,8 +69,8 @@ def _parts_of(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def _section(model: type[BaseModel]) -> str:
-    title = "The whole (`args`)" if model is PlatformConfig else model.__name__
-    lines = [f"\n## {title}\n", f"{(model.__doc__ or '').strip()}\n"]
+    title = _TITLES.get(model, model.__name__)
+    lines = [f"\n## {title}\n", f"{inspect.cleandoc(model.__doc__ or '')}\n"]
     lines += ["| key | type | default | what it is |", "|---|---|---|---|"]
     lines += [_row(name, info) for name, info in model.model_fields.items()]
     return "\n".join(lines) + "\n"
@@ -61,8 +84,10 @@ def _row(name: str, info: FieldInfo) -> str:
 
 def _value(default: Any) -> str:
     if isinstance(default, BaseModel):
-        given = default.model_dump(exclude_unset=True)
+        given = default.model_dump(mode="json", exclude_unset=True)
         return f"`{json.dumps(given)}`" if given else "its defaults"
+    if isinstance(default, tuple) and default and isinstance(default[0], BaseModel):
+        return f"`{json.dumps([part.model_dump(mode='json', exclude_unset=True) for part in default])}`"
     if default is None:
         return "none"
     return f"`{json.dumps(default)}`"
@@ -82,5 +107,7 @@ def _type(annotation: Any) -> str:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         anchor = annotation.__name__.lower()
         return f"[{annotation.__name__}](#{anchor})"
+    if origin is dict:
+        return "mapping"
     names = {str: "text", int: "whole number", float: "number", bool: "true or false"}
     return names.get(annotation, str(annotation))

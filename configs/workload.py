@@ -244,7 +244,9 @@ class ChatRequest(GeneratingRequest):
 
     kind: Literal["chat"]
     turns: Length = Field(
-        default=1, description="Questions of a session, each with the session so far before it."
+        default=1,
+        description="Questions of a session, each with the session so far before it. A session's answers are "
+        "all as long as its first.",
     )
     think_time_s: float = Field(
         default=0.0, ge=0, description="Seconds from the end of an answer to the session's next question."
