@@ -179,21 +179,13 @@ class ObjectiveRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
-    """Something done to the server ("replica killed"), seconds after the run's start."""
-
-    at_s: float
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class SuiteRow:
     """One scenario of a suite.
 
     Args:
         run: drawn below the table when the reader opens the scenario; None: it never ran.
         problem: why it did not run, or why its figures do not count; None: nothing is wrong.
-        events: what was done to the server during the run.
+        events: seconds after the run's start -> what was done to the server then ("replica killed").
         link: the run's own report, relative to the suite's.
     """
 
@@ -202,7 +194,7 @@ class SuiteRow:
     objectives: Sequence[ObjectiveRow]
     run: RunLike | None = None
     problem: str | None = None
-    events: tuple[Event, ...] = ()
+    events: Mapping[float, str] | None = None
     link: str | None = None
 
     @property
