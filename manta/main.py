@@ -5,14 +5,15 @@ Commands are imported when they are called, so that `manta --help` does not load
 
 from __future__ import annotations
 
-import importlib
 import sys
 
 import click
 import httpx
 
+from benchmarks.errors import BenchmarkError
 from configs.load import ProfileError
 from manta.console import fail
+from manta.lazy_group import LazyGroup
 from serve_app.errors import MantaError
 
 _COMMANDS = {
@@ -21,29 +22,17 @@ _COMMANDS = {
     "ingest": "Make files part of the knowledge base; only what changed is sent.",
     "models": "List, fetch and locate model weights.",
     "doctor": "Say what this machine has and lacks.",
+    "bench": "Measure a server: load, sweeps, comparisons, scenarios, simulation.",
     "config": "Check a profile; print the reference of all settings.",
 }
 
 
-class _Commands(click.Group):
-    """Subcommands by module name, loaded on use."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        module = importlib.import_module(f"manta.commands.{cmd_name}")
-        command: click.Command = module.command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
-
-
-@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=LazyGroup,
+    package="manta.commands",
+    commands=_COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(package_name="manta")
 def cli() -> None:
     """Models, agents and a knowledge base in one Ray Serve application."""
@@ -60,7 +49,7 @@ def main() -> None:
         sys.exit(exc.exit_code)
     except KeyboardInterrupt:
         fail("interrupted", code=130)
-    except (MantaError, ProfileError) as exc:
+    except (MantaError, ProfileError, BenchmarkError) as exc:
         fail(str(exc))
     except httpx.TimeoutException as exc:
         fail(f"no answer in time from {exc.request.url}")

@@ -9,10 +9,12 @@ from __future__ import annotations
 import select
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 import msgspec
 
@@ -30,7 +32,9 @@ class Fleet:
 
     def __init__(self, tasks: Sequence[WorkerTask]) -> None:
         self._tasks = tasks
-        self._processes = [_spawn() for _ in tasks]
+        # Files, because a full pipe that nobody reads would stop a worker.
+        self._complaints = [tempfile.TemporaryFile("w+") for _ in tasks]  # noqa: SIM115 (closed in __exit__)
+        self._processes = [_spawn(complaint) for complaint in self._complaints]
         self._tails = [_Tail(Path(task.samples_path)) for task in tasks]
         self.start_ns = 0
 
@@ -48,7 +52,7 @@ class Fleet:
             if answer.startswith(FAILED):
                 raise BadTarget(answer.removeprefix(FAILED).strip())
             if answer != READY:
-                raise BenchmarkError(f"worker {number} did not start: {_last_words(process)}")
+                raise BenchmarkError(f"worker {number} did not start: {self._last_words(number)}")
         self.start_ns = time.perf_counter_ns() + round(START_AFTER_S * 1e9)
         for process in self._processes:
             _tell(process, f"start {self.start_ns}")
@@ -76,7 +80,7 @@ class Fleet:
             if answer.startswith(FAILED):
                 found.append(f"worker {number}: {answer.removeprefix(FAILED).strip()}")
             elif answer != DONE:
-                found.append(f"worker {number} ended with {process.poll()}: {_last_words(process)}")
+                found.append(f"worker {number} ended with {process.poll()}: {self._last_words(number)}")
         return found
 
     def __enter__(self) -> Fleet:
@@ -92,9 +96,19 @@ class Fleet:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-            for pipe in (process.stdin, process.stdout, process.stderr):
-                assert pipe is not None
-                pipe.close()
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.close()
+            process.stdout.close()
+        for complaint in self._complaints:
+            complaint.close()
+
+    def _last_words(self, number: int) -> str:
+        if self._processes[number].poll() is None:
+            return "it said nothing in time"
+        self._complaints[number].seek(0)
+        lines = self._complaints[number].read().strip().splitlines()
+        return lines[-1] if lines else "it said nothing"
 
 
 class _Tail:
@@ -116,12 +130,12 @@ class _Tail:
         yield from self._decoder.decode_lines(whole)
 
 
-def _spawn() -> subprocess.Popen[str]:
+def _spawn(complaints: IO[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(  # noqa: S603 (our own command)
         [sys.executable, "-m", "benchmarks.client.worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=complaints,
         text=True,
         start_new_session=True,  # Ctrl-C is for the parent alone
     )
@@ -141,11 +155,3 @@ def _hear(process: subprocess.Popen[str], timeout_s: float) -> str:
     assert process.stdout is not None
     readable, _, _ = select.select([process.stdout], [], [], timeout_s)
     return process.stdout.readline().strip() if readable else ""
-
-
-def _last_words(process: subprocess.Popen[str]) -> str:
-    if process.poll() is None:
-        return "it said nothing in time"
-    assert process.stderr is not None
-    lines = process.stderr.read().strip().splitlines()
-    return lines[-1] if lines else f"it ended with {process.returncode} and said nothing"

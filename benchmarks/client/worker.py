@@ -12,8 +12,10 @@ import resource
 import signal
 import sys
 import time
+import traceback
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import uvloop
@@ -49,12 +51,14 @@ class Worker:
         self._outcomes: Counter[str] = Counter()
         self._ttft_ms: list[float] = []
         self._num_sent = 0
+        self.fault: str | None = None  # of our own, not the server's
 
     async def run(self, bodies: Bodies, addresses: list[str]) -> None:
-        """Returns when every request has ended, or on SIGTERM, or when the parent is gone."""
+        """Returns when every request has ended, on SIGTERM, when the parent is gone, or on a fault of ours."""
         loop = asyncio.get_running_loop()
         pool = Pool(self._task, addresses)
         sender = Sender(self._task, self._requests, bodies, pool, self._start_ns, self._take)
+        loop.set_exception_handler(lambda _, context: self._fail(sender, context))
         loop.add_signal_handler(signal.SIGTERM, sender.stop)
         loop.add_reader(sys.stdin.fileno(), sender.stop)  # nothing more comes on it, so it is its end
         vitals = Vitals(loop, self._start_ns)
@@ -66,6 +70,13 @@ class Worker:
         vitals.close()
         await pool.close()
         self._sample(sender, pool, vitals)
+
+    def _fail(self, sender: Sender, context: dict[str, Any]) -> None:
+        """An exception that nobody took: what it would have measured is lost, so the run is over."""
+        if self.fault is None:
+            self.fault = f"{context['message']}: {context.get('exception')!r}"
+            traceback.print_exception(context.get("exception"))
+            sender.stop()
 
     def _take(self, exchange: Exchange) -> None:
         record: Record = exchange.record(
@@ -134,9 +145,9 @@ def main() -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(worker.run(bodies, addresses))
         records.flush()
-        fault = records.fault
+        fault = f"its records could not be written: {records.fault}" if records.fault else worker.fault
     bodies.close()
-    print(f"{FAILED} its records could not be written: {fault}" if fault else DONE, flush=True)
+    print(f"{FAILED} {' '.join(fault.split())}" if fault else DONE, flush=True)
 
 
 def _share(task: WorkerTask) -> list[PlannedRequest]:
