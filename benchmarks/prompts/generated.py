@@ -23,7 +23,7 @@ from benchmarks.prompts.vocabulary import MAX_WORDS, Vocabulary, find_vocabulary
 
 MAX_CACHED_CHARS = 64 * 1024 * 1024
 # Parts of texts that are counted at the start. All fit into a context of 256 tokens, as embedders have.
-_SAMPLE: tuple[tuple[int, ...], ...] = ((1,), (2,), (3, 1, 2), (17,), (64, 64), (100, 1, 99), (211,))
+_SAMPLE: tuple[tuple[int, ...], ...] = ((1,), (3, 1, 2), (64, 64), (100, 1, 99))
 _LONG_SAMPLE: tuple[tuple[int, ...], ...] = (*((n,) for n in range(1, 65)), (512, 512, 512, 7), (4099,))
 
 Exactness = Literal["exact", "approximate"]

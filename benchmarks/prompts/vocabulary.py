@@ -15,8 +15,8 @@ from benchmarks.prompts.token_counter import TokenCounter
 # A byte of randomness chooses a word, so sizes are powers of two up to 256.
 MAX_WORDS = 256
 MIN_WORDS = 16
-_NUM_STARTERS = 16
-_GROUP_WORDS = 32
+_NUM_STARTERS = 8
+_GROUP_WORDS = 64
 _MAX_REMOTE_TEXTS = 600  # at some milliseconds each, and eight at once, a matter of seconds
 # Halving a group whose words have so many tokens in the mean costs more than it finds.
 _HOPELESS_TOKENS_PER_WORD = 3.0

@@ -22,7 +22,7 @@ def test_the_candidates_are_distinct_plain_words() -> None:
 def test_where_every_word_is_a_token_few_texts_are_asked(word_counter: Any) -> None:
     vocabulary, why = find_vocabulary([word_counter], CANDIDATES)
     assert (vocabulary.words, why) == (CANDIDATES[:MAX_WORDS], "")
-    assert len(word_counter.asked) <= 16 + MAX_WORDS // 32
+    assert len(word_counter.asked) <= 8 + MAX_WORDS // 64
 
 
 def test_exactly_the_words_of_one_token_are_found(bpe_file: Path) -> None:
@@ -96,5 +96,5 @@ def test_a_server_is_not_asked_without_end(counter: Any) -> None:
 
     remote = counter(count, is_remote=True)
     vocabulary, _ = find_vocabulary([remote], CANDIDATES)
-    assert len(remote.asked) <= 16 + 600
+    assert len(remote.asked) <= 8 + 600
     assert len(vocabulary.words) >= 64
