@@ -23,7 +23,7 @@ from benchmarks.errors import BadTarget, BenchmarkError
 from benchmarks.records import ClientSample
 
 READY_TIMEOUT_S = 120.0  # the schedule of a long run takes a while to read
-START_AFTER_S = 0.5  # from the last worker's "ready" to the common start
+START_AFTER_S = 0.2  # from the last worker's "ready" to the common start
 END_GRACE_S = 15.0  # after the last possible time-out, until a worker counts as hung
 
 

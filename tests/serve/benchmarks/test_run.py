@@ -1,0 +1,285 @@
+"""Whole runs against the reference server: what its faults become, and that nothing is lost or hangs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from benchmarks.errors import BadTarget
+from benchmarks.progress import Progress
+from benchmarks.prompts.generated import prepare_prompts
+from benchmarks.records import Outcome
+from benchmarks.reference_server.process import ReferenceServer, running
+from benchmarks.run import INTERRUPTED, Prepared, Run, RunOptions, execute, read_run
+from benchmarks.target import Target
+from configs.load import parse_workload
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ReferenceServer]:
+    with running(ttft_ms=5, tpot_ms=1) as started:
+        yield started
+
+
+@pytest.fixture
+def run(server: ReferenceServer, tmp_path: Path) -> Callable[..., Run]:
+    """Makes a short run; arguments are the workload's keys, and `model`, `url` and `options`."""
+
+    def make(
+        *,
+        model: str = "reference",
+        url: str | None = None,
+        options: RunOptions | None = None,
+        **document: Any,
+    ) -> Run:
+        given = {
+            "duration_s": 0.5,
+            "arrivals": {"process": "constant", "rate_rps": 20},
+            "requests": [{"kind": "chat", "prompt_tokens": 8, "output_tokens": 8}],
+            "warm_up_s": 0,
+            "timeout_s": 2,
+        }
+        prepared = Prepared(Target(url or server.url, model), prepare_prompts(1, []))
+        return execute(parse_workload(given | document), prepared, tmp_path / "run", options)
+
+    return make
+
+
+def outcomes(run: Run) -> Counter[Outcome]:
+    return Counter(record.outcome for record in run.records)
+
+
+def test_every_request_leaves_one_record(run: Callable[..., Run]) -> None:
+    made = run()
+    assert outcomes(made) == {Outcome.OK: 10}
+    assert sorted(record.index for record in made.records) == list(range(10))
+    for record in made.records:
+        assert record.num_pieces == record.num_output_tokens == 8
+        assert len(record.gaps_us) == 7
+        assert record.sent_ns is not None
+        assert record.first_token_ns is not None
+        assert record.last_token_ns is not None
+        assert record.intended_ns <= record.sent_ns < record.first_token_ns < record.last_token_ns
+        assert record.last_token_ns <= record.end_ns
+
+
+def test_a_folder_can_be_read_back(run: Callable[..., Run]) -> None:
+    made = run()
+    again = read_run(made.folder)
+    assert again.records == made.records
+    assert again.summary.to_json() == made.summary.to_json()
+    assert {path.name for path in made.folder.iterdir()} == {
+        "run.json",
+        "summary.json",
+        "records.jsonl",
+        "client.jsonl",
+    }
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome", "num_pieces"),
+    [
+        ("half", Outcome.TRUNCATED, 4),
+        ("no-done", Outcome.TRUNCATED, 8),
+        ("silent", Outcome.TIMEOUT, 0),
+        ("no-usage", Outcome.OK, 8),
+        ("reset", Outcome.RESET, 4),
+        ("error-500", Outcome.HTTP_ERROR, 0),
+        ("error-429", Outcome.REFUSED, 0),
+        ("error-event", Outcome.STREAM_ERROR, 4),
+        ("bad-json", Outcome.PROTOCOL, None),
+        ("bad-http", Outcome.PROTOCOL, 0),
+        ("slow-headers", Outcome.OK, 8),
+        ("joined", Outcome.OK, 8),
+        ("split", Outcome.OK, 8),
+        ("no-chunking", Outcome.OK, 8),
+        ("keepalive-close", Outcome.OK, 8),
+        ("role-first", Outcome.OK, 8),
+    ],
+)
+def test_faults_have_outcomes(
+    run: Callable[..., Run], fault: str, outcome: Outcome, num_pieces: int | None
+) -> None:
+    made = run(model=fault)
+    assert outcomes(made) == {outcome: 10}
+    if num_pieces is not None:
+        assert {record.num_pieces for record in made.records} == {num_pieces}
+    if outcome is not Outcome.OK:
+        assert all(record.detail for record in made.records)
+
+
+def test_a_stream_that_never_ends_is_timed_out_with_its_tokens(run: Callable[..., Run]) -> None:
+    made = run(model="never-ends", timeout_s=1)
+    assert outcomes(made) == {Outcome.TIMEOUT: 10}
+    for record in made.records:
+        assert record.num_pieces > 8
+        assert record.end_ns >= record.intended_ns + 1_000_000_000
+
+
+def test_tokens_joined_in_one_write_have_no_gap(run: Callable[..., Run]) -> None:
+    gaps = Counter(gap for record in run(model="joined").records for gap in record.gaps_us)
+    assert gaps[0] == 10 * 6  # 8 tokens in two writes of four
+
+
+def test_no_usage_is_no_count(run: Callable[..., Run]) -> None:
+    assert {record.num_output_tokens for record in run(model="no-usage").records} == {None}
+
+
+def test_abandoned_requests_are_abandoned(run: Callable[..., Run]) -> None:
+    requests = [
+        {"kind": "chat", "model": "never-ends", "abandon": {"fraction": 1.0, "after_s": 0.2}},
+    ]
+    assert outcomes(run(requests=requests)) == {Outcome.ABANDONED: 10}
+
+
+def test_a_mix(run: Callable[..., Run]) -> None:
+    requests = [
+        {"kind": "chat", "output_tokens": 4},
+        {"kind": "completions", "output_tokens": 4},
+        {"kind": "chat", "name": "whole", "stream": False, "output_tokens": 4},
+        {"kind": "embeddings", "num_inputs": 3},
+    ]
+    made = run(requests=requests, arrivals={"process": "constant", "rate_rps": 100})
+    assert outcomes(made) == {Outcome.OK: 50}
+    assert {record.entry for record in made.records} == {"chat", "completions", "whole", "embeddings"}
+    for record in made.records:
+        is_stream = record.entry in ("chat", "completions")
+        assert record.is_stream == is_stream == (record.first_token_ns is not None)
+        assert record.num_prompt_tokens
+
+
+def test_later_turns_follow_their_answers(run: Callable[..., Run]) -> None:
+    requests = [{"kind": "chat", "prompt_tokens": 5, "output_tokens": 4, "turns": 3, "think_time_s": 0.05}]
+    made = run(requests=requests, duration_s=1.5, arrivals={"process": "constant", "rate_rps": 4})
+    sessions: dict[int, dict[int, Any]] = {}
+    for record in made.records:
+        sessions.setdefault(record.session, {})[record.turn] = record
+    whole = [turns for turns in sessions.values() if len(turns) == 3]
+    assert whole
+    for turns in whole:
+        for turn in (1, 2):
+            assert turns[turn].intended_ns >= turns[turn - 1].end_ns + 50_000_000
+            # The conversation so far is sent again: the prompt grows.
+            assert turns[turn].num_prompt_tokens > turns[turn - 1].num_prompt_tokens
+
+
+def test_a_closed_loop_keeps_its_places_busy(run: Callable[..., Run]) -> None:
+    made = run(arrivals={"process": "closed", "concurrency": 3}, options=RunOptions(num_workers=2))
+    assert outcomes(made).keys() == {Outcome.OK}
+    events = sorted(
+        [(record.intended_ns, 1) for record in made.records]
+        + [(record.end_ns, -1) for record in made.records]
+    )
+    running_now, most = 0, 0
+    for _, change in events:
+        running_now += change
+        most = max(most, running_now)
+    assert most == 3
+    assert len(made.records) > 6
+
+
+def test_workers_share_the_schedule(run: Callable[..., Run]) -> None:
+    made = run(options=RunOptions(num_workers=3))
+    assert sorted(record.index for record in made.records) == list(range(10))
+    assert {record.worker for record in made.records} == {0, 1, 2}
+
+
+def test_nobody_listens(run: Callable[..., Run], free_port: Callable[[], int]) -> None:
+    made = run(url=f"http://127.0.0.1:{free_port()}")
+    assert outcomes(made) == {Outcome.CONNECT: 10}
+
+
+def test_a_name_that_is_none(run: Callable[..., Run]) -> None:
+    with pytest.raises(BadTarget, match=r"nowhere\.invalid"):
+        run(url="http://nowhere.invalid:80")
+
+
+def test_the_same_workload_is_the_same_to_the_bit(run: Callable[..., Run]) -> None:
+    digests = {
+        json.dumps(run(arrivals={"process": "poisson", "rate_rps": 20}).settings["schedule"]) for _ in "ab"
+    }
+    assert len(digests) == 1
+
+
+def test_a_run_can_be_stopped_and_keeps_what_it_has(run: Callable[..., Run]) -> None:
+    def stop(progress: Progress) -> str | None:
+        return "enough" if progress.num_ended >= 5 else None
+
+    made = run(duration_s=60, options=RunOptions(stop_when=stop))
+    assert made.settings["stopped_because"] == "enough"
+    assert outcomes(made)[Outcome.OK] >= 5
+    assert len(made.records) < 1200
+
+
+def test_ctrl_c_keeps_what_was_measured(run: Callable[..., Run]) -> None:
+    def interrupt(progress: Progress) -> None:
+        if progress.num_ended >= 5:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    assert threading.current_thread() is threading.main_thread()
+    made = run(duration_s=60, options=RunOptions(on_progress=interrupt))
+    assert made.settings["stopped_because"] == INTERRUPTED
+    assert outcomes(made)[Outcome.OK] >= 5
+    assert (made.folder / "summary.json").exists()
+
+
+def test_a_killed_worker_is_told_and_loses_little(run: Callable[..., Run]) -> None:
+    others = psutil.Process().children()
+    workers: list[psutil.Process] = []
+
+    def kill_one(progress: Progress) -> None:
+        if not workers:
+            workers.extend(child for child in psutil.Process().children() if child not in others)
+        if progress.at_s > 2 and workers[0].is_running():
+            workers[0].kill()
+
+    made = run(
+        duration_s=4,
+        arrivals={"process": "constant", "rate_rps": 20},
+        options=RunOptions(num_workers=2, on_progress=kill_one),
+    )
+    assert not made.summary.certification.is_valid
+    assert sorted(record.index for record in made.records) == list(range(80))
+    assert outcomes(made)[Outcome.OK] >= 40 + 10
+    assert outcomes(made)[Outcome.INTERRUPTED] > 0
+
+
+def test_a_dead_parent_ends_its_workers(server: ReferenceServer, tmp_path: Path) -> None:
+    """A load that nobody watches any more must not go on."""
+    import subprocess
+    import sys
+
+    script = f"""
+import os, sys
+from pathlib import Path
+from benchmarks.prompts.generated import prepare_prompts
+from benchmarks.run import Prepared, RunOptions, execute
+from benchmarks.target import Target
+from configs.load import parse_workload
+workload = parse_workload({{"duration_s": 60, "arrivals": {{"process": "constant", "rate_rps": 20}}}})
+die = lambda progress: os._exit(7) if progress.num_ended else None
+execute(workload, Prepared(Target({server.url!r}, "reference"), prepare_prompts(1, [])), Path({str(tmp_path)!r}),
+        RunOptions(on_progress=die))
+"""
+    parent = subprocess.Popen([sys.executable, "-c", script])
+    seen: set[int] = set()
+    while parent.poll() is None:
+        try:
+            seen |= {child.pid for child in psutil.Process(parent.pid).children()}
+        except psutil.NoSuchProcess:
+            break
+    assert parent.wait(timeout=60) == 7
+    assert seen
+    gone, alive = psutil.wait_procs(
+        [psutil.Process(pid) for pid in seen if psutil.pid_exists(pid)], timeout=30
+    )
+    assert not alive, gone
