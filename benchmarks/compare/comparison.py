@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from benchmarks.compare.decide import Judged, Levels, Verdict
-from benchmarks.compare.figures import RunFigures
+from benchmarks.compare.figures import Figure, RunFigures
 from benchmarks.compare.plan import PlannedPair
 
 NO_REGRESSION, REGRESSION, NOT_MEASURED = 0, 1, 2  # exit codes
@@ -22,12 +22,10 @@ class Pair:
     a: RunFigures
     b: RunFigures
 
-    @property
-    def problems(self) -> tuple[str, ...]:
+    def problems_with(self, primary: Figure) -> tuple[str, ...]:
         """Why the pair does not count; empty: it does."""
-        return tuple(
-            f"{name}: {text}" for name, run in (("A", self.a), ("B", self.b)) for text in run.problems
-        )
+        sides = (("A", self.a), ("B", self.b))
+        return tuple(f"{name}: {text}" for name, run in sides for text in run.problems_with(primary))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +54,7 @@ class Comparison:
     name_a: str
     name_b: str
     levels: Levels
-    primary: str
+    primary: Figure
     judged: tuple[Judged, ...]
     runs_a: tuple[RunFigures, ...]
     runs_b: tuple[RunFigures, ...]

@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.compare.comparison import Comparison, Pair, PositionEffect
 from benchmarks.compare.decide import Levels, judge
 from benchmarks.compare.evidence import Evidence
-from benchmarks.compare.figures import FIGURES, Figure, RunFigures, figure_named
+from benchmarks.compare.figures import FIGURES, Figure, RunFigures, primary_of
 from benchmarks.compare.paired import PairedDifferences, smallest_p_value
 from benchmarks.compare.unpaired import TwoSamples, smallest_p_value_of
 
@@ -24,26 +24,28 @@ def compare_pairs(
     stopped_because: str | None = None,
 ) -> Comparison:
     """What the pairs that count say. With too few of them nothing is measured, and nothing raised."""
-    counting = [pair for pair in pairs if not pair.problems]
+    chosen = primary_of((run for pair in pairs for run in (pair.a, pair.b)), primary)
+    counting = [pair for pair in pairs if not pair.problems_with(chosen)]
     runs_a, runs_b = tuple(pair.a for pair in counting), tuple(pair.b for pair in counting)
     evidence: dict[str, Evidence] = {}
     for figure in FIGURES:
         values = _differences(figure, runs_a, runs_b)
         if values and smallest_p_value(len(values)) <= levels.alpha:
             evidence[figure.name] = PairedDifferences(values)
-    chosen = primary or _primary((*runs_a, *runs_b))
-    position = _position(figure_named(chosen), counting)
+    position = _position(chosen, counting)
     return Comparison(
         *names,
         levels=levels,
         primary=chosen,
-        judged=judge(FIGURES, evidence, chosen, levels, rng),
+        judged=judge(FIGURES, evidence, chosen.name, levels, rng),
         runs_a=runs_a,
         runs_b=runs_b,
         pairs=tuple(counting),
         position=position,
-        excluded=tuple(f"pair {pair.planned.index}: {text}" for pair in pairs for text in pair.problems),
-        notes=(*_position_notes(position, chosen, levels), *_saturation_notes(names, runs_a, runs_b)),
+        excluded=tuple(
+            f"pair {pair.planned.index}: {text}" for pair in pairs for text in pair.problems_with(chosen)
+        ),
+        notes=(*_position_notes(position, chosen, levels), *_notes(names, runs_a, runs_b)),
         stopped_because=stopped_because,
     )
 
@@ -58,48 +60,39 @@ def compare_sets(
     notes: Sequence[str] = (),
 ) -> Comparison:
     """What two sets of runs say that were made at different times; weaker evidence than pairs."""
-    runs_a, runs_b = (tuple(run for run in runs if not run.problems) for runs in sets)
+    chosen = primary_of((run for runs in sets for run in runs), primary)
+    runs_a, runs_b = (tuple(run for run in runs if not run.problems_with(chosen)) for runs in sets)
     evidence: dict[str, Evidence] = {}
     for figure in FIGURES:
         a, b = _on_scale(figure, runs_a), _on_scale(figure, runs_b)
         if a and b and smallest_p_value_of(len(a), len(b)) <= levels.alpha:
             evidence[figure.name] = TwoSamples(a, b)
-    chosen = primary or _primary((*runs_a, *runs_b))
     return Comparison(
         *names,
         levels=levels,
         primary=chosen,
-        judged=judge(FIGURES, evidence, chosen, levels, rng),
+        judged=judge(FIGURES, evidence, chosen.name, levels, rng),
         runs_a=runs_a,
         runs_b=runs_b,
         excluded=tuple(
             f"{side} run {number}: {text}"
             for side, runs in zip("AB", sets, strict=True)
             for number, run in enumerate(runs, 1)
-            for text in run.problems
+            for text in run.problems_with(chosen)
         ),
-        notes=(*notes, *_saturation_notes(names, runs_a, runs_b)),
+        notes=(*notes, *_notes(names, runs_a, runs_b)),
     )
-
-
-def _primary(runs: Sequence[RunFigures]) -> str:
-    """The first figure that the workload has."""
-    for figure in FIGURES:
-        if any(run.values.get(figure.name) is not None for run in runs):
-            return figure.name
-    return FIGURES[0].name
 
 
 def _differences(figure: Figure, a: Sequence[RunFigures], b: Sequence[RunFigures]) -> tuple[float, ...]:
     found = (
-        figure.difference(one.values.get(figure.name), other.values.get(figure.name))
-        for one, other in zip(a, b, strict=True)
+        figure.difference(one.value(figure), other.value(figure)) for one, other in zip(a, b, strict=True)
     )
     return tuple(value for value in found if value is not None)
 
 
 def _on_scale(figure: Figure, runs: Sequence[RunFigures]) -> tuple[float, ...]:
-    values = (run.values.get(figure.name) for run in runs)
+    values = (run.value(figure) for run in runs)
     return tuple(figure.on_scale(value) for value in values if value is not None)
 
 
@@ -112,16 +105,16 @@ def _position(figure: Figure, pairs: Sequence[Pair]) -> PositionEffect | None:
     return PositionEffect(figure.in_parts(differences.estimate()), differences.p_value())
 
 
-def _position_notes(position: PositionEffect | None, primary: str, levels: Levels) -> tuple[str, ...]:
+def _position_notes(position: PositionEffect | None, primary: Figure, levels: Levels) -> tuple[str, ...]:
     if position is None or position.p_value > levels.alpha:
         return ()
     return (
-        f"{figure_named(primary).text} of the second run of a pair differs by {position.difference:+.1%} from the "
+        f"{primary.text} of the second run of a pair differs by {position.difference:+.1%} from the "
         "first's, whichever side it is: the server remembers a schedule, perhaps; this costs power and is no bias",
     )
 
 
-def _saturation_notes(
+def _notes(
     names: tuple[str, str], runs_a: Sequence[RunFigures], runs_b: Sequence[RunFigures]
 ) -> tuple[str, ...]:
     notes = []
@@ -131,5 +124,11 @@ def _saturation_notes(
             notes.append(
                 f"{name} fell behind the schedule in {num_saturated} of {len(runs)} runs: its latencies depend "
                 "on how long a run is; compare at a lower rate"
+            )
+    for figure in FIGURES:
+        num_doubted = sum(figure.name in run.doubts for run in (*runs_a, *runs_b))
+        if num_doubted:
+            notes.append(
+                f"{figure.text} leaves out {num_doubted} runs in which the client itself could explain it"
             )
     return tuple(notes)

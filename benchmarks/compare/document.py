@@ -30,7 +30,7 @@ def document(comparison: Comparison) -> dict[str, Any]:
         "b": comparison.name_b,
         "is_paired": comparison.is_paired,
         "exit_code": comparison.exit_code,
-        "primary": comparison.primary,
+        "primary": comparison.primary.name,
         "alpha": levels.alpha,
         "power": levels.power,
         "margin": levels.margin,

@@ -6,7 +6,7 @@ Knows nothing of tests or verdicts.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -64,7 +64,7 @@ FIGURES = (
     Figure("itl_p50", "itl p50", "ms", "lower"),
     Figure("tpot_p50", "tpot p50", "ms", "lower"),
     Figure("e2e_p95", "e2e p95", "ms", "lower"),
-    Figure("throughput", "throughput", "requests/s", "higher"),
+    Figure("completed_rate", "completed rate", "requests/s", "higher"),
     Figure("error_rate", "error rate", "", "lower", scale="share"),
 )
 
@@ -88,15 +88,26 @@ class RunFigures:
     Args:
         values: name of a figure -> its value. None, or no entry: it is not defined (an embedding has no
             ttft). Infinite: so many requests failed that the percentile is one of theirs.
-        problems: why the client's own figures make the run invalid; empty: it is valid.
+        problems: why the run as a whole is invalid, by the client's own figures; empty: it is valid.
+        doubts: name of a figure -> why the client itself could explain too much of this one.
         is_saturated: the server fell behind the schedule; latencies then depend on the run's length.
         was_interrupted: somebody pressed Ctrl-C.
     """
 
     values: Mapping[str, float | None] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    doubts: Mapping[str, str] = field(default_factory=dict)
     is_saturated: bool = False
     was_interrupted: bool = False
+
+    def value(self, figure: Figure) -> float | None:
+        """What a comparison may use: nothing where the client could explain it."""
+        return None if figure.name in self.doubts else self.values.get(figure.name)
+
+    def problems_with(self, figure: Figure) -> tuple[str, ...]:
+        """Why the run says nothing about this figure."""
+        doubt = self.doubts.get(figure.name)
+        return self.problems if doubt is None else (*self.problems, doubt)
 
 
 def _log(value: float) -> float:
@@ -105,3 +116,15 @@ def _log(value: float) -> float:
 
 def _expm1(value: float) -> float:
     return math.expm1(value) if value < 700 else math.inf
+
+
+def primary_of(runs: Iterable[RunFigures], asked: str | None) -> Figure:
+    """The figure asked for, else the first that any of the runs has.
+
+    Raises:
+        BenchmarkError: no figure is called so.
+    """
+    if asked is not None:
+        return figure_named(asked)
+    known = {name for run in runs for name, value in run.values.items() if value is not None}
+    return next((figure for figure in FIGURES if figure.name in known), FIGURES[0])

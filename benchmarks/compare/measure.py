@@ -19,7 +19,7 @@ from benchmarks.compare.comparison import Comparison, Pair
 from benchmarks.compare.conclude import compare_pairs
 from benchmarks.compare.decide import Levels
 from benchmarks.compare.document import write_document
-from benchmarks.compare.figures import RunFigures, figure_named
+from benchmarks.compare.figures import RunFigures, figure_named, primary_of
 from benchmarks.compare.paired import smallest_p_value
 from benchmarks.compare.plan import PlannedPair, SideName, derived_seed, plan_pairs, workload_of
 from benchmarks.errors import BenchmarkError
@@ -98,7 +98,7 @@ def measure(
     pairs: list[Pair] = []
     stopped_because: str | None = None
     for planned in plan_pairs(workload.seed):
-        num_counting = sum(not pair.problems for pair in pairs)
+        num_counting = _num_counting(pairs, settings)
         if num_counting == settings.num_pairs or planned.index > settings.max_pairs:
             break
         pair = _measure_pair(planned, workload, run_side, folder, settings, sleep)
@@ -110,7 +110,7 @@ def measure(
         pairs.append(pair)
         write_document(folder, _compared(pairs, names, workload, settings, "still running"))
         if on_pair is not None:
-            on_pair(pair, sum(not pair.problems for pair in pairs))
+            on_pair(pair, _num_counting(pairs, settings))
     comparison = _compared(pairs, names, workload, settings, stopped_because)
     write_document(folder, comparison)
     return comparison
@@ -139,6 +139,11 @@ def _measure_pair(
     return Pair(planned, figures["a"], figures["b"])
 
 
+def _num_counting(pairs: list[Pair], settings: PairSettings) -> int:
+    primary = primary_of((run for pair in pairs for run in (pair.a, pair.b)), settings.primary)
+    return sum(not pair.problems_with(primary) for pair in pairs)
+
+
 def _compared(
     pairs: list[Pair],
     names: tuple[str, str],
@@ -146,7 +151,7 @@ def _compared(
     settings: PairSettings,
     stopped_because: str | None,
 ) -> Comparison:
-    num_counting = sum(not pair.problems for pair in pairs)
+    num_counting = _num_counting(pairs, settings)
     if stopped_because is None and num_counting < settings.num_pairs:
         stopped_because = (
             f"only {num_counting} of {settings.num_pairs} pairs count after {len(pairs)} attempts: the client "

@@ -28,9 +28,9 @@ def test_holm_is_strictest_with_the_smallest_and_never_turns_round() -> None:
 
 
 def test_slower_is_worse_and_more_throughput_is_better() -> None:
-    found = judged(ttft_p50=shifted(0.05), throughput=shifted(0.05), e2e_p50=shifted(-0.05))
+    found = judged(ttft_p50=shifted(0.05), completed_rate=shifted(0.05), e2e_p50=shifted(-0.05))
     assert found["ttft_p50"].verdict is Verdict.WORSE
-    assert found["throughput"].verdict is Verdict.BETTER
+    assert found["completed_rate"].verdict is Verdict.BETTER
     assert found["e2e_p50"].verdict is Verdict.BETTER
     assert found["itl_p50"].verdict is Verdict.NOT_MEASURED
 

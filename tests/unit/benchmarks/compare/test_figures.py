@@ -28,7 +28,7 @@ def test_a_percentile_of_failures_is_worse_than_any() -> None:
 
 
 def test_no_throughput_at_all_is_infinitely_less() -> None:
-    throughput = figure_named("throughput")
+    throughput = figure_named("completed_rate")
     assert throughput.difference(10.0, 0.0) == -math.inf
     assert throughput.difference(0.0, 0.0) == 0.0
     assert throughput.in_parts(-math.inf) == -1.0

@@ -38,7 +38,7 @@ class Servers:
                 "ttft_p50": ttft,
                 "ttft_p95": ttft * 1.5,
                 "itl_p50": None,
-                "throughput": 10.0 * math.exp(self._rng.normal(0, 0.01)),
+                "completed_rate": 10.0 * math.exp(self._rng.normal(0, 0.01)),
                 "error_rate": error_rate,
             }
         )
@@ -72,7 +72,7 @@ def test_the_same_server_twice_shows_no_regression(tmp_path: Path) -> None:
 
 def test_five_milliseconds_more_are_a_regression(tmp_path: Path) -> None:
     comparison = compared(Servers(5.0), tmp_path)
-    assert comparison.primary == "ttft_p50"
+    assert comparison.primary.name == "ttft_p50"
     assert comparison.primary_judged.verdict is Verdict.WORSE
     assert comparison.exit_code == 1
 
@@ -95,11 +95,11 @@ def test_a_server_that_always_fails_is_worse(tmp_path: Path) -> None:
     def run_side(side: SideName, workload: Workload, folder: Path) -> RunFigures:
         if side == "a":
             return good(side, workload, folder)
-        return RunFigures({"ttft_p50": math.inf, "throughput": 0.0, "error_rate": 1.0})
+        return RunFigures({"ttft_p50": math.inf, "completed_rate": 0.0, "error_rate": 1.0})
 
     comparison = compared(run_side, tmp_path)
     found = verdicts(comparison)
-    assert (found["ttft_p50"], found["throughput"], found["error_rate"]) == (Verdict.WORSE,) * 3
+    assert (found["ttft_p50"], found["completed_rate"], found["error_rate"]) == (Verdict.WORSE,) * 3
     document = json.loads((tmp_path / "compare.json").read_text())
     assert document["figures"]["ttft_p50"]["difference"] is None
     assert document["exit_code"] == 1
@@ -179,7 +179,7 @@ def test_without_a_first_token_the_whole_answer_is_primary(tmp_path: Path) -> No
     def run_side(side: SideName, workload: Workload, folder: Path) -> RunFigures:
         return RunFigures({"ttft_p50": None, "e2e_p50": 5.0 + workload.seed % 7, "error_rate": 0.0})
 
-    assert compared(run_side, tmp_path).primary == "e2e_p50"
+    assert compared(run_side, tmp_path).primary.name == "e2e_p50"
 
 
 def test_a_primary_that_the_workload_lacks_is_not_measured(tmp_path: Path) -> None:
