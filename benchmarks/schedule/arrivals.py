@@ -29,8 +29,8 @@ from configs.workload import (
 Seconds = npt.NDArray[np.float64]
 OpenLoop = ConstantArrivals | PoissonArrivals | GammaArrivals | RampArrivals | StepArrivals
 
-# A planned request takes about 300 bytes in the parent and in every worker; this many are 40 minutes at
-# 2,000 requests per second.
+# A planned request takes about 600 bytes in the parent and in every worker, so this many are 3 GB in each;
+# they are 40 minutes at 2,000 requests per second.
 MAX_REQUESTS = 5_000_000
 
 
