@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from benchmarks.records import ClientSample, Record
+from benchmarks.summary import Summary
 from configs.workload import Workload
 
 Quantiles = Mapping[str, float | None]  # "p50", "p90", "p95", "p99", "p99.9" -> value
@@ -20,16 +22,24 @@ class RunLike(Protocol):
     """What a run's page needs; `benchmarks.run.Run` is one."""
 
     @property
+    def folder(self) -> Path: ...
+
+    @property
     def workload(self) -> Workload: ...
 
     @property
-    def settings(self) -> Mapping[str, Any]: ...
+    def settings(self) -> Mapping[str, Any]:
+        """What run.json holds."""
+        ...
 
     @property
     def records(self) -> Sequence[Record]: ...
 
     @property
     def samples(self) -> Sequence[ClientSample]: ...
+
+    @property
+    def summary(self) -> Summary: ...
 
 
 # ---------------------------------------------------------------- sweep
