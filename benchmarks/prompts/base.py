@@ -17,6 +17,12 @@ class PromptSource(Protocol):
     seed and the same calls give the same texts, whatever their order.
     """
 
+    def seeded(self, seed: int) -> PromptSource:
+        """The same source with another seed: the same keys give other texts, of the same lengths.
+
+        Runs one after the other must not meet a server's prefix cache with each other's prompts.
+        """
+
     def compose(self, parts: Sequence[tuple[str, int]]) -> str:
         """Text of exactly sum(n) tokens.
 

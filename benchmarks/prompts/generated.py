@@ -53,6 +53,7 @@ class GeneratedPrompts:
         self.reason = reason
         self.tokenizers = tuple(tokenizers)
         self._seed = seed
+        self._vocabulary = vocabulary
         self._tokens_per_word = tokens_per_word
         # byte -> word
         self._words = _table(vocabulary.words)
@@ -61,6 +62,16 @@ class GeneratedPrompts:
         self._blocks: OrderedDict[tuple[str, int], str] = OrderedDict()  # least recently used first
         self._num_cached_chars = 0
         self._files = TextFiles()
+
+    def seeded(self, seed: int) -> GeneratedPrompts:
+        return GeneratedPrompts(
+            seed,
+            self._vocabulary,
+            exactness=self.exactness,
+            reason=self.reason,
+            tokens_per_word=self._tokens_per_word,
+            tokenizers=self.tokenizers,
+        )
 
     def compose(self, parts: Sequence[tuple[str, int]]) -> str:
         return " ".join([self._block(key, num_tokens) for key, num_tokens in parts if num_tokens])

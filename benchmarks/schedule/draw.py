@@ -21,7 +21,7 @@ def draw(
 
     Args:
         model: what requests ask for unless the workload says otherwise.
-        prompts: of the workload's seed.
+        prompts: whatever their seed; they are seeded with the workload's.
         can_hold_length: whether the server takes `ignore_eos` and `min_tokens`.
 
     Raises:
@@ -29,7 +29,8 @@ def draw(
         BenchmarkError: no request or too many, a length that cannot be drawn, no texts, no room on disk.
     """
     planned = plan(workload)
-    bodies = _with_bodies(workload, model, prompts, planned, can_hold_length=can_hold_length)
+    seeded = prompts.seeded(workload.seed)
+    bodies = _with_bodies(workload, model, seeded, planned, can_hold_length=can_hold_length)
     try:
         return write_schedule(folder, bodies, planned.duration_s)
     except OSError as exc:

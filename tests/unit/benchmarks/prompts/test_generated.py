@@ -159,3 +159,13 @@ def test_texts_of_files_come_through_the_same_source(word_counter: Any, tmp_path
     path.write_text("one\ntwo\n")
     prompts = prepare_prompts(1, [word_counter])
     assert [prompts.fixed(path, index) for index in range(3)] == ["one", "two", "one"]
+
+
+def test_seeding_anew_changes_the_texts_and_nothing_else() -> None:
+    prompts = prepare_prompts(1, [])
+    parts = [("prefix:0", 5), ("request:0", 3)]
+    again = prompts.seeded(2)
+    assert again.compose(parts) != prompts.compose(parts)
+    assert again.compose(parts) == prepare_prompts(2, []).compose(parts)
+    assert again.seeded(1).compose(parts) == prompts.compose(parts)
+    assert (again.exactness, again.reason) == (prompts.exactness, prompts.reason)
