@@ -7,6 +7,8 @@ run early, and the summary says so.
 
 from __future__ import annotations
 
+import math
+import os
 import secrets
 import tempfile
 import time
@@ -41,6 +43,8 @@ from configs.workload import ClosedLoop, EmbeddingRequest, Workload
 
 LOOK_EVERY_S = 0.25  # at the workers
 PROGRESS_EVERY_S = 1.0
+# A process takes several times as many before it is late; the rest is for bursts and noisy neighbours.
+PIECES_PER_WORKER_PER_S = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +190,7 @@ def _settings(
             "num_requests": len(schedule.requests),
             "duration_s": schedule.duration_s,
         },
-        "num_workers": _num_workers(schedule, options),
+        "num_workers": _num_workers(workload, schedule, options),
         "machine": machine(),
     }
 
@@ -204,7 +208,7 @@ def _tasks(
     headers = target.headers
     if target.api_key is not None:
         headers = (*headers, ("authorization", f"Bearer {target.api_key}"))
-    num_workers = _num_workers(schedule, options)
+    num_workers = _num_workers(workload, schedule, options)
     run_id = secrets.token_hex(4)
     return [
         WorkerTask(
@@ -235,8 +239,18 @@ def _tasks(
     ]
 
 
-def _num_workers(schedule: Schedule, options: RunOptions) -> int:
-    return options.num_workers or 1
+def _num_workers(workload: Workload, schedule: Schedule, options: RunOptions) -> int:
+    """Enough processes for the busiest second, and no more than cores."""
+    if options.num_workers is not None:
+        return options.num_workers
+    cores = os.cpu_count() or 1
+    if isinstance(workload.arrivals, ClosedLoop):  # as fast as it answers, which nobody knows
+        return min(workload.arrivals.concurrency, max(1, cores // 2))
+    busiest: Counter[int] = Counter()  # second -> pieces of text that arrive with its requests
+    for request in schedule.requests:
+        if request.at_s is not None:
+            busiest[int(request.at_s)] += request.num_output_tokens or 1
+    return max(1, min(cores, math.ceil(max(busiest.values()) / PIECES_PER_WORKER_PER_S)))
 
 
 def _share_of_places(workload: Workload, worker: int, num_workers: int) -> int | None:

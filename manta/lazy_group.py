@@ -16,7 +16,9 @@ class LazyGroup(click.Group):
         commands: name -> one line about it, in the order in which help shows them.
     """
 
-    def __init__(self, *args: object, package: str, commands: Mapping[str, str], **attributes: object) -> None:
+    def __init__(
+        self, *args: object, package: str, commands: Mapping[str, str], **attributes: object
+    ) -> None:
         super().__init__(*args, **attributes)  # type: ignore[arg-type]
         self._package = package
         self._commands = commands

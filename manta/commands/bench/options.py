@@ -88,7 +88,7 @@ def workers_option(function: Command) -> Command:
         "num_workers",
         type=click.IntRange(1, 256),
         default=None,
-        help="Processes that send; without it, one for every two cores.",
+        help="Processes that send; without it, as many as the busiest second needs.",
     )(function)
 
 
