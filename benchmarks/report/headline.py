@@ -77,7 +77,7 @@ def latency_rows(figures: Figures) -> list[LatencyRow]:
         if from_send and from_send in figures.of_requests:
             rows.append(_row(metric, "from sending", figures.of_requests[from_send], is_beside=True))
         if found.num_without_value and found.num:
-            rows.append(_row(metric, "without those that failed", _of_values_alone(found), is_beside=True))
+            rows.append(_row(metric, "failed left out", _of_values_alone(found), is_beside=True))
     return rows
 
 

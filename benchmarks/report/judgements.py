@@ -11,6 +11,7 @@ from benchmarks.report.wording import count, seconds, share
 from benchmarks.summary import Figures
 
 Tone = Literal["good", "warn", "bad", "none"]
+SYMBOLS = {"good": "\N{CHECK MARK}", "warn": "!", "bad": "\N{MULTIPLICATION X}", "none": "\N{EN DASH}"}
 
 OUTCOME_WORDS = {
     Outcome.OK: "answered",
@@ -25,6 +26,9 @@ OUTCOME_WORDS = {
     Outcome.PROTOCOL: "not HTTP, JSON or events",
     Outcome.INTERRUPTED: "cut off when the run was stopped",
 }
+CLOSED_LOOP = (
+    "Its latencies are not what users of an open service would see: nobody arrives while others wait."
+)
 _NO_FAILURE = frozenset({Outcome.OK, Outcome.ABANDONED, Outcome.INTERRUPTED})
 
 
@@ -38,12 +42,14 @@ class Judgement:
 
 
 def judgements(run: RunLike) -> tuple[Judgement, ...]:
-    """Valid, good enough, kept up, failures; and why it ended early, if it did."""
+    """Valid, good enough, kept up, failures; what it cannot tell, and why it ended early, if it did."""
     found = [_validity(run), _objectives(run), _saturation(run), _failures(run)]
+    if not run.summary.latencies_are_headline:
+        found.append(Judgement("none", "Closed loop: capacity only", (CLOSED_LOOP,)))
     stopped = run.settings.get("stopped_because")
     if stopped:
         found.append(Judgement("warn", "Ended early", (str(stopped),)))
-    return tuple(judgement for judgement in found if judgement is not None)
+    return tuple(found)
 
 
 def _validity(run: RunLike) -> Judgement:

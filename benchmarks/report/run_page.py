@@ -23,7 +23,7 @@ from benchmarks.report.headline import (
     tiles,
 )
 from benchmarks.report.inputs import RunLike
-from benchmarks.report.judgements import OUTCOME_WORDS, Judgement, judgements
+from benchmarks.report.judgements import OUTCOME_WORDS, SYMBOLS, Judgement, judgements
 from benchmarks.report.latency_plots import over_time, percentile_curves
 from benchmarks.report.length_plots import length_figures
 from benchmarks.report.load_plots import errors_over_time, last_end_s, load_over_time
@@ -32,7 +32,6 @@ from benchmarks.report.what_was_run import meta, what_was_run
 from benchmarks.report.wording import count, figure, number, share
 from benchmarks.summary import Figures
 
-SYMBOLS = {"good": "\N{CHECK MARK}", "warn": "!", "bad": "\N{MULTIPLICATION X}", "none": "\N{EN DASH}"}
 MAX_ERROR_KINDS = 12
 NUM_SLOWEST = 10
 
