@@ -15,12 +15,13 @@ from pathlib import Path
 
 import httpx
 
+from benchmarks.errors import BenchmarkError
 from configs.load import default_home
 
 READY_TIMEOUT_S = 300.0
 
 
-class CannotStart(Exception):
+class CannotStart(BenchmarkError):
     """The application did not become ready; the message is its own last words."""
 
 

@@ -16,14 +16,18 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def target_options(function: Command) -> Command:
-    """--url, --model, --api-key-env, --header, --ca-file."""
+    """--url, --model, --api-key-env, --header, --ca-file, --tokenizer."""
+    return click.option(
+        "--url",
+        default="http://127.0.0.1:8000",
+        show_default=True,
+        help="The server, with or without /v1 at the end.",
+    )(server_options(function))
+
+
+def server_options(function: Command) -> Command:
+    """The same without the address."""
     options = [
-        click.option(
-            "--url",
-            default="http://127.0.0.1:8000",
-            show_default=True,
-            help="The server, with or without /v1 at the end.",
-        ),
         click.option("--model", default=None, help="Model to ask; may be left out where there is only one."),
         click.option(
             "--api-key-env", default=None, metavar="NAME", help="Environment variable that holds the API key."

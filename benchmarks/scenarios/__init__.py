@@ -1,0 +1,1 @@
+"""Ten situations that an application must bear, each with its objectives, and one report."""

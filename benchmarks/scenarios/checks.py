@@ -1,0 +1,242 @@
+"""What a scenario demands of its run, each as one row of the report: pure functions over records.
+
+Knows nothing of how the run was made. A figure that nobody can know is told as such, and is not met.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from benchmarks.metrics.asked import is_error, was_asked
+from benchmarks.metrics.e2e import E2E
+from benchmarks.metrics.objectives import limits_of, meets
+from benchmarks.metrics.ttft import TTFT
+from benchmarks.records import Record
+from benchmarks.report.inputs import ObjectiveRow
+from benchmarks.scenarios.injection import Injected
+from configs.workload import Objectives
+
+# Single seconds hold few requests; so many good ones in a row are no luck.
+NUM_GOOD_SECONDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a run left behind.
+
+    Args:
+        records: of the whole run.
+        counted: of the measured window, its warm-up left out.
+        injected: what was done to the server; None: nothing was.
+    """
+
+    records: Sequence[Record]
+    counted: Sequence[Record]
+    objectives: Objectives
+    injected: Injected | None = None
+
+
+Check = Callable[[Evidence], ObjectiveRow]
+
+
+def errors_at_most(share: float) -> Check:
+    """Of the measured window."""
+
+    def check(evidence: Evidence) -> ObjectiveRow:
+        asked = [record for record in evidence.counted if was_asked(record)]
+        num_errors = sum(map(is_error, asked))
+        measured = f"{num_errors} of {len(asked)}"
+        is_met = bool(asked) and num_errors <= share * len(asked)
+        return ObjectiveRow(f"at most {share:.3g} of the requests fail", measured, is_met)
+
+    return check
+
+
+def attains(share: float) -> Check:
+    """Of the measured window, by the workload's own objectives."""
+
+    def check(evidence: Evidence) -> ObjectiveRow:
+        text = f"at least {share:.3g} of the requests have {limits_text(evidence.objectives)}"
+        limits = limits_of(evidence.objectives)
+        verdicts = [meets(record, limits) for record in evidence.counted]
+        judged = [verdict for verdict in verdicts if verdict is not None]
+        if not judged:
+            return ObjectiveRow(text, "no request can be judged", is_met=False)
+        attained = sum(judged) / len(judged)
+        return ObjectiveRow(text, f"{attained:.3f}", attained >= share)
+
+    return check
+
+
+def ends_within(entry: str, limit_ms: float, share: float) -> Check:
+    """One part of the mix, in the measured window."""
+
+    def check(evidence: Evidence) -> ObjectiveRow:
+        text = f"at least {share:.3g} of {entry} end within {limit_ms:g} ms"
+        asked = [record for record in evidence.counted if record.entry == entry and was_asked(record)]
+        if not asked:
+            return ObjectiveRow(text, "none was asked", is_met=False)
+        attained = sum(any(value <= limit_ms for value in E2E.values(record)) for record in asked) / len(
+            asked
+        )
+        return ObjectiveRow(text, f"{attained:.3f}", attained >= share)
+
+    return check
+
+
+def limits_text(objectives: Objectives) -> str:
+    """The limits for a reader: "ttft at most 200 ms, tpot at most 20 ms"."""
+    given = {"ttft": objectives.ttft_ms, "tpot": objectives.tpot_ms, "e2e": objectives.e2e_ms}
+    return ", ".join(f"{name} at most {limit:.0f} ms" for name, limit in given.items() if limit is not None)
+
+
+def none_fails() -> Check:
+    """Of the whole run."""
+
+    def check(evidence: Evidence) -> ObjectiveRow:
+        asked = [record for record in evidence.records if was_asked(record)]
+        failed = [record for record in asked if is_error(record)]
+        measured = f"{len(failed)} of {len(asked)}{_why(failed)}"
+        return ObjectiveRow("no request fails", measured, bool(asked) and not failed)
+
+    return check
+
+
+def only_in_flight_fail(grace_s: float) -> Check:
+    """Requests that arrive `grace_s` after the fault, or later, do not fail."""
+
+    def check(evidence: Evidence) -> ObjectiveRow:
+        text = f"no request fails that arrives later than {grace_s:g} s after it"
+        if evidence.injected is None:
+            return ObjectiveRow(text, "nothing was done", is_met=False)
+        failed = [record for record in evidence.records if is_error(record)]
+        since_s = evidence.injected.start_s + grace_s
+        late = [record for record in failed if _intended_s(record) > since_s]
+        return ObjectiveRow(text, f"{len(late)} of {len(failed)} that failed{_why(late)}", not late)
+
+    return check
+
+
+def recovers_within(limit_s: float) -> Check:
+    """From the fault to the first second from which on everything that arrives ends well."""
+
+    def check(evidence: Evidence) -> ObjectiveRow:
+        text = f"everything ends well again within {limit_s:g} s"
+        if evidence.injected is None:
+            return ObjectiveRow(text, "nothing was done", is_met=False)
+        taken_s = seconds_to_recovery(evidence.records, evidence.injected.start_s)
+        if taken_s is None:
+            return ObjectiveRow(text, "not before the end of the run", is_met=False)
+        return ObjectiveRow(text, f"{taken_s} s", taken_s <= limit_s)
+
+    return check
+
+
+def meets_again_within(limit_s: float) -> Check:
+    """From the fault to the first second from which on requests meet the objectives."""
+
+    def check(evidence: Evidence) -> ObjectiveRow:
+        text = f"requests meet the objectives again within {limit_s:g} s"
+        if evidence.injected is None:
+            return ObjectiveRow(text, "nothing was done", is_met=False)
+        taken_s = seconds_to_objectives(evidence.records, evidence.injected.start_s, evidence.objectives)
+        if taken_s is None:
+            return ObjectiveRow(text, "not before the end of the run", is_met=False)
+        return ObjectiveRow(text, f"{taken_s} s", taken_s <= limit_s)
+
+    return check
+
+
+def fault_is_done() -> Check:
+    """What was to be done to the server happened, and was over before the run was."""
+
+    def check(evidence: Evidence) -> ObjectiveRow:
+        injected = evidence.injected
+        if injected is None:
+            return ObjectiveRow("it is over before the run is", "it is not", is_met=False)
+        return ObjectiveRow(injected.start_text, injected.told, injected.is_done)
+
+    return check
+
+
+def first_token_within(limit_s: float) -> Check:
+    """From the arrival of the run's first request to its first token."""
+
+    def check(evidence: Evidence) -> ObjectiveRow:
+        text = f"the first request has its first token within {limit_s:g} s"
+        first = min(evidence.records, key=lambda record: record.intended_ns, default=None)
+        values = TTFT.values(first) if first is not None else ()
+        if not values:
+            return ObjectiveRow(text, "it never had one", is_met=False)
+        return ObjectiveRow(text, f"{values[0] / 1000:.2f} s", values[0] / 1000 <= limit_s)
+
+    return check
+
+
+def first_tokens_no_later(entry: str, than: str, most: float) -> Check:
+    """The median ttft of one part of the mix against that of another."""
+
+    def check(evidence: Evidence) -> ObjectiveRow:
+        text = f"median ttft of {entry} at most {most:g} times that of {than}"
+        medians = []
+        for label in (entry, than):
+            values = [
+                value for record in evidence.counted if record.entry == label for value in TTFT.values(record)
+            ]
+            if not values:
+                return ObjectiveRow(text, f"{label} has no ttft", is_met=False)
+            medians.append(statistics.median(values))
+        measured = f"{medians[0]:.0f} ms and {medians[1]:.0f} ms"
+        return ObjectiveRow(text, measured, medians[0] <= most * medians[1])
+
+    return check
+
+
+def seconds_to_recovery(records: Sequence[Record], fault_s: float) -> int | None:
+    """Whole seconds after the fault from which on every request that arrives ends well.
+
+    0: none failed. None: nothing that arrived after the last failure is known to have ended well.
+    """
+    failed = [record for record in records if is_error(record) and record.end_ns >= fault_s * 1e9]
+    after = max((int(max(_intended_s(record) - fault_s, 0.0)) + 1 for record in failed), default=0)
+    is_over = any(
+        was_asked(record) and not is_error(record) and _intended_s(record) >= fault_s + after
+        for record in records
+    )
+    return after if is_over else None
+
+
+def seconds_to_objectives(records: Sequence[Record], fault_s: float, objectives: Objectives) -> int | None:
+    """Whole seconds after the fault until requests meet the objectives, several seconds in a row.
+
+    A second is good when its share of requests that do is at least the objectives' attainment.
+    """
+    limits = limits_of(objectives)
+    by_second: dict[int, list[bool]] = defaultdict(list)  # second after the fault -> verdicts
+    for record in records:
+        verdict = meets(record, limits)
+        if verdict is not None and _intended_s(record) >= fault_s:
+            by_second[int(_intended_s(record) - fault_s)].append(verdict)
+    good: list[int] = []  # the latest good seconds in a row
+    for second in sorted(by_second):
+        verdicts = by_second[second]
+        is_good = sum(verdicts) >= objectives.attainment * len(verdicts)
+        good = [*good, second] if is_good else []
+        if len(good) == NUM_GOOD_SECONDS:
+            return good[0] if good[0] > min(by_second) else 0
+    return None
+
+
+def _intended_s(record: Record) -> float:
+    return record.intended_ns / 1e9
+
+
+def _why(failed: Sequence[Record]) -> str:
+    """What the first of them said."""
+    if not failed:
+        return ""
+    first = min(failed, key=lambda record: record.end_ns)
+    return f"; the first: {first.outcome.value} {first.detail}"[:200].rstrip()
