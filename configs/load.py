@@ -18,6 +18,7 @@ import yaml
 from pydantic import ValidationError
 
 from configs.schema import PlatformConfig, SecretRef
+from configs.simulation import Scenario, Stack
 from configs.workload import Workload
 
 IMPORT_PATH = "serve_app.app:build"
@@ -115,6 +116,59 @@ def parse_workload(document: Mapping[str, Any]) -> Workload:
         return Workload.model_validate(dict(document))
     except ValidationError as exc:
         raise ProfileError(_one_line(exc)) from exc
+
+
+@dataclass(frozen=True, slots=True)
+class SimulationFile:
+    """A simulator's scenario, read and checked, with what it refers to."""
+
+    path: Path
+    scenario: Scenario
+    workload: Workload
+    stacks: Mapping[str, Stack]  # "base", then each variant's name
+
+
+def read_scenario(path: Path) -> SimulationFile:
+    """Read a simulator's scenario with its workload, its calibration and its variants.
+
+    The paths of the workload and the calibration are relative to the file.
+
+    Raises:
+        ProfileError: one of the files is not there or cannot be read, or says something that no scenario has.
+    """
+    document = _read_yaml(path, "a scenario (a mapping with `workload` and `stack`)")
+    stack = document.get("stack")
+    if isinstance(stack, dict) and isinstance(stack.get("service"), str):
+        document["stack"] = stack | {"service": _read_service(path.parent / stack["service"])}
+    try:
+        scenario = Scenario.model_validate(document)
+    except ValidationError as exc:
+        raise ProfileError(f"{path}: {_one_line(exc)}") from exc
+    stacks = {"base": scenario.stack}
+    for variant in scenario.variants:
+        changed = _merged(document["stack"], variant.changes)
+        try:
+            stacks[variant.name] = Stack.model_validate(changed)
+        except ValidationError as exc:
+            raise ProfileError(f"{path}: variant {variant.name}: {_one_line(exc)}") from exc
+    return SimulationFile(path, scenario, read_workload(path.parent / scenario.workload), stacks)
+
+
+def _read_service(path: Path) -> object:
+    """The service model of a calibration's file (JSON, which is YAML too)."""
+    document = _read_yaml(path, "a calibration (a mapping with `service`)")
+    if "service" not in document:
+        raise ProfileError(f"{path}: is not a calibration: it has no `service`")
+    return document["service"]
+
+
+def _merged(base: Mapping[str, Any], changes: Mapping[str, object]) -> dict[str, Any]:
+    """`base` with the keys of `changes` in it, as deep as these go."""
+    merged = dict(base)
+    for key, value in changes.items():
+        old = merged.get(key)
+        merged[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
 
 
 def home(platform: PlatformConfig) -> Path:

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from configs.schema import PlatformConfig
+from configs.simulation import Scenario
 from configs.workload import Workload
 
 _INTRO = """# Configuration
@@ -36,6 +37,12 @@ below. `manta config check PROFILE` names every fault with its key.
 A workload (`configs/workloads/*.yaml`) is what `manta bench run` sends: a file with the settings below.
 Where a setting takes a length, a whole number is that length every time.
 """,
+    Scenario: """
+# Simulations
+
+A scenario is what `manta bench simulate` runs: a file with the settings below. A setting that takes one number or
+a list draws one of the list each time. Replicas have the settings of a profile (`ScalingConfig`).
+""",
 }
 _TITLES: dict[type[BaseModel], str] = {PlatformConfig: "The whole (`args`)"}
 
@@ -43,14 +50,17 @@ _TITLES: dict[type[BaseModel], str] = {PlatformConfig: "The whole (`args`)"}
 def render() -> str:
     """The whole page as Markdown."""
     sections = [_INTRO]
+    seen: list[type[BaseModel]] = []  # what two trees share stands in the first
     for root, intro in _TREES.items():
-        sections += [intro, *map(_section, _parts_under(root))]
+        new = [part for part in _parts_under(root) if part not in seen]
+        sections += [intro, *map(_section, new)]
+        seen += new
     return "".join(sections)
 
 
 def parts() -> list[type[BaseModel]]:
     """Every part of every tree, in the order in which a reader meets them."""
-    return [part for root in _TREES for part in _parts_under(root)]
+    return list(dict.fromkeys(part for root in _TREES for part in _parts_under(root)))
 
 
 def _parts_under(root: type[BaseModel]) -> list[type[BaseModel]]:

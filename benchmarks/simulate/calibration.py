@@ -17,7 +17,7 @@ Knows nothing of servers: it takes records.
 from __future__ import annotations
 
 import statistics
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -63,7 +63,8 @@ def calibrate(
 
     Args:
         alone: of a run on one replica with one request at a time and prompts of many lengths.
-        together: of runs on one replica with several at a time, at most `max_running`.
+        together: of runs on one replica with several at a time, at most `max_running`, and prompts that a
+            step can read: of a longer one it is not known when which part was read.
         max_batched_tokens, max_running: the engine's settings, which are known and not fitted.
 
     Raises:
@@ -151,9 +152,14 @@ def _duration_equations(times: Sequence[_Times]) -> tuple[Rows, list[float]]:
         num_steps = one.num_output - 1
         if num_steps < 1:
             continue
-        others_read = read[bisect_left(firsts, one.last)] - read[bisect_right(firsts, one.first)]
+        tpot = (one.last - one.first) / num_steps
+        # Tokens of one step come at nearly the same time: what the last step read counts, and not the first.
+        near = tpot / 4
+        others_read = (
+            read[bisect_right(firsts, one.last + near)] - read[bisect_right(firsts, one.first + near)]
+        )
         rows.append((0.0, 1.0, running.mean(one.first, one.last), float(others_read) / num_steps))
-        values.append((one.last - one.first) / num_steps)
+        values.append(tpot)
     return rows, values
 
 

@@ -25,6 +25,8 @@ class Arrivals:
     Args:
         at_s: (n,) float64, seconds after the start; NaN for a request that follows from another's end.
         num_prompt_tokens, num_output_tokens: (n,) integers, at least 1.
+        entry: (n,) integers, position in `labels`; None: all are of the first.
+        labels: what records call the requests of each entry.
         duration_s: first turns arrive in [0, duration_s).
         give_up_s: (n,) float64, seconds after its arrival when the user leaves; inf: never. None: nobody.
         follow: what follows from a request's end, such as a session's next turn; None: nothing does.
@@ -34,11 +36,17 @@ class Arrivals:
     num_prompt_tokens: npt.NDArray[np.int64]
     num_output_tokens: npt.NDArray[np.int64]
     duration_s: float
+    entry: npt.NDArray[np.int64] | None = None
+    labels: tuple[str, ...] = ("chat",)
     give_up_s: npt.NDArray[np.float64] | None = None
     follow: Follow | None = None
 
     def __len__(self) -> int:
         return len(self.at_s)
+
+    def label(self, index: int) -> str:
+        """What the record of a request calls it."""
+        return self.labels[0 if self.entry is None else int(self.entry[index])]
 
 
 class Request:

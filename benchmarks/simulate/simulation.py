@@ -50,7 +50,7 @@ class Simulated:
     """What happened.
 
     Args:
-        records: one for every request, in the order of their index.
+        records: one for every request that arrived, in the order of their index.
         samples: about once a second.
         end_s: the end of arrivals or of the last request, whichever is later.
         replica_seconds, node_seconds: until then; node_seconds is None without nodes.
@@ -72,7 +72,6 @@ def simulate(
     *,
     seed: int,
     timeout_s: float,
-    entry: str = "chat",
     keep_token_times: bool = False,
     on_progress: Callable[[float], None] | None = None,
 ) -> Simulated:
@@ -80,7 +79,6 @@ def simulate(
 
     Args:
         timeout_s: seconds after its arrival that a request is given up.
-        entry: what the records call the requests.
         keep_token_times: give every record the gaps between its tokens.
         on_progress: is called with the simulated time of every sample.
 
@@ -98,7 +96,7 @@ def simulate(
         gc.disable()
         exits.callback(gc.enable)
         run.events.run()
-    return run.result(entry)
+    return run.result()
 
 
 class _Run:
@@ -126,7 +124,7 @@ class _Run:
         overhead_ms = draw_many(stack.service.overhead_ms, len(arrivals), np.random.default_rng(seed))
         self._overhead_s = overhead_ms / 1e3
         self._requests: list[Request | None] = [None] * len(arrivals)
-        self._num_left = len(arrivals)
+        self._num_left = int(np.count_nonzero(~np.isnan(self._at_s)))  # that will arrive or have not ended
         self._callers: dict[Request, Router] = {}
         self._to_time_out: deque[Request] = deque()  # in the order of their arrival
         self._samples: list[Sample] = []
@@ -168,11 +166,9 @@ class _Run:
             ControlLoop(self._fleet, self._policy, self.events, self._rng.random() * CONTROL_LOOP_S)
         self.events.at(self._duration_s, self._on_end_of_arrivals)
         self.events.at(0.0, self._sample)
-        self._first = iter(np.argsort(self._at_s, kind="stable")[: self._num_first()].tolist())
+        # NaN sorts last.
+        self._first = iter(np.argsort(self._at_s, kind="stable")[: self._num_left].tolist())
         self._plan_next_arrival()
-
-    def _num_first(self) -> int:
-        return int(np.count_nonzero(~np.isnan(self._at_s)))  # NaN sorts last
 
     def _plan_next_arrival(self) -> None:
         index = next(self._first, None)
@@ -235,6 +231,7 @@ class _Run:
         if self._arrivals.follow is not None:
             following = self._arrivals.follow(request.index, self.events.now_s)
             if following is not None:
+                self._num_left += 1
                 self.events.at(following[1], self._arrive, following[0])
         self._stop_if_over()
 
@@ -274,10 +271,14 @@ class _Run:
             self._on_progress(now_s)
         self.events.at(now_s + self._sample_every_s, self._sample)
 
-    def result(self, entry: str) -> Simulated:
+    def result(self) -> Simulated:
         end_s = self.events.now_s
         return Simulated(
-            records=tuple(record_of(request, entry) for request in self._requests if request is not None),
+            records=tuple(
+                record_of(request, self._arrivals.label(request.index))
+                for request in self._requests
+                if request is not None
+            ),
             samples=tuple(self._samples),
             end_s=end_s,
             min_replicas=self._replicas.low or 0,
