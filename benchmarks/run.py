@@ -127,6 +127,9 @@ def execute(workload: Workload, prepared: Prepared, folder: Path, options: RunOp
     if faults and (lost := lost_requests(records, schedule, workload, arrivals_end_s)):
         records = (*records, *lost)
         write_lines(folder / "records.jsonl", records)
+    if notes := _notes(workload, schedule, records):
+        settings["notes"] = notes
+        write_json(folder / "run.json", settings)
     return _summarised(folder, workload, settings, records, samples)
 
 
@@ -325,6 +328,18 @@ class _Watch:
             num_outcomes=dict(self._outcomes),
             samples=tuple(self._samples),
         )
+
+
+def _notes(workload: Workload, schedule: Schedule, records: Sequence[Record]) -> list[str]:
+    """What a reader of the figures should know."""
+    notes = []
+    num_again = sum(record.is_resent for record in records)
+    if num_again:
+        notes.append(f"{num_again} requests were sent again, because the server had closed a kept connection")
+    num_sessions = sum(request.turn == 0 for request in schedule.requests)
+    if isinstance(workload.arrivals, ClosedLoop) and len(records) > len(schedule.requests):
+        notes.append(f"all {num_sessions} sessions were asked more than once: prefix caches may have helped")
+    return notes
 
 
 def _texts(value: object) -> tuple[str, ...]:
