@@ -45,11 +45,11 @@ def test_it_finds_the_model_that_made_the_times() -> None:
     made = calibrate(closed_loop(1, seed=1), together, max_batched_tokens=512, max_running=8)
     service = made.service
     assert service.step_ms == pytest.approx(30, rel=0.01)
-    assert service.step_us_per_running == pytest.approx(700, rel=0.15)
-    assert service.prefill_us_per_token == pytest.approx(40, rel=0.02)
+    assert service.step_us_per_running == pytest.approx(700, rel=0.05)
+    assert service.prefill_us_per_token == pytest.approx(40, rel=0.03)
     assert isinstance(service.overhead_ms, tuple)
     assert np.mean(service.overhead_ms) == pytest.approx(6.75, abs=0.5)
-    assert np.quantile(service.overhead_ms, 0.95) == pytest.approx(12, abs=0.7)
+    assert np.quantile(service.overhead_ms, 0.95) == pytest.approx(12, abs=1.2)
     assert all(before <= after for before, after in pairwise(service.overhead_ms))
     assert abs(made.fit.tpot_residual_mean_share) < 0.01
     assert made.fit.tpot_residual_p50_ms < 1
