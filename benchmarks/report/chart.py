@@ -118,7 +118,7 @@ class Chart:
         uprights = [
             _label(
                 _side(self.x.at(sign.at)),
-                f"left:{_percent(self.x.at(sign.at))};top:{row * 15 + 2}px",
+                f"left:{_percent(self.x.at(sign.at))};top:{row * 15 + 16}px",
                 sign.label,
             )
             for row, sign in enumerate(self.uprights)

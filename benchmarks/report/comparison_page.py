@@ -17,8 +17,8 @@ from benchmarks.report.markup import Child, Html, join, tag
 from benchmarks.report.run_page import verdicts
 from benchmarks.report.scales import Linear, around
 from benchmarks.report.timeline import Floats
-from benchmarks.report.what_was_run import meta, what_was_run
-from benchmarks.report.wording import change, count, number, share
+from benchmarks.report.what_was_run import meta, scrubbed, what_was_run
+from benchmarks.report.wording import NOTHING, change, count, number, share
 
 _TONES: dict[Finding, Tone] = {
     "better": "good",
@@ -46,8 +46,10 @@ def render_comparison(comparison: ComparisonReport) -> str:
         curves = [_curve(comparison, one) for one in comparison.distributions]
         lead = "All requests of all runs that count; the tail is stretched."
         sections.append(Section("percentiles", "Percentiles", charts(*curves), lead))
-    sections.append(Section("what", "What was run", what_was_run(comparison.workload, comparison.settings)))
-    facts = [f"A: {comparison.name_a}", f"B: {comparison.name_b}"]
+    sections.append(
+        Section("what", "What was run", what_was_run(comparison.workload, comparison.settings, None))
+    )
+    facts = [f"A: {scrubbed(comparison.name_a)}", f"B: {scrubbed(comparison.name_b)}"]
     if comparison.workload is not None:
         facts += meta(comparison.workload, {"time_utc": comparison.settings.get("time_utc", "")})
     return page(
@@ -65,7 +67,7 @@ def _judgements(comparison: ComparisonReport) -> list[Judgement]:
         if comparison.num_pairs
         else "Runs that were made at different times, which is weaker evidence than interleaved pairs"
     )
-    found = [Judgement(_TONES[comparison.finding], comparison.verdict, (f"{how}.",))]
+    found = [Judgement(_TONES[comparison.finding], scrubbed(comparison.verdict), (f"{how}.",))]
     if comparison.problems:
         found.append(Judgement("warn", "Not all of it counts", comparison.problems))
     if comparison.notes:
@@ -85,18 +87,17 @@ def _lead(comparison: ComparisonReport) -> str:
 
 def _table(comparison: ComparisonReport) -> Html:
     reach = _reach(comparison.rows)
-    head = ("Figure", "unit", "A", "B", "difference", "interval", "", "detectable", "finding")
+    head = ("Figure", "finding", "A", "B", "difference", "interval", "detectable", "")
     rows: list[Sequence[Child]] = [
         (
-            row.figure,
-            row.unit,
+            f"{row.figure}, {row.unit}" if row.unit else row.figure,
+            chip(row.finding, _TONES[row.finding]),
             share(row.a) if row.is_share else number(row.a),
             share(row.b) if row.is_share else number(row.b),
             tag("b", _difference(row, row.difference)),
-            f"{_difference(row, row.low)} to {_difference(row, row.high)}",
-            _whisker(row, reach),
+            _interval(row),
             _difference(row, row.minimum_detectable).lstrip("+"),
-            chip(row.finding, _TONES[row.finding]),
+            _whisker(row, reach),
         )
         for row in comparison.rows
     ]
@@ -112,6 +113,14 @@ def _table(comparison: ComparisonReport) -> Html:
 
 def _difference(row: ComparisonRow, value: float | None) -> str:
     return change(value).replace(" %", " points") if row.is_share else change(value)
+
+
+def _interval(row: ComparisonRow) -> str:
+    if row.low is None and row.high is None:
+        return NOTHING
+    low, high = _difference(row, row.low), _difference(row, row.high)
+    unit = high.rpartition(" ")[2]
+    return f"{low.removesuffix(unit).rstrip()} to {high}"
 
 
 def _reach(rows: Sequence[ComparisonRow]) -> float:
@@ -152,7 +161,7 @@ def _pair_figures(comparison: ComparisonReport) -> list[Html]:
         if not known:
             continue
         numbers = [float(number) for number in range(1, len(row.pair_differences) + 1)]
-        levels = [Level(0.0, "no difference")]
+        levels = [Level(0.0, "")]
         if row.difference is not None and math.isfinite(row.difference):
             levels.append(Level(row.difference * 100, change(row.difference)))
         figures.append(
@@ -162,7 +171,9 @@ def _pair_figures(comparison: ComparisonReport) -> list[Html]:
                 y=around(min(known), max(known)),
                 x_title="pair",
                 y_unit="% of A" if not row.is_share else "points",
-                marks=[Dots("", "blue", numbers, [value * 100 for value in row.pair_differences])],
+                marks=[
+                    Dots("", "blue", numbers, [value * 100 for value in row.pair_differences], is_large=True)
+                ],
                 levels=levels,
             ).draw()
         )
@@ -171,8 +182,8 @@ def _pair_figures(comparison: ComparisonReport) -> list[Html]:
 
 def _curve(comparison: ComparisonReport, one: ComparedDistribution) -> Html:
     curves = [
-        (f"A: {comparison.name_a}", "blue", _ranked(one.values_a, one.num_a), False),
-        (f"B: {comparison.name_b}", "orange", _ranked(one.values_b, one.num_b), True),
+        (f"A: {scrubbed(comparison.name_a)}", "blue", _ranked(one.values_a, one.num_a), False),
+        (f"B: {scrubbed(comparison.name_b)}", "orange", _ranked(one.values_b, one.num_b), True),
     ]
     return curve_figure(TITLES.get(one.metric, one.metric), one.unit, curves)  # type: ignore[arg-type]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -29,20 +30,21 @@ def load_over_time(
     records: Sequence[Record], arrivals_end_s: float, warm_up_s: float, events: Mapping[float, str]
 ) -> list[Html]:
     """Requests a second, requests in flight and, for streams, tokens a second."""
-    bins = bins_for(last_end_s(records, arrivals_end_s))
+    end_s = last_end_s(records, arrivals_end_s)
+    bins = bins_for(end_s)
     frame = _Frame(bins, arrivals_end_s, warm_up_s, events)
     intended_s, ends_s = _seconds(record.intended_ns for record in records), _ends(records, Outcome.OK)
     sent = [record for record in records if record.sent_ns is not None]
     sent_s = _seconds(record.sent_ns for record in sent if record.sent_ns is not None)
     rates: list[Mark] = [
         Line(
-            "offered", "ink", list(bins.centres), list(bins.counts(intended_s) / bins.width_s), is_dashed=True
+            "offered", "ink", list(bins.centres), list(bins.rates(intended_s, arrivals_end_s)), is_dashed=True
         ),
-        Line("answered", "blue", list(bins.centres), list(bins.counts(ends_s) / bins.width_s)),
+        Line("answered", "blue", list(bins.centres), list(bins.rates(ends_s, end_s))),
     ]
     failed_s = _seconds(record.end_ns for record in records if is_error(record))
     if len(failed_s):
-        failed = list(bins.counts(failed_s) / bins.width_s)
+        failed = list(bins.rates(failed_s, end_s))
         rates.append(Line("failed", "red", list(bins.centres), failed))
     all_ends_s = _seconds(record.end_ns for record in records)
     flying = in_flight(sent_s, _seconds(record.end_ns for record in sent), bins.edges)
@@ -121,7 +123,7 @@ class _Frame:
         self, title: str, unit: str, marks: Sequence[Mark], note: str, *, at_edges: bool = False
     ) -> Html:
         edges, lines = self._bins.edges, [mark for mark in marks if isinstance(mark, Line)]
-        highest = max(max(line.ys) for line in lines)
+        highest = max((y for line in lines for y in line.ys if math.isfinite(y)), default=1.0)
         if at_edges:
             hover = [(edge, f"after {seconds(edge)}") for edge in edges]
         else:

@@ -79,10 +79,11 @@ class Dots:
     colour: Colour
     xs: Sequence[float]
     ys: Sequence[float]
+    is_large: bool = False  # for few
     key: KeyShape = "dot"
 
     def draw(self, x: Scale, y: Scale) -> Html:
-        return _dots(x, y, zip(self.xs, self.ys, strict=True), "dots")
+        return _dots(x, y, zip(self.xs, self.ys, strict=True), "point" if self.is_large else "dots")
 
 
 @dataclass(frozen=True, slots=True)

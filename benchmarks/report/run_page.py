@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from benchmarks.figures import Figures
 from benchmarks.metrics.asked import is_error
 from benchmarks.metrics.base import RequestMetric, RunMetric
 from benchmarks.metrics.catalogue import REQUEST_METRICS, RUN_METRICS
@@ -30,7 +31,6 @@ from benchmarks.report.load_plots import errors_over_time, last_end_s, load_over
 from benchmarks.report.markup import Child, Html, join, tag
 from benchmarks.report.what_was_run import meta, what_was_run
 from benchmarks.report.wording import count, figure, number, share
-from benchmarks.summary import Figures
 
 MAX_ERROR_KINDS = 12
 NUM_SLOWEST = 10

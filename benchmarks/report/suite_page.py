@@ -28,7 +28,7 @@ def render_suite(suite: SuiteReport) -> str:
                 join(_details(row, f"s{number}") for number, row in enumerate(suite.rows, 1)),
                 "Open a scenario for its figures and plots.",
             ),
-            Section("what", "What was run", what_was_run(None, suite.settings)),
+            Section("what", "What was run", what_was_run(None, suite.settings, None)),
         ],
     )
 
@@ -59,7 +59,7 @@ def _judgements(rows: Sequence[SuiteRow]) -> list[Judgement]:
     ):
         if those:
             reasons = tuple(f"{row.name}: {_why(row)}" for row in those)
-            found.append(Judgement(tone, f"{len(those)} {words}", reasons))  # type: ignore[arg-type]
+            found.append(Judgement(tone, f"{count(len(those), 'scenario')} {words}", reasons))  # type: ignore[arg-type]
     return found
 
 

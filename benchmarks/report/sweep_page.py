@@ -34,24 +34,30 @@ def render_sweep(sweep: SweepReport) -> str:
         meta=meta(sweep.workload, sweep.settings)[:2],
         top=verdicts(_judgements(sweep, points)),
         sections=[
-            Section("rates", "Rate by rate", _table(sweep, points)),
-            Section(
-                "curves",
-                "Throughput and latency",
-                charts(_throughput(sweep, points), *_against_throughput(sweep, points)),
-                "Each point is one run. Points right of the knee depend on how long they ran: the queue grows.",
-            ),
-            Section("latency", "Latency by offered rate", charts(*_by_rate(sweep, points))),
-            Section("what", "What was run", what_was_run(sweep.workload, sweep.settings)),
+            *(_sections(sweep, points) if points else ()),
+            Section("what", "What was run", what_was_run(sweep.workload, sweep.settings, "sweep")),
         ],
     )
+
+
+def _sections(sweep: SweepReport, points: Sequence[SweepPoint]) -> list[Section]:
+    return [
+        Section("rates", "Rate by rate", _table(sweep, points)),
+        Section(
+            "curves",
+            "Throughput and latency",
+            charts(_throughput(sweep, points), *_against_throughput(sweep, points)),
+            "Each point is one run. Latencies right of the knee depend on how long it was: the queue grows.",
+        ),
+        Section("latency", "Latency by offered rate", charts(*_by_rate(sweep, points), max_columns=3)),
+    ]
 
 
 def _judgements(sweep: SweepReport, points: Sequence[SweepPoint]) -> list[Judgement]:
     if sweep.knee_rps is None:
         found = [Judgement("warn", "Capacity not found", (sweep.stopped_because,))]
     else:
-        words = f"Keeps up with {figure(sweep.knee_rps, 'requests/s')}"
+        words = f"Keeps up with {sweep.knee_rps:g} requests/s"
         found = [
             Judgement(
                 "good", words, ("The highest offered rate that the server sustained.", sweep.stopped_because)
@@ -61,15 +67,13 @@ def _judgements(sweep: SweepReport, points: Sequence[SweepPoint]) -> list[Judgem
         if sweep.best_rps is None:
             found.append(Judgement("bad", "Objectives met at no rate", (f"{_needed(sweep)}.",)))
         else:
-            words = f"Objectives met up to {figure(sweep.best_rps, 'requests/s')}"
+            words = f"Objectives met up to {sweep.best_rps:g} requests/s"
             found.append(
                 Judgement("good", words, (f"The highest offered rate at which they are: {_needed(sweep)}.",))
             )
     invalid = [point for point in points if point.problems]
     if invalid:
-        reasons = tuple(
-            f"{figure(point.offered_rps, 'requests/s')}: {'; '.join(point.problems)}" for point in invalid
-        )
+        reasons = tuple(f"{point.offered_rps:g} requests/s: {'; '.join(point.problems)}" for point in invalid)
         found.append(Judgement("bad", f"{count(len(invalid), 'point')} not valid", reasons))
     else:
         found.append(
@@ -96,38 +100,44 @@ def _limits(sweep: SweepReport) -> dict[str, float]:
 def _table(sweep: SweepReport, points: Sequence[SweepPoint]) -> Html:
     metrics = [name for name in _TITLES if any(name in point.latencies_ms for point in points)]
     head = (
-        "Offered, requests/s",
+        "Offered/s",
+        "",
         "answered/s",
         "goodput/s",
-        "met objectives",
-        *(f"{metric} p50, ms" for metric in metrics),
-        *(f"{metric} p95, ms" for metric in metrics),
+        "objectives met",
+        *(f"{metric} p95 (p50)" for metric in metrics),
         "requests",
         "failed",
-        "",
     )
     rows: list[Sequence[Child]] = [
         (
             _rate(point),
+            _state(point),
             number(point.throughput_rps),
             number(point.goodput_rps),
             share(point.attainment),
-            *(number(point.latencies_ms.get(metric, {}).get("p50")) for metric in metrics),
-            *(number(point.latencies_ms.get(metric, {}).get("p95")) for metric in metrics),
+            *(_latency(point, metric) for metric in metrics),
             f"{point.num_requests:,}",
             f"{point.num_errors:,}",
-            _state(point),
         )
         for point in points
     ]
     marked = {sweep.knee_rps, sweep.best_rps} - {None}
     classes = ["marked" if point.offered_rps in marked else "" for point in points]
-    note = f"Where a percentile reads {NOTHING}, it falls on requests that failed, or too few resolve it."
-    return join((table(head, rows, classes=classes), tag("p", note, class_="note")))
+    note = (
+        "Rates in requests a second, latencies in milliseconds. Where a percentile "
+        f"reads {NOTHING}, it falls on requests that failed, or too few resolve it."
+    )
+    return join((table(head, rows, num_left=2, classes=classes), tag("p", note, class_="note")))
+
+
+def _latency(point: SweepPoint, metric: str) -> Html:
+    found = point.latencies_ms.get(metric, {})
+    return join((number(found.get("p95")), tag("small", f" ({number(found.get('p50'))})")))
 
 
 def _rate(point: SweepPoint) -> Child:
-    words = number(point.offered_rps)
+    words = f"{point.offered_rps:g}"
     return tag("a", words, href=point.link) if point.link and _is_relative(point.link) else words
 
 
@@ -233,7 +243,7 @@ def _latency_chart(
         uprights=signs,
         levels=[] if limit is None else [Level(limit, f"objective {limit:g} ms")],
         hover=[
-            (at, f"{figure(point.offered_rps)} offered, {figure(point.throughput_rps)} answered/s")
+            (at, f"{point.offered_rps:g} offered, {figure(point.throughput_rps)} answered/s")
             for at, point in zip(xs, points, strict=True)
         ],
     ).draw()
@@ -242,9 +252,9 @@ def _latency_chart(
 def _signs(sweep: SweepReport) -> list[Upright]:
     signs = []
     if sweep.best_rps is not None:
-        signs.append(Upright(sweep.best_rps, f"objectives met up to {number(sweep.best_rps)}"))
+        signs.append(Upright(sweep.best_rps, f"objectives met up to {sweep.best_rps:g}"))
     if sweep.knee_rps is not None:
-        signs.append(Upright(sweep.knee_rps, f"knee {number(sweep.knee_rps)}"))
+        signs.append(Upright(sweep.knee_rps, f"knee {sweep.knee_rps:g}"))
     return signs
 
 

@@ -23,6 +23,7 @@ MAX_BINS = 240
 REQUESTS_PER_BIN = 20  # fewer say little about a percentile
 MIN_BINS = 12
 SLOWEST_SHARE = 0.01
+_TOLD_SHARE = 0.25  # of a bin at the end that makes it worth a point
 _STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 
 
@@ -94,6 +95,12 @@ class Bins:
     def counts(self, at_s: Floats) -> Floats:
         """How many moments are in each."""
         return np.histogram(at_s, self.edges)[0].astype(np.float64)
+
+    def rates(self, at_s: Floats, end_s: float) -> Floats:
+        """How many moments a second in each, of the time before `end_s`; NaN where hardly any of it is."""
+        covered_s = np.clip(end_s - self.edges[:-1], 0.0, self.width_s)
+        is_told = covered_s >= _TOLD_SHARE * self.width_s
+        return np.where(is_told, self.counts(at_s) / np.maximum(covered_s, 1e-9), math.nan)
 
     def quantiles(self, series: Series, quantiles: Sequence[float]) -> Floats:
         """(len(quantiles), number of bins): of the requests that arrived in each; NaN where none did."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -32,6 +33,14 @@ def address(url: str) -> str:
         port = ""
     host = f"[{parts.hostname}]" if parts.hostname and ":" in parts.hostname else parts.hostname or ""
     return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}" if host else ""
+
+
+def scrubbed(words: str) -> str:
+    """A text whose addresses have no user and password."""
+    return _USER_INFO.sub(r"\1", words)
+
+
+_USER_INFO = re.compile(r"(\w+://)[^/@\s]*@")
 
 
 def meta(workload: Workload, settings: Mapping[str, Any]) -> list[str]:
@@ -71,37 +80,39 @@ def arrivals_in_words(workload: Workload) -> str:
     return words if duration_s is None else f"{words}, for {seconds(duration_s)}"
 
 
-def what_was_run(workload: Workload | None, settings: Mapping[str, Any]) -> Html:
-    """Facts, the command, and the workload's document."""
+def what_was_run(workload: Workload | None, settings: Mapping[str, Any], verb: str | None = "run") -> Html:
+    """Facts, the command, and the workload's document.
+
+    Args:
+        verb: of the command where the settings do not tell it; None: then there is none.
+    """
     document = settings.get("workload")
     if document is None and workload is not None:
         document = workload.model_dump(mode="json", exclude_unset=True)
-    blocks: list[Child] = [facts(_facts(workload, settings))]
+    line = command(settings, verb)
+    blocks: list[Child] = [facts(_facts(workload, settings, has_arrivals=verb == "run"))]
+    if line is not None:
+        blocks += [tag("h3", "Run it again"), copyable(line, "command")]
     if document is not None:
-        blocks += [
-            tag("h3", "Run it again"),
-            tag(
-                "p",
-                "Save the workload below as workload.yaml (JSON is YAML, too). The same workload, seed and model draw "
-                "the same schedule; its digest above tells.",
-                class_="lead",
-            ),
-        ]
-    blocks.append(copyable(command(settings), "command"))
-    if document is not None:
+        note = (
+            "Saved as workload.yaml this is the command's workload (JSON is YAML, too). The same workload, seed and "
+            "model draw the same schedule; its digest tells."
+        )
         written = copyable(json.dumps(document, indent=2, ensure_ascii=False))
-        blocks.append(tag("details", tag("summary", "The workload"), written))
-    rest = tag("details", tag("summary", "Everything that run.json holds"), copyable(_rest(settings)))
-    return join((*blocks, rest))
+        blocks.append(tag("details", tag("summary", "The workload"), tag("p", note, class_="lead"), written))
+    blocks.append(tag("details", tag("summary", "All settings"), copyable(_all(settings))))
+    return join(blocks)
 
 
-def command(settings: Mapping[str, Any]) -> str:
-    """The command that makes such a run: as it was given, or from what is known of the target."""
+def command(settings: Mapping[str, Any], verb: str | None = "run") -> str | None:
+    """The command that measures this again: as it was given, or from what is known of the target."""
     given = settings.get("command")
     if isinstance(given, str) and given:
-        return given
+        return scrubbed(given)
     target = part(settings, "target")
-    words = ["manta", "bench", "run", "workload.yaml", "--url", address(str(target.get("url", "")))]
+    if verb is None or not target.get("url"):
+        return None
+    words = ["manta", "bench", verb, "workload.yaml", "--url", address(str(target.get("url", "")))]
     if target.get("model"):
         words += ["--model", str(target["model"])]
     line = shlex.join(words)
@@ -110,13 +121,18 @@ def command(settings: Mapping[str, Any]) -> str:
     return line + (" --api-key-env NAME" if target.get("has_api_key") else "")
 
 
+_TOLD = frozenset({"time_utc", "stopped_because", "num_workers", "command"})
+
+
 def part(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """An object inside the settings; empty where there is none."""
     found = settings.get(name)
     return found if isinstance(found, Mapping) else {}
 
 
-def _facts(workload: Workload | None, settings: Mapping[str, Any]) -> list[tuple[str, Child]]:
+def _facts(
+    workload: Workload | None, settings: Mapping[str, Any], *, has_arrivals: bool
+) -> list[tuple[str, Child]]:
     target, schedule, machine = (part(settings, name) for name in ("target", "schedule", "machine"))
     prompts = part(target, "prompt_lengths")
     pairs: list[tuple[str, Any]] = [
@@ -127,7 +143,7 @@ def _facts(workload: Workload | None, settings: Mapping[str, Any]) -> list[tuple
     ]
     if workload is not None:
         pairs += [
-            ("Arrivals", arrivals_in_words(workload)),
+            ("Arrivals", arrivals_in_words(workload) if has_arrivals else None),
             ("Requests", "; ".join(_entry(request) for request in workload.requests)),
             ("Objectives", _objectives(workload)),
             ("Time-out", f"{workload.timeout_s:g} s after the intended arrival"),
@@ -152,6 +168,11 @@ def _facts(workload: Workload | None, settings: Mapping[str, Any]) -> list[tuple
             ("Client", count(int(settings["num_workers"]), "worker process").replace("processs", "processes"))
         )
     pairs += _machine(machine)
+    pairs += [
+        (name.replace("_", " ").capitalize(), _without_secrets(value))
+        for name, value in settings.items()
+        if name not in _TOLD and isinstance(value, (str, int, float)) and not isinstance(value, bool)
+    ]
     return [(name, value if isinstance(value, Html) else str(value)) for name, value in pairs if value]
 
 
@@ -211,10 +232,16 @@ def _objectives(workload: Workload) -> str:
     return f"{', '.join(limits)}; for at least {workload.objectives.attainment * 100:g} % of the requests"
 
 
-def _rest(settings: Mapping[str, Any]) -> str:
-    """All settings as JSON, the address without secrets."""
-    shown = dict(settings)
-    target = part(settings, "target")
-    if "url" in target:
-        shown["target"] = {**target, "url": address(str(target["url"]))}
-    return json.dumps(shown, indent=2, ensure_ascii=False, default=str)
+def _all(settings: Mapping[str, Any]) -> str:
+    """All settings as JSON, addresses without secrets."""
+    return json.dumps(_without_secrets(settings), indent=2, ensure_ascii=False, default=str)
+
+
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _without_secrets(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_secrets(inner) for inner in value]
+    if isinstance(value, str):
+        return address(value) if value.startswith(("http://", "https://")) else scrubbed(value)
+    return value
