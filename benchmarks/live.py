@@ -175,7 +175,7 @@ def line(progress: Progress) -> str:
     now = recent(progress)
     num_errors = sum(num for _, num in _failed(progress))
     parts = [
-        f"{seconds(progress.at_s)} of {seconds(progress.duration_s)}",
+        f"{seconds(math.floor(progress.at_s))} of {seconds(progress.duration_s)}",
         f"{progress.num_sent:,} of {progress.num_scheduled:,} sent",
         f"{progress.num_ended:,} ended",
         f"{progress.num_in_flight:,} in flight",
@@ -198,7 +198,13 @@ def _bar(name: str, progress: Progress) -> Table:
     bar = Table.grid(padding=(0, 2))
     bar.add_row(
         Text(name, style="bold"),
-        ProgressBar(total=progress.duration_s, completed=min(progress.at_s, progress.duration_s), width=30),
+        ProgressBar(
+            total=progress.duration_s,
+            completed=min(progress.at_s, progress.duration_s),
+            width=30,
+            complete_style="cyan",
+            finished_style="cyan",
+        ),
         words,
     )
     return bar
@@ -224,8 +230,8 @@ def _client(now: Recent) -> str:
         return NOTHING
     median_ms = _rank(now.ttft_ms, 0.5) if now.ttft_ms else math.inf
     lag = _coloured(f"lag p99 {figure(now.lag_p99_ms, 'ms')}", now.lag_p99_ms, MAX_SHARE * median_ms)
-    cpu = _coloured(f"busiest worker {share(now.cpu)} of a core", now.cpu, MAX_CPU)
-    wait = "" if now.cpu_wait is None else f", waits for a core {share(now.cpu_wait)} of the time"
+    cpu = _coloured(f"CPU {share(now.cpu)} of a core", now.cpu, MAX_CPU)
+    wait = "" if now.cpu_wait is None else f", waits for it {share(now.cpu_wait)} of the time"
     return f"{lag} (worst {figure(now.lag_max_ms, 'ms')}), {cpu}{wait}"
 
 

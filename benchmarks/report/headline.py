@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from benchmarks.certification import ClientFigures
 from benchmarks.figures import Distribution, Figures
 from benchmarks.records import Outcome
 from benchmarks.report.inputs import RunLike
@@ -156,3 +157,17 @@ def further_rows(figures: Figures) -> list[tuple[str, Sequence[str]]]:
         cells = [number(found.percentiles.get(one)) for one in names]
         rows.append((f"{name.replace('_', ' ')}, {found.unit}", (*cells, number(found.mean))))
     return rows
+
+
+def client_values(client: ClientFigures) -> list[tuple[str, str]]:
+    """(name, value) of how the client itself did, as far as it is known."""
+    pairs = [
+        ("dispatch delay, p50", figure(client.dispatch_p50_ms, "ms")),
+        ("dispatch delay, p99", figure(client.dispatch_p99_ms, "ms")),
+        ("event-loop lag of a typical second, p50", figure(client.lag_p50_ms, "ms")),
+        ("event-loop lag of a typical second, p99", figure(client.lag_p99_ms, "ms")),
+        ("event-loop lag, worst", figure(client.lag_max_ms, "ms")),
+        ("busiest second of a worker", f"{share(client.cpu_max)} of a core"),
+        ("longest wait for a core", f"{share(client.cpu_wait_max)} of a second"),
+    ]
+    return [(name, value) for name, value in pairs if not value.startswith(NOTHING)]

@@ -17,6 +17,7 @@ from benchmarks.report.headline import (
     FAILED,
     PERCENTILES,
     LatencyRow,
+    client_values,
     further_rows,
     latency_rows,
     outcome_rows,
@@ -262,16 +263,23 @@ def _client(run: RunLike, span_s: float) -> Html:
         for one in certification.figures
     ]
     head = ("Milliseconds", "measured", "by late sending", "by a late event loop", "client's share, at most")
+    measured = client_values(certification.client)
     notes = [tag("li", note) for note in (*certification.reasons, *certification.notes)]
     return join(
         (
             charts(*client_figures(run.records, run.samples, span_s), max_columns=3),
+            tag("div", _client_table(run, measured), class_="pair") if measured else None,
             tag("ul", *notes, class_="notes") if notes else None,
             tag("details", tag("summary", "What the client could explain of each figure"), table(head, rows))
             if rows
             else None,
         )
     )
+
+
+def _client_table(run: RunLike, measured: Sequence[tuple[str, str]]) -> Html:
+    workers = run.summary.certification.client.num_workers
+    return table((f"Of {count(workers, 'worker')}, in the measured window", ""), measured)
 
 
 DEFINITIONS_LEAD = (

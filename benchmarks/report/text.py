@@ -8,10 +8,19 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.report.headline import FAILED, PERCENTILES, LatencyRow, latency_rows, outcome_rows, run_values
+from benchmarks.certification import ClientFigures
+from benchmarks.report.headline import (
+    FAILED,
+    PERCENTILES,
+    LatencyRow,
+    latency_rows,
+    outcome_rows,
+    run_values,
+)
 from benchmarks.report.inputs import RunLike
 from benchmarks.report.judgements import SYMBOLS, Judgement, judgements
 from benchmarks.report.what_was_run import meta
+from benchmarks.report.wording import figure, number, share
 
 _STYLES = {"good": "green", "warn": "yellow", "bad": "bold red", "none": "dim"}
 _NARROW = {"from intended arrival": "", "between pieces": "", "mean of a request": ""}
@@ -94,7 +103,16 @@ def _pairs(run: RunLike) -> Table:
         grid.add_row(name, value)
     outcomes = ", ".join(f"{num:,} {words}" for words, num, _ in outcome_rows(figures))
     grid.add_row("Requests", outcomes or "none")
+    grid.add_row("Client", _client(run.summary.certification.client))
     return grid
+
+
+def _client(client: ClientFigures) -> str:
+    dispatch = (
+        f"sent {number(client.dispatch_p50_ms)} (p50) to {figure(client.dispatch_p99_ms, 'ms')} (p99) late"
+    )
+    lag = f"event loop {number(client.lag_p99_ms)} (p99) to {figure(client.lag_max_ms, 'ms')} (worst) late"
+    return f"{dispatch}; {lag}; CPU at most {share(client.cpu_max)} of a core"
 
 
 # ---------------------------------------------------------------- Markdown
