@@ -6,20 +6,22 @@ import importlib
 import sys
 
 _BENCHMARKS = {
+    "compare-power": "false alarms and power of `manta bench compare`, against the reference server",
     "startup": "seconds from the command to readiness, and the memory of all processes",
     "retrieval": "nDCG, recall, MRR and time per query of a BEIR folder, through a running knowledge base",
 }
+_MODULES = {"compare-power": "benchmarks.compare.experiment"}  # the others are benchmarks.NAME.run
 
 
 def main() -> None:
     """Run one benchmark; its own `--help` says more."""
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name not in _BENCHMARKS:
-        lines = [f"  {known:12} {text}" for known, text in _BENCHMARKS.items()]
+        lines = [f"  {known:14} {text}" for known, text in _BENCHMARKS.items()]
         print("usage: python -m benchmarks NAME [options]\n" + "\n".join(lines), file=sys.stderr)
         sys.exit(0 if name in ("-h", "--help") else 2)
     sys.argv = [f"python -m benchmarks {name}", *sys.argv[2:]]
-    importlib.import_module(f"benchmarks.{name}.run").main()
+    importlib.import_module(_MODULES.get(name, f"benchmarks.{name}.run")).main()
 
 
 main()

@@ -38,7 +38,7 @@ def document(comparison: Comparison) -> dict[str, Any]:
         "figures": {judged.figure.name: _figure(judged, comparison) for judged in comparison.judged},
         "position": None
         if position is None
-        else {"difference": _finite(position.difference), "p_value": position.p_value},
+        else {"difference": finite(position.difference), "p_value": position.p_value},
         "pairs": [
             {"index": pair.planned.index, "seed": pair.planned.seed, "order": "".join(pair.planned.order)}
             for pair in comparison.pairs
@@ -52,7 +52,7 @@ def document(comparison: Comparison) -> dict[str, Any]:
 def median(runs: Sequence[RunFigures], name: str) -> float | None:
     """Of the runs in which the figure is defined; None: in none, or most of them failed."""
     values = [value for run in runs if (value := run.values.get(name)) is not None]
-    return _finite(statistics.median(values)) if values else None
+    return finite(statistics.median(values)) if values else None
 
 
 def _figure(judged: Judged, comparison: Comparison) -> dict[str, Any]:
@@ -66,21 +66,21 @@ def _figure(judged: Judged, comparison: Comparison) -> dict[str, Any]:
         "num_values": judged.num_values,
         "a": median(comparison.runs_a, figure.name),
         "b": median(comparison.runs_b, figure.name),
-        "difference": _finite(judged.difference),
+        "difference": finite(judged.difference),
         "interval": _ends(judged.interval),
         "bootstrap_interval": _ends(judged.bootstrap),
         "p_value": judged.p_value,
         "p_adjusted": judged.p_adjusted,
         "p_equivalent": judged.p_equivalent,
-        "detectable": _finite(judged.detectable),
-        "values_a": [_finite(run.values.get(figure.name)) for run in comparison.runs_a],
-        "values_b": [_finite(run.values.get(figure.name)) for run in comparison.runs_b],
+        "detectable": finite(judged.detectable),
+        "values_a": [finite(run.values.get(figure.name)) for run in comparison.runs_a],
+        "values_b": [finite(run.values.get(figure.name)) for run in comparison.runs_b],
     }
 
 
-def _finite(value: float | None) -> float | None:
+def finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
 def _ends(interval: Interval | None) -> list[float | None] | None:
-    return None if interval is None else [_finite(interval.low), _finite(interval.high)]
+    return None if interval is None else [finite(interval.low), finite(interval.high)]

@@ -82,6 +82,19 @@ def figure_named(name: str) -> Figure:
 
 
 @dataclass(frozen=True, slots=True)
+class Latencies:
+    """Every value of one metric of a run, for curves; nothing is decided by them.
+
+    Args:
+        num: requests to which the metric applies; those without a value failed first.
+    """
+
+    metric: str
+    values_ms: tuple[float, ...]
+    num: int
+
+
+@dataclass(frozen=True, slots=True)
 class RunFigures:
     """What one run says for a comparison.
 
@@ -92,6 +105,7 @@ class RunFigures:
         doubts: name of a figure -> why the client itself could explain too much of this one.
         is_saturated: the server fell behind the schedule; latencies then depend on the run's length.
         was_interrupted: somebody pressed Ctrl-C.
+        latencies: for curves; empty where nobody draws any.
     """
 
     values: Mapping[str, float | None] = field(default_factory=dict)
@@ -99,6 +113,7 @@ class RunFigures:
     doubts: Mapping[str, str] = field(default_factory=dict)
     is_saturated: bool = False
     was_interrupted: bool = False
+    latencies: tuple[Latencies, ...] = ()
 
     def value(self, figure: Figure) -> float | None:
         """What a comparison may use: nothing where the client could explain it."""

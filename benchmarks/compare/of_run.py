@@ -6,7 +6,9 @@ import math
 from collections.abc import Iterator
 
 from benchmarks.certification import MAX_SHARE, Certification
-from benchmarks.compare.figures import FIGURES, RunFigures
+from benchmarks.compare.figures import FIGURES, Latencies, RunFigures
+from benchmarks.metrics.e2e import E2E
+from benchmarks.metrics.ttft import TTFT
 from benchmarks.run import Run
 from benchmarks.statistics.histogram import rank_of
 from benchmarks.statistics.percentiles import UPPER
@@ -30,6 +32,7 @@ def figures_of(run: Run) -> RunFigures:
         doubts=dict(_doubts(summary.certification)),
         is_saturated=summary.saturation.is_saturated is True,
         was_interrupted=run.was_interrupted,
+        latencies=tuple(_latencies(run)) if summary.latencies_are_headline else (),
     )
 
 
@@ -57,3 +60,16 @@ def _doubts(certification: Certification) -> Iterator[tuple[str, str]]:
         metric, percentile = explained.figure.split(" ")[-2:]
         if explained.share > MAX_SHARE:
             yield f"{metric}_{percentile}", explained.text
+
+
+def _latencies(run: Run) -> Iterator[Latencies]:
+    window = run.summary.window
+    for metric in (TTFT, E2E):
+        asked = [
+            record
+            for record in run.records
+            if window.start_s * 1e9 <= record.intended_ns < window.end_s * 1e9 and metric.applies(record)
+        ]
+        if asked:
+            values = tuple(value for record in asked for value in metric.values(record))
+            yield Latencies(metric.name, values, len(asked))
