@@ -110,7 +110,7 @@ def _solve(
     for _ in range(2):
         weighted = matrix * weights[:, None]
         found, _, rank, _ = np.linalg.lstsq(weighted, target * weights, rcond=None)
-        solution: npt.NDArray[np.float64] = found
+        solution = np.asarray(found, dtype=np.float64)
         if rank < matrix.shape[1]:
             raise BenchmarkError("a calibration needs prompts of several lengths and several rates")
         residuals = target - matrix @ solution

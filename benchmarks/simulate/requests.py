@@ -59,6 +59,7 @@ class Request:
         "first_s",
         "first_step",
         "index",
+        "is_queued",
         "last_s",
         "num_made",
         "num_output",
@@ -76,6 +77,7 @@ class Request:
         self.num_prompt = num_prompt
         self.num_output = num_output
         self.num_unread = num_prompt  # of the prompt, by the engine
+        self.is_queued = False  # by its caller
         self.num_made = 0  # tokens, known once it has ended
         self.replica: Replica | None = None
         self.first_s: float | None = None

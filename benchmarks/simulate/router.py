@@ -6,6 +6,9 @@ repeated after growing pauses, by at most two attempts per replica at a time, an
 gives it to the request that has waited longest. Beyond `max_queued_requests` waiting ones a request is
 refused at once. These are the rules and constants of ray.serve 2.60's request router.
 
+A caller is one event loop. Requests that come while it works on others are routed together, all of them
+before the first is sent and counted: in a burst of them the two choices are nearly blind.
+
 Not modelled: preferring replicas of the same zone, and the time that asking a full replica takes.
 """
 
@@ -40,6 +43,7 @@ class Router:
     """The queue and the routing of one caller.
 
     Args:
+        loop_s: time of the event loop that a request takes.
         on_end: is called once with every request that ended, with its outcome set.
     """
 
@@ -50,15 +54,21 @@ class Router:
         *,
         max_ongoing_requests: int,
         max_queued_requests: int,
+        loop_s: float,
         on_end: Callable[[Request], None],
     ) -> None:
         self.num_queued = 0
         self.sent: dict[Replica, int] = {}  # replica -> this caller's requests on it
+        self.on_no_replica: Callable[[], None] = lambda: None  # when a request waits and no replica runs
         self._events = events
         self._rng = rng
         self._max_ongoing = max_ongoing_requests
         self._max_queued = max_queued_requests
+        self._loop_s = loop_s
         self._on_end = on_end
+        self._coming: list[Request] = []  # for the loop's next turn
+        self._is_busy = False
+        self._chosen: list[tuple[Request, Replica]] = []  # and not sent yet
         self._replicas: list[Replica] = []
         self._believed: dict[Replica, int] = {}  # replica -> requests on it, as far as this caller knows
         self._unserved: deque[Request] = deque()  # oldest first; those that ended are skipped
@@ -71,10 +81,31 @@ class Router:
         self._believed = {replica: self._believed.get(replica, replica.num_ongoing) for replica in replicas}
         kept = {replica: count for replica, count in self.sent.items() if count}
         self.sent = kept | {replica: self.sent.get(replica, 0) for replica in replicas}
-        self._start_attempts()
+        self._route()
 
     def assign(self, request: Request) -> None:
-        """Queue a request, or refuse it."""
+        """Take a request: queue it, or refuse it."""
+        if not self._loop_s:
+            self._queue([request])
+            return
+        self._coming.append(request)
+        if not self._is_busy:
+            self._turn()
+
+    def _turn(self) -> None:
+        """Work on what has come; route it when that is done."""
+        self._is_busy = bool(self._coming)
+        if self._is_busy:
+            together, self._coming = self._coming, []
+            self._events.at(self._events.now_s + len(together) * self._loop_s, self._queue, together)
+
+    def _queue(self, together: list[Request]) -> None:
+        for request in together:
+            self._queue_one(request)
+        self._route()
+        self._turn()
+
+    def _queue_one(self, request: Request) -> None:
         if request.outcome is not None:
             return  # its user left on the way
         if self.num_queued >= self._max_queued:
@@ -83,9 +114,11 @@ class Router:
             self._on_end(request)
             return
         self.num_queued += 1
+        request.is_queued = True
         self._unserved.append(request)
         self._unsearched.append(request)
-        self._start_attempts()
+        if not self._replicas:
+            self.on_no_replica()
 
     def withdraw(self, request: Request) -> None:
         """Its user left: take it out of the queue or off its replica. Its outcome is set already."""
@@ -93,9 +126,21 @@ class Router:
         if replica is not None:
             replica.drop(request)
             self._release(replica)
-        else:
+        elif request.is_queued:
             self.num_queued -= 1
+            request.is_queued = False
             self._cancel_attempt(request)
+
+    def _route(self) -> None:
+        """Choose for all that can have a place, then send them; until nobody is sent back."""
+        self._start_attempts()
+        while self._chosen:
+            chosen, self._chosen = self._chosen, []
+            refused = [request for request, replica in chosen if not self._send(request, replica)]
+            # Back to the front, oldest first.
+            self._unserved.extendleft(reversed(refused))
+            self._unsearched.extendleft(reversed(refused))
+            self._start_attempts()
 
     def _start_attempts(self) -> None:
         limit = min(MAX_ATTEMPTS_AT_ONCE, 2 * len(self._replicas))
@@ -129,7 +174,7 @@ class Router:
     def _search_again(self, attempt: Attempt) -> None:
         if not attempt.is_over:
             self._search(attempt)
-            self._start_attempts()
+            self._route()
 
     def _choose(self) -> Replica | None:
         """The better one of two, None if both are full."""
@@ -162,20 +207,21 @@ class Router:
             request = self._unserved.popleft()
             if request.outcome is None and request.replica is None:
                 self._cancel_attempt(request)
-                self._send(request, replica)
+                self._chosen.append((request, replica))
                 return
 
-    def _send(self, request: Request, replica: Replica) -> None:
-        if replica.num_ongoing >= self._max_ongoing:  # another caller was faster
+    def _send(self, request: Request, replica: Replica) -> bool:
+        """Whether the replica took it: another request may have been faster."""
+        if replica.num_ongoing >= self._max_ongoing:
             self._believed[replica] = replica.num_ongoing
-            self._unserved.appendleft(request)
-            self._unsearched.appendleft(request)
-            return
+            return False
         self.num_queued -= 1
+        request.is_queued = False
         self.sent[replica] = self.sent.get(replica, 0) + 1
         request.on_end = self._end
         replica.accept(request)
         self._believed[replica] = replica.num_ongoing
+        return True
 
     def _end(self, request: Request) -> None:
         assert request.replica is not None

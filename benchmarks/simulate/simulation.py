@@ -122,7 +122,8 @@ class _Run:
         self._duration_s = arrivals.duration_s / stack.rate_factor
         self._at_s = arrivals.at_s / stack.rate_factor
         overhead_ms = draw_many(stack.service.overhead_ms, len(arrivals), np.random.default_rng(seed))
-        self._overhead_s = overhead_ms / 1e3
+        loop_s = stack.service.loop_ms / 1e3
+        self._overhead_s = np.maximum(0.0, overhead_ms / 1e3 - loop_s)
         self._requests: list[Request | None] = [None] * len(arrivals)
         self._num_left = int(np.count_nonzero(~np.isnan(self._at_s)))  # that will arrive or have not ended
         self._callers: dict[Request, Router] = {}
@@ -138,6 +139,7 @@ class _Run:
                 self._rng,
                 max_ongoing_requests=stack.scaling.max_ongoing_requests,
                 max_queued_requests=stack.scaling.max_queued_requests,
+                loop_s=loop_s,
                 on_end=self._on_end,
             )
             for _ in range(stack.num_ingress_replicas)
@@ -156,6 +158,8 @@ class _Run:
             for number, router in enumerate(self._routers)
             if policy is not None
         ]
+        for router, reporter in zip(self._routers, self._reporters, strict=False):
+            router.on_no_replica = reporter.report
 
     def start(self, num_replicas: int) -> None:
         self._fleet.start(num_replicas)
@@ -200,8 +204,6 @@ class _Run:
     def _assign(self, arrival: tuple[Router, Request]) -> None:
         router, request = arrival
         router.assign(request)
-        if not self._fleet.num_running and self._reporters and router.num_queued:
-            self._reporters[self._routers.index(router)].report()
 
     def _abandon(self, request: Request) -> None:
         self._give_up(request, Outcome.ABANDONED)

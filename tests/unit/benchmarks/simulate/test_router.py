@@ -13,9 +13,9 @@ from configs.simulation import ServiceModel
 
 
 class Bench:
-    """A router or two over some replicas."""
+    """Two routers over some replicas."""
 
-    def __init__(self, service: ServiceModel, num_replicas: int, **limits: int) -> None:
+    def __init__(self, service: ServiceModel, num_replicas: int, loop_s: float = 0.0, **limits: int) -> None:
         self.events = Events()
         self.ended: list[Request] = []
         self.replicas = [
@@ -24,11 +24,15 @@ class Bench:
         ]
         settings = {"max_ongoing_requests": 2, "max_queued_requests": 10} | limits
         self.routers = [
-            Router(self.events, random.Random(7), on_end=self.ended.append, **settings) for _ in range(2)
+            Router(self.events, random.Random(7), loop_s=loop_s, on_end=self.ended.append, **settings)
+            for _ in range(2)
         ]
         for router in self.routers:
             router.set_replicas(self.replicas)
         self.num_asked = 0
+
+    def stop(self, _: None) -> None:
+        self.events.stop()
 
     def ask(self, num_output: int = 10, caller: int = 0) -> Request:
         request = Request(self.num_asked, self.events.now_s, 10, num_output)
@@ -113,3 +117,34 @@ def test_who_leaves_makes_room(service: ServiceModel, is_queued: bool) -> None: 
     assert bench.routers[0].num_queued == 0
     assert bench.routers[0].sent == {bench.replicas[0]: 0}
     assert bench.ended == [stayer]
+
+
+def test_requests_that_come_together_are_routed_on_the_same_knowledge(service: ServiceModel) -> None:
+    together = Bench(service, 2, loop_s=0.002, max_ongoing_requests=20)
+    apart = Bench(service, 2, max_ongoing_requests=20)
+    for bench in (together, apart):
+        for _ in range(12):
+            bench.ask()
+        bench.events.at(0.05, bench.stop)
+        bench.events.run()
+    assert [replica.num_ongoing for replica in apart.replicas] == [6, 6]
+    one, other = (replica.num_ongoing for replica in together.replicas)
+    assert one + other == 12
+    assert one != other  # eleven of them fell as coins do
+
+
+def test_a_burst_that_does_not_fit_is_sent_back_and_routed_again(service: ServiceModel) -> None:
+    bench = Bench(service, 2, loop_s=0.002, max_ongoing_requests=3)
+    asked = [bench.ask() for _ in range(6)]
+    bench.events.run()
+    assert [request.outcome for request in asked] == [Outcome.OK] * 6
+
+
+def test_who_leaves_before_he_is_queued_takes_no_place_in_the_queue(service: ServiceModel) -> None:
+    bench = Bench(service, 1, loop_s=0.002)
+    request = bench.ask()
+    request.outcome = Outcome.ABANDONED
+    bench.routers[0].withdraw(request)
+    bench.events.run()
+    assert bench.routers[0].num_queued == 0
+    assert request.replica is None
