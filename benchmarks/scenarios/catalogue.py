@@ -26,6 +26,7 @@ WARM_UP_SHARE = 0.1
 # Gamma arrivals of this shape come in knots: their pauses spread 2.6 times as much as Poisson's.
 BURSTINESS = 0.15
 ROUGH_ATTAINMENT = 0.9  # where the server is meant to be short of breath for moments
+UPDATE_ATTAINMENT = 0.5  # while every process of the application starts anew beside its old one
 FAULT_GRACE_S = 1.0  # until callers know that a replica is dead
 EMBEDDING_LIMIT_MS = 1000.0
 
@@ -147,19 +148,21 @@ def replica_killed(plan: Plan) -> Scenario:
     fault = plan.subject.kill_fault(plan.dials.fault_timeout_s)
     request = plan.main_request()
     dials = plan.dials
-    demands = (
+    demands = [
         checks.fault_is_done(),
-        checks.only_in_flight_fail(FAULT_GRACE_S),
+        checks.failures_told(),
         checks.recovers_within(dials.recovery_s),
         checks.meets_again_within(dials.recovery_s),
-    )
+    ]
+    if plan.subject.main_scaling.min_replicas > 1:  # somebody else is there to answer
+        demands.append(checks.only_in_flight_fail(FAULT_GRACE_S))
     workload = _under_fault(plan, "replica-killed", request, dials.recovery_s)
     text = f"{_what(request)} at {_rate(workload)}; {fault.start_text}"
     return Scenario(
         "replica-killed",
         text,
         workload,
-        demands,
+        tuple(demands),
         fault,
         fault_at_s=_fault_at_s(plan),
         min_duration_s=dials.duration_s,
@@ -169,7 +172,12 @@ def replica_killed(plan: Plan) -> Scenario:
 def rolling_update(plan: Plan) -> Scenario:
     fault = plan.subject.update_fault(plan.dials.fault_timeout_s)
     request = plan.main_request()
-    demands = (checks.fault_is_done(), checks.none_fails(), checks.attains(ROUGH_ATTAINMENT))
+    demands = (
+        checks.fault_is_done(),
+        checks.none_fails(),
+        checks.attains(UPDATE_ATTAINMENT),
+        checks.meets_again_within(plan.dials.recovery_s, after_its_end=True),
+    )
     workload = _under_fault(plan, "rolling-update", request, plan.dials.fault_timeout_s)
     text = f"{_what(request)} at {_rate(workload)}; {fault.start_text}"
     return Scenario(

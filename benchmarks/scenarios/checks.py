@@ -6,7 +6,7 @@ Knows nothing of how the run was made. A figure that nobody can know is told as 
 from __future__ import annotations
 
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +15,7 @@ from benchmarks.metrics.e2e import E2E
 from benchmarks.metrics.objectives import limits_of, meets
 from benchmarks.metrics.ttft import TTFT
 from benchmarks.records import Record
+from benchmarks.report import wording
 from benchmarks.report.inputs import ObjectiveRow
 from benchmarks.scenarios.injection import Injected
 from configs.workload import Objectives
@@ -39,7 +40,20 @@ class Evidence:
     injected: Injected | None = None
 
 
-Check = Callable[[Evidence], ObjectiveRow]
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One demand.
+
+    Args:
+        is_timed: it is about time, which a slow client can only make longer: what is met in spite of it is
+            met, what is not met may be the client's doing.
+    """
+
+    judge: Callable[[Evidence], ObjectiveRow]
+    is_timed: bool = False
+
+    def __call__(self, evidence: Evidence) -> ObjectiveRow:
+        return self.judge(evidence)
 
 
 def errors_at_most(share: float) -> Check:
@@ -50,41 +64,45 @@ def errors_at_most(share: float) -> Check:
         num_errors = sum(map(is_error, asked))
         measured = f"{num_errors} of {len(asked)}"
         is_met = bool(asked) and num_errors <= share * len(asked)
-        return ObjectiveRow(f"at most {share:.3g} of the requests fail", measured, is_met)
+        return ObjectiveRow(f"at most {percent(share)} of the requests fail", measured, is_met)
 
-    return check
+    return Check(check)
 
 
 def attains(share: float) -> Check:
     """Of the measured window, by the workload's own objectives."""
 
     def check(evidence: Evidence) -> ObjectiveRow:
-        text = f"at least {share:.3g} of the requests have {limits_text(evidence.objectives)}"
+        text = f"at least {percent(share)} of the requests have {limits_text(evidence.objectives)}"
         limits = limits_of(evidence.objectives)
         verdicts = [meets(record, limits) for record in evidence.counted]
         judged = [verdict for verdict in verdicts if verdict is not None]
         if not judged:
             return ObjectiveRow(text, "no request can be judged", is_met=False)
         attained = sum(judged) / len(judged)
-        return ObjectiveRow(text, f"{attained:.3f}", attained >= share)
+        return ObjectiveRow(text, wording.share(attained), attained >= share)
 
-    return check
+    return Check(check, is_timed=True)
 
 
 def ends_within(entry: str, limit_ms: float, share: float) -> Check:
     """One part of the mix, in the measured window."""
 
     def check(evidence: Evidence) -> ObjectiveRow:
-        text = f"at least {share:.3g} of {entry} end within {limit_ms:g} ms"
+        text = f"at least {percent(share)} of {entry} end within {limit_ms:g} ms"
         asked = [record for record in evidence.counted if record.entry == entry and was_asked(record)]
         if not asked:
             return ObjectiveRow(text, "none was asked", is_met=False)
         attained = sum(any(value <= limit_ms for value in E2E.values(record)) for record in asked) / len(
             asked
         )
-        return ObjectiveRow(text, f"{attained:.3f}", attained >= share)
+        return ObjectiveRow(text, wording.share(attained), attained >= share)
 
-    return check
+    return Check(check, is_timed=True)
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:g} %"
 
 
 def limits_text(objectives: Objectives) -> str:
@@ -102,7 +120,20 @@ def none_fails() -> Check:
         measured = f"{len(failed)} of {len(asked)}{_why(failed)}"
         return ObjectiveRow("no request fails", measured, bool(asked) and not failed)
 
-    return check
+    return Check(check)
+
+
+def failures_told() -> Check:
+    """How many of the whole run's requests fail, and how: a figure without a limit."""
+
+    def check(evidence: Evidence) -> ObjectiveRow:
+        asked = [record for record in evidence.records if was_asked(record)]
+        kinds = Counter(record.outcome.value for record in asked if is_error(record))
+        how = ", ".join(f"{num} {kind}" for kind, num in kinds.most_common())
+        measured = f"{kinds.total()} of {len(asked)}{': ' if how else ''}{how}"
+        return ObjectiveRow("failed requests (no limit)", measured, is_met=True)
+
+    return Check(check)
 
 
 def only_in_flight_fail(grace_s: float) -> Check:
@@ -117,7 +148,7 @@ def only_in_flight_fail(grace_s: float) -> Check:
         late = [record for record in failed if _intended_s(record) > since_s]
         return ObjectiveRow(text, f"{len(late)} of {len(failed)} that failed{_why(late)}", not late)
 
-    return check
+    return Check(check)
 
 
 def recovers_within(limit_s: float) -> Check:
@@ -132,22 +163,24 @@ def recovers_within(limit_s: float) -> Check:
             return ObjectiveRow(text, "not before the end of the run", is_met=False)
         return ObjectiveRow(text, f"{taken_s} s", taken_s <= limit_s)
 
-    return check
+    return Check(check)
 
 
-def meets_again_within(limit_s: float) -> Check:
-    """From the fault to the first second from which on requests meet the objectives."""
+def meets_again_within(limit_s: float, *, after_its_end: bool = False) -> Check:
+    """From the fault, or from its end, to the first second from which on requests meet the objectives."""
 
     def check(evidence: Evidence) -> ObjectiveRow:
-        text = f"requests meet the objectives again within {limit_s:g} s"
+        when = " of its end" if after_its_end else ""
+        text = f"requests meet the objectives again within {limit_s:g} s{when}"
         if evidence.injected is None:
             return ObjectiveRow(text, "nothing was done", is_met=False)
-        taken_s = seconds_to_objectives(evidence.records, evidence.injected.start_s, evidence.objectives)
+        since_s = evidence.injected.end_s if after_its_end else evidence.injected.start_s
+        taken_s = seconds_to_objectives(evidence.records, since_s, evidence.objectives)
         if taken_s is None:
             return ObjectiveRow(text, "not before the end of the run", is_met=False)
         return ObjectiveRow(text, f"{taken_s} s", taken_s <= limit_s)
 
-    return check
+    return Check(check, is_timed=True)
 
 
 def fault_is_done() -> Check:
@@ -159,7 +192,7 @@ def fault_is_done() -> Check:
             return ObjectiveRow("it is over before the run is", "it is not", is_met=False)
         return ObjectiveRow(injected.start_text, injected.told, injected.is_done)
 
-    return check
+    return Check(check)
 
 
 def first_token_within(limit_s: float) -> Check:
@@ -173,7 +206,7 @@ def first_token_within(limit_s: float) -> Check:
             return ObjectiveRow(text, "it never had one", is_met=False)
         return ObjectiveRow(text, f"{values[0] / 1000:.2f} s", values[0] / 1000 <= limit_s)
 
-    return check
+    return Check(check, is_timed=True)
 
 
 def first_tokens_no_later(entry: str, than: str, most: float) -> Check:
@@ -192,7 +225,7 @@ def first_tokens_no_later(entry: str, than: str, most: float) -> Check:
         measured = f"{medians[0]:.0f} ms and {medians[1]:.0f} ms"
         return ObjectiveRow(text, measured, medians[0] <= most * medians[1])
 
-    return check
+    return Check(check, is_timed=True)
 
 
 def seconds_to_recovery(records: Sequence[Record], fault_s: float) -> int | None:

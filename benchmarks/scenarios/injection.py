@@ -15,8 +15,6 @@ from benchmarks.progress import Progress
 from benchmarks.records import Outcome
 from benchmarks.scenarios.faults import Fault, FaultFailed
 
-SETTLE_S = 5.0  # for which nothing fails any more before a run with a fault ends
-
 
 @dataclass(frozen=True, slots=True)
 class Injected:
@@ -46,6 +44,7 @@ class Injection:
         fault: what to do.
         at_s: when, in seconds of the run.
         min_duration_s: the run goes on for so long at least, however quickly all is well again.
+        settle_s: for which nothing may fail any more before the run ends.
     """
 
     def __init__(
@@ -53,11 +52,13 @@ class Injection:
         fault: Fault,
         at_s: float,
         min_duration_s: float,
+        settle_s: float,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._fault = fault
         self._at_s = at_s
         self._min_duration_s = min_duration_s
+        self._settle_s = settle_s
         self._clock = clock
         self._run_start: float | None = None  # of the run, on the clock
         self._is_cancelled = threading.Event()
@@ -73,9 +74,9 @@ class Injection:
         injected = self.injected
         if injected is None or progress.at_s < self._min_duration_s:
             return None
-        if progress.at_s < injected.end_s + SETTLE_S:
+        if progress.at_s < injected.end_s + self._settle_s:
             return None
-        return "all is well again" if is_well(progress, progress.at_s - SETTLE_S) else None
+        return "all is well again" if is_well(progress, progress.at_s - self._settle_s) else None
 
     def finish(self, timeout_s: float) -> Injected | None:
         """What was done once the run is over; None: it never came to it, or is still not over."""

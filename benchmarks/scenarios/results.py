@@ -6,23 +6,21 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from benchmarks.report.inputs import SuiteReport, SuiteRow
-from benchmarks.results_folder import machine, write_json
+from benchmarks.results_folder import write_json
 
 SUITE = "suite.json"
 
 
 def write_suite(report: SuiteReport, folder: Path) -> None:
-    """Write suite.json: the settings, the machine, and each scenario with its objectives."""
+    """Write suite.json: the settings and each scenario with its objectives."""
     write_json(
         folder / SUITE,
         {
             "title": report.title,
             "settings": dict(report.settings),
-            "machine": machine(),
             "scenarios": [_row(row) for row in report.rows],
         },
     )
@@ -48,22 +46,26 @@ def exit_code(report: SuiteReport) -> int:
     return 1 if "failed" in verdicts or verdicts == {"not run"} else 0
 
 
-def suite_table(report: SuiteReport) -> RenderableType:
-    """For rich: a line for each objective, and the reason where there is none."""
-    table = Table(box=None, pad_edge=False)
-    for name in ("scenario", "", "objective", "measured"):
-        table.add_column(name)
+def suite_text(report: SuiteReport) -> RenderableType:
+    """For rich: each scenario with its objectives, and the reason where there are none."""
+    lines = [Text(report.title, "bold")]
     for row in report.rows:
         word = verdict(row)
-        first = [Text(row.name, "bold"), Text(word, _STYLES[word])]
-        lines = [(objective.text, objective.measured, objective.is_met) for objective in row.objectives]
+        lines.append(
+            Text.assemble("\n", (f"{row.name:16}", "bold"), (word, _STYLES[word]), f"  {row.description}")
+        )
         if row.problem is not None:
-            table.add_row(*first, Text(row.problem, "yellow"), "")
-            first = [Text(), Text()]
-        for text, measured, is_met in lines:
-            table.add_row(*first, Text(text), Text(measured, "" if is_met else "red"))
-            first = [Text(), Text()]
-    return Group(Text(report.title, "bold"), Text(), table)
+            lines.append(Text(f"    {shortened(row.problem)}", "yellow"))
+        for objective in row.objectives:
+            mark = ("\N{CHECK MARK}", "green") if objective.is_met else ("\N{MULTIPLICATION SIGN}", "red")
+            lines.append(Text.assemble("  ", mark, f" {objective.text}: ", (objective.measured, "bold")))
+    return Group(*lines)
+
+
+def shortened(problem: str) -> str:
+    """Its first reason, and how many more there are; reports have them all."""
+    first, *more = problem.split("; ")
+    return first if not more else f"{first}; and {len(more)} more"
 
 
 _STYLES = {"passed": "green", "failed": "bold red", "invalid": "yellow", "not run": "dim"}

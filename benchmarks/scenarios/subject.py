@@ -18,7 +18,7 @@ from benchmarks.scenarios.faults import Fault, GivenCommand, KillReplica, Rollin
 from benchmarks.scenarios.processes import NotFound, application_at, deployment_of, replicas
 from benchmarks.target import Target
 from configs.load import Profile
-from configs.schema import ExtractiveModel, ModelConfig
+from configs.schema import ExtractiveModel, ModelConfig, ScalingConfig
 
 READY_TIMEOUT_S = 120.0
 LONGEST_NAP_S = 60.0  # that is waited for a model to fall asleep
@@ -64,6 +64,11 @@ class Subject:
     def main_deployment(self) -> str:
         """The deployment that answers what is mainly asked."""
         return deployment_of(self.chat_model.name) if self.chat_model is not None else "Agent"
+
+    @property
+    def main_scaling(self) -> ScalingConfig:
+        """How many replicas that deployment has, and how much each takes."""
+        return (self.chat_model or self.profile.platform.agent).scaling
 
     def kill_fault(self, timeout_s: float) -> Fault:
         """Raises CannotRun: nothing of it can be killed from here."""

@@ -17,18 +17,18 @@ from benchmarks.live import LiveView
 from benchmarks.prepare import prepare
 from benchmarks.report.page import REPORT
 from benchmarks.report.run_page import render_run
+from benchmarks.report.suite_page import render_suite
 from benchmarks.results_folder import new_folder
 from benchmarks.run import Run, execute
 from benchmarks.scenarios.catalogue import SCENARIOS
 from benchmarks.scenarios.knowledge import client_for
-from benchmarks.scenarios.results import exit_code, suite_table, write_suite
+from benchmarks.scenarios.results import exit_code, suite_text, write_suite
 from benchmarks.scenarios.scenario import QUICK, Dials
 from benchmarks.scenarios.subject import Commands, find_subject
 from benchmarks.scenarios.suite import Events, OnProgress, Suite, Tools
 from configs.load import read_profile
 from manta.commands.bench.options import out_option, server_options, target_of, workers_option
 from manta.console import err, out
-
 
 _POSITIVE = click.FloatRange(min=0, min_open=True)
 
@@ -124,8 +124,9 @@ def command(profile: Path, *, quick: bool, **options: Any) -> int:
             tools = _tools(options["tokenizer"], options["num_workers"])
             report = Suite(subject, dials(options, quick=quick), http, folder, tools).run(names)
     write_suite(report, folder)
-    out.print(suite_table(report))
-    err.print(f"results: {folder}", markup=False)
+    (folder / REPORT).write_text(render_suite(report), encoding="utf-8")
+    out.print(suite_text(report))
+    err.print(f"report: {folder / REPORT}", markup=False)
     return 130 if any("interrupted" in (row.problem or "") for row in report.rows) else exit_code(report)
 
 

@@ -170,6 +170,13 @@ def test_a_run_with_a_fault_outlasts_it(plan: MakePlan, name: str, limit_s: floa
     assert scenario.workload.duration_s > scenario.fault_at_s + limit_s
 
 
+def test_a_single_replica_may_fail_what_finds_none(plan: MakePlan, bench_profile: Profile) -> None:
+    two = bench_profile.platform.models[0]
+    one = two.model_copy(update={"scaling": two.scaling.model_copy(update={"min_replicas": 1})})
+    assert len(SCENARIOS["replica-killed"](plan()).checks) == 5
+    assert len(SCENARIOS["replica-killed"](plan(chat_model=one)).checks) == 4
+
+
 class TestWhatCannotBeDone:
     def why(self, plan: Plan, name: str) -> str:
         with pytest.raises(CannotRun) as caught:

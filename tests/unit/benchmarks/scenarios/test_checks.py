@@ -43,8 +43,8 @@ def test_attainment_counts_failed_requests(record: MakeRecord) -> None:
     records = [record(i) for i in range(8)] + [record(8, first_s=0.5)]
     records.append(record(9, first_s=None, outcome=Outcome.CONNECT))
     row = checks.attains(0.9)(evidence(records))
-    assert (row.measured, row.is_met) == ("0.800", False)
-    assert row.text == "at least 0.9 of the requests have ttft at most 150 ms, tpot at most 50 ms"
+    assert (row.measured, row.is_met) == ("80.0 %", False)
+    assert row.text == "at least 90 % of the requests have ttft at most 150 ms, tpot at most 50 ms"
     assert checks.attains(0.8)(evidence(records)).is_met
 
 
@@ -115,6 +115,22 @@ class TestObjectivesAgain:
         assert not checks.meets_again_within(30)(evidence(records, KILL)).is_met
 
 
+def test_failures_are_told_by_kind_and_have_no_limit(record: MakeRecord) -> None:
+    outcomes = [Outcome.OK, Outcome.REFUSED, Outcome.RESET, Outcome.REFUSED]
+    records = [record(at, outcome=outcome) for at, outcome in enumerate(outcomes)]
+    row = checks.failures_told()(evidence(records))
+    assert (row.measured, row.is_met) == ("3 of 4: 2 refused, 1 reset", True)
+    assert checks.failures_told()(evidence(records[:1])).measured == "0 of 1"
+
+
+def test_after_an_update_the_time_counts_from_its_end(record: MakeRecord) -> None:
+    update = Injected(3.0, 10.0, "an update", "replaced 5 replicas", is_done=True)
+    records = [record(at, first_s=2.0 if at < 12 else 0.1, end_s=2.1) for at in range(20)]
+    row = checks.meets_again_within(5, after_its_end=True)(evidence(records, update))
+    assert (row.measured, row.is_met) == ("2 s", True)
+    assert checks.meets_again_within(5)(evidence(records, update)).measured == "9 s"
+
+
 def test_only_what_was_in_flight_may_fail(record: MakeRecord) -> None:
     in_flight = record(9.9, outcome=Outcome.STREAM_ERROR, end_s=0.3)
     row = checks.only_in_flight_fail(1.0)(evidence([in_flight, record(12)], KILL))
@@ -157,5 +173,5 @@ def test_a_part_of_the_mix_has_a_limit_of_its_own(record: MakeRecord) -> None:
         for at in range(4)
     ]
     row = checks.ends_within("embeddings", 1000, 0.75)(evidence([*records, record(9, end_s=9.0)]))
-    assert (row.measured, row.is_met) == ("0.750", True)
+    assert (row.measured, row.is_met) == ("75.0 %", True)
     assert not checks.ends_within("chat", 1000, 0.75)(evidence(records)).is_met

@@ -8,7 +8,9 @@ import pytest
 from benchmarks.progress import Progress
 from benchmarks.records import ClientSample
 from benchmarks.scenarios.faults import FaultFailed
-from benchmarks.scenarios.injection import SETTLE_S, Injected, Injection, is_well
+from benchmarks.scenarios.injection import Injected, Injection, is_well
+
+SETTLE_S = 5.0
 
 
 class FakeFault:
@@ -34,7 +36,7 @@ def progress(at_s: float, outcomes: Mapping[float, Mapping[str, int]] | None = N
 
 
 def inject(fault: FakeFault, *, at_s: float = 0.0, now_s: float = 7.0) -> tuple[Injection, Injected | None]:
-    injection = Injection(fault, at_s, min_duration_s=10.0, clock=lambda: now_s)
+    injection = Injection(fault, at_s, min_duration_s=10.0, settle_s=SETTLE_S, clock=lambda: now_s)
     injection.on_progress(progress(0.25))
     assert fault.is_done.wait(10)
     return injection, injection.finish(10)
@@ -53,7 +55,7 @@ def test_a_fault_that_fails_is_told_too() -> None:
 
 def test_nothing_happens_before_its_time() -> None:
     fault = FakeFault()
-    injection = Injection(fault, 3600.0, min_duration_s=10.0, clock=lambda: 7.0)
+    injection = Injection(fault, 3600.0, min_duration_s=10.0, settle_s=SETTLE_S, clock=lambda: 7.0)
     injection.on_progress(progress(0.25))
     assert injection.stop_when(progress(60.0)) is None
     assert injection.finish(10) is None
@@ -62,7 +64,7 @@ def test_nothing_happens_before_its_time() -> None:
 
 def test_a_run_that_never_began_has_no_fault() -> None:
     fault = FakeFault()
-    assert Injection(fault, 0.0, min_duration_s=10.0).finish(10) is None
+    assert Injection(fault, 0.0, min_duration_s=10.0, settle_s=SETTLE_S).finish(10) is None
     assert not fault.is_done.is_set()
 
 

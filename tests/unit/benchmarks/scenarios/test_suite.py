@@ -50,7 +50,8 @@ class FakeTools:
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     failures: dict[str, BaseException] = field(default_factory=dict)
     interrupted: str | None = None  # name of the run in which Ctrl-C is pressed
-    invalid: str | None = None
+    reasons: tuple[str, ...] = ()  # why the figures are invalid
+    end_s: float = 0.5  # when answers are complete; their first token is there at once
     executed: list[str] = field(default_factory=list)
     folders: list[Path] = field(default_factory=list)
     reported: list[str] = field(default_factory=list)
@@ -75,8 +76,7 @@ class FakeTools:
             while options.stop_when(progress_at(2 * HOURS_S)) is None:
                 threading.Event().wait(0.001)  # for the fault's own thread
         outcome = self.outcomes.get(workload.name, Outcome.OK)
-        records = tuple(self.record(at, outcome=outcome, end_s=0.5) for at in range(20))
-        is_valid = workload.name != self.invalid
+        records = tuple(self.record(at, outcome=outcome, end_s=self._end_s(workload)) for at in range(20))
         return SimpleNamespace(
             folder=folder,
             workload=workload,
@@ -86,11 +86,12 @@ class FakeTools:
             was_interrupted=workload.name == self.interrupted,
             summary=SimpleNamespace(
                 window=SimpleNamespace(start_s=2.0, end_s=20.0),
-                certification=SimpleNamespace(
-                    is_valid=is_valid, reasons=() if is_valid else ("the client was too slow",)
-                ),
+                certification=SimpleNamespace(reasons=self.reasons, figures=(SimpleNamespace(text=LATE),)),
             ),
         )
+
+    def _end_s(self, workload: Workload) -> float:
+        return 0.5 if workload.name.startswith("calibration") else self.end_s
 
     def write_report(self, run: Any, events: Mapping[float, str] | None) -> None:
         assert (events is None) == (run.workload.name not in ("replica-killed", "rolling-update"))
@@ -228,10 +229,31 @@ def test_a_scenario_that_cannot_be_measured_does_not_end_the_others(run: Run, fa
     }
 
 
-def test_a_client_that_was_too_slow_is_a_problem(run: Run, fakes: FakeTools) -> None:
-    fakes.invalid = "steady"
+LATE = "ttft p95 is 60 ms, of which the client could explain 20 ms"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "end_s", "reasons", "problem"),
+    [
+        (Outcome.OK, 0.5, (), None),
+        # Met in spite of a late client: met.
+        (Outcome.OK, 0.5, (LATE,), None),
+        # Too slow, and it may be the client that was.
+        (Outcome.OK, 9.0, (LATE,), LATE),
+        (Outcome.OK, 9.0, (), None),
+        # No lateness makes requests fail.
+        (Outcome.HTTP_ERROR, 9.0, (LATE,), None),
+        # Requests that were never sent take away any verdict.
+        (Outcome.OK, 0.5, (LATE, "5 requests never left"), f"{LATE}; 5 requests never left"),
+        (Outcome.HTTP_ERROR, 0.5, ("5 requests never left",), "5 requests never left"),
+    ],
+)
+def test_a_late_client_takes_away_only_verdicts_about_time(
+    run: Run, fakes: FakeTools, outcome: Outcome, end_s: float, reasons: tuple[str, ...], problem: str | None
+) -> None:
+    fakes.outcomes["steady"], fakes.reasons, fakes.end_s = outcome, reasons, end_s
     (row,) = run("steady").rows
-    assert row.problem == "the client was too slow"
+    assert row.problem == problem
     assert row.run is not None
 
 
