@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from benchmarks.progress import Progress
 from benchmarks.records import Outcome
 from benchmarks.scenarios.faults import Fault, FaultFailed
+from configs.workload import Objectives
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,8 @@ class Injection:
         fault: what to do.
         at_s: when, in seconds of the run.
         min_duration_s: the run goes on for so long at least, however quickly all is well again.
-        settle_s: for which nothing may fail any more before the run ends.
+        settle_s: for which all must be well again before the run ends.
+        objectives: what is well, beside an answer.
     """
 
     def __init__(
@@ -53,12 +55,14 @@ class Injection:
         at_s: float,
         min_duration_s: float,
         settle_s: float,
+        objectives: Objectives,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._fault = fault
         self._at_s = at_s
         self._min_duration_s = min_duration_s
         self._settle_s = settle_s
+        self._objectives = objectives
         self._clock = clock
         self._run_start: float | None = None  # of the run, on the clock
         self._is_cancelled = threading.Event()
@@ -76,7 +80,8 @@ class Injection:
             return None
         if progress.at_s < injected.end_s + self._settle_s:
             return None
-        return "all is well again" if is_well(progress, progress.at_s - self._settle_s) else None
+        since_s = progress.at_s - self._settle_s
+        return "all is well again" if is_well(progress, since_s, self._objectives) else None
 
     def finish(self, timeout_s: float) -> Injected | None:
         """What was done once the run is over; None: it never came to it, or is still not over."""
@@ -98,8 +103,14 @@ class Injection:
         self.injected = Injected(start_s, end_s, self._fault.start_text, told, is_done)
 
 
-def is_well(progress: Progress, since_s: float) -> bool:
-    """Whether requests ended since then, and all of them well."""
-    well = {Outcome.OK, Outcome.ABANDONED}
-    ended = [sample.num_outcomes for sample in progress.samples if sample.at_s > since_s]
-    return any(ended) and all(outcome in well for outcomes in ended for outcome in outcomes)
+def is_well(progress: Progress, since_s: float, objectives: Objectives) -> bool:
+    """Whether requests ended since then, all of them well, and enough first tokens came in time."""
+    samples = [sample for sample in progress.samples if sample.at_s > since_s]
+    outcomes = {outcome for sample in samples for outcome in sample.num_outcomes}
+    if not outcomes or outcomes - {Outcome.OK, Outcome.ABANDONED}:
+        return False
+    ttfts_ms = [ttft_ms for sample in samples for ttft_ms in sample.ttft_ms]
+    if objectives.ttft_ms is None or not ttfts_ms:
+        return True
+    num_in_time = sum(ttft_ms <= objectives.ttft_ms for ttft_ms in ttfts_ms)
+    return num_in_time >= objectives.attainment * len(ttfts_ms)

@@ -157,7 +157,11 @@ class Suite:
         injection = None
         if scenario.fault is not None:
             injection = Injection(
-                scenario.fault, scenario.fault_at_s, scenario.min_duration_s, self._dials.settle_s
+                scenario.fault,
+                scenario.fault_at_s,
+                scenario.min_duration_s,
+                self._dials.settle_s,
+                scenario.workload.objectives,
             )
         with self._tools.watching(scenario.name) as show:
             options = RunOptions(

@@ -125,7 +125,8 @@ def test_failures_are_told_by_kind_and_have_no_limit(record: MakeRecord) -> None
 
 def test_after_an_update_the_time_counts_from_its_end(record: MakeRecord) -> None:
     update = Injected(3.0, 10.0, "an update", "replaced 5 replicas", is_done=True)
-    records = [record(at, first_s=2.0 if at < 12 else 0.1, end_s=2.1) for at in range(20)]
+    firsts = {at: 2.0 if at < 12 else 0.1 for at in range(20)}
+    records = [record(at, first_s=first_s, end_s=first_s + 0.1) for at, first_s in firsts.items()]
     row = checks.meets_again_within(5, after_its_end=True)(evidence(records, update))
     assert (row.measured, row.is_met) == ("2 s", True)
     assert checks.meets_again_within(5)(evidence(records, update)).measured == "9 s"

@@ -9,8 +9,10 @@ from benchmarks.progress import Progress
 from benchmarks.records import ClientSample
 from benchmarks.scenarios.faults import FaultFailed
 from benchmarks.scenarios.injection import Injected, Injection, is_well
+from configs.workload import Objectives
 
 SETTLE_S = 5.0
+OBJECTIVES = Objectives(ttft_ms=100, attainment=0.75)
 
 
 class FakeFault:
@@ -36,7 +38,9 @@ def progress(at_s: float, outcomes: Mapping[float, Mapping[str, int]] | None = N
 
 
 def inject(fault: FakeFault, *, at_s: float = 0.0, now_s: float = 7.0) -> tuple[Injection, Injected | None]:
-    injection = Injection(fault, at_s, min_duration_s=10.0, settle_s=SETTLE_S, clock=lambda: now_s)
+    injection = Injection(
+        fault, at_s, min_duration_s=10.0, settle_s=SETTLE_S, objectives=OBJECTIVES, clock=lambda: now_s
+    )
     injection.on_progress(progress(0.25))
     assert fault.is_done.wait(10)
     return injection, injection.finish(10)
@@ -55,7 +59,9 @@ def test_a_fault_that_fails_is_told_too() -> None:
 
 def test_nothing_happens_before_its_time() -> None:
     fault = FakeFault()
-    injection = Injection(fault, 3600.0, min_duration_s=10.0, settle_s=SETTLE_S, clock=lambda: 7.0)
+    injection = Injection(
+        fault, 3600.0, min_duration_s=10.0, settle_s=SETTLE_S, objectives=OBJECTIVES, clock=lambda: 7.0
+    )
     injection.on_progress(progress(0.25))
     assert injection.stop_when(progress(60.0)) is None
     assert injection.finish(10) is None
@@ -64,7 +70,10 @@ def test_nothing_happens_before_its_time() -> None:
 
 def test_a_run_that_never_began_has_no_fault() -> None:
     fault = FakeFault()
-    assert Injection(fault, 0.0, min_duration_s=10.0, settle_s=SETTLE_S).finish(10) is None
+    assert (
+        Injection(fault, 0.0, min_duration_s=10.0, settle_s=SETTLE_S, objectives=OBJECTIVES).finish(10)
+        is None
+    )
     assert not fault.is_done.is_set()
 
 
@@ -95,8 +104,19 @@ def test_what_has_just_been_done_has_to_show_first() -> None:
 
 
 def test_users_who_leave_are_well() -> None:
-    assert is_well(progress(10.0, {9.0: {"ok": 1, "abandoned": 1}}), 5.0)
-    assert not is_well(progress(10.0, {9.0: {}}), 5.0)
+    assert is_well(progress(10.0, {9.0: {"ok": 1, "abandoned": 1}}), 5.0, OBJECTIVES)
+    assert not is_well(progress(10.0, {9.0: {}}), 5.0, OBJECTIVES)
+
+
+@pytest.mark.parametrize(
+    ("ttfts_ms", "expected"),
+    [([90.0, 50.0, 100.0, 5000.0], True), ([90.0, 101.0, 100.0, 5000.0], False), ([], True)],
+)
+def test_answers_that_come_late_are_not_well(ttfts_ms: list[float], *, expected: bool) -> None:
+    sample = ClientSample(0, 9.0, 1, 1, 0, 1, 0.1, None, 1.0, 1.0, 1.0, {"ok": 4}, ttfts_ms)
+    found = Progress(10.0, 60.0, 100, 0, 0, 0, {}, [sample])
+    assert is_well(found, 5.0, OBJECTIVES) is expected
+    assert is_well(found, 5.0, Objectives())
 
 
 def test_events_of_a_moment_are_one_and_of_a_while_are_two() -> None:
