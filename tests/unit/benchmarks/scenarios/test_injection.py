@@ -113,7 +113,9 @@ def test_users_who_leave_are_well() -> None:
     [([90.0, 50.0, 100.0, 5000.0], True), ([90.0, 101.0, 100.0, 5000.0], False), ([], True)],
 )
 def test_answers_that_come_late_are_not_well(ttfts_ms: list[float], *, expected: bool) -> None:
-    sample = ClientSample(0, 9.0, 1, 1, 0, 1, 0.1, None, 1.0, 1.0, 1.0, {"ok": 4}, ttfts_ms)
+    sample = ClientSample(
+        0, 9.0, 1, 1, 0, 1, 0.1, None, 1.0, 1.0, 1.0, num_outcomes={"ok": 4}, ttft_ms=ttfts_ms
+    )
     found = Progress(10.0, 60.0, 100, 0, 0, 0, {}, [sample])
     assert is_well(found, 5.0, OBJECTIVES) is expected
     assert is_well(found, 5.0, Objectives())
