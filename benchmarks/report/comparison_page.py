@@ -77,7 +77,7 @@ def _judgements(comparison: ComparisonReport) -> list[Judgement]:
 
 def _lead(comparison: ComparisonReport) -> str:
     return (
-        f"B minus A, in parts of A. The intervals hold with {share(comparison.confidence)} confidence; a difference "
+        f"B minus A, in parts of A. The intervals hold with {comparison.confidence * 100:.4g} % confidence; a difference "
         "smaller than the detectable one may be there all the same, and would most likely not be found."
     )
 
