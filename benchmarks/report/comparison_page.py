@@ -77,8 +77,8 @@ def _judgements(comparison: ComparisonReport) -> list[Judgement]:
 
 def _lead(comparison: ComparisonReport) -> str:
     return (
-        f"B minus A, in parts of A. The intervals hold with {comparison.confidence * 100:.4g} % confidence; a difference "
-        "smaller than the detectable one may be there all the same, and would most likely not be found."
+        f"B minus A, in parts of A. The intervals hold with {comparison.confidence * 100:.4g} % confidence; a "
+        "difference smaller than the detectable one may be there all the same, and would most likely not be found."
     )
 
 
