@@ -7,8 +7,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from benchmarks.records import Record
+from configs.workload import Objectives
 
 Better = Literal["lower", "higher"]
+NO_OBJECTIVES = Objectives()
+
+
+def _never(_: Record) -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +27,9 @@ class RequestMetric:
         applies: whether the request should have the metric at all; an embedding has no ttft.
         values: of one request. Empty where it is undefined. A request to which the metric applies and
             that has no value (it failed first) counts as worse than every value in percentiles.
+        undefined: when a request has no value, for the documentation.
+        is_cut_off: whether a further value was due that never came, besides those there are: the next
+            gap of a stream that broke. It counts once as worse than every value.
     """
 
     name: str
@@ -29,6 +38,8 @@ class RequestMetric:
     formula: str
     applies: Callable[[Record], bool]
     values: Callable[[Record], Sequence[float]]
+    undefined: str = ""
+    is_cut_off: Callable[[Record], bool] = _never
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +47,26 @@ class Window:
     """The records whose intended arrival is in [start_s, end_s), and how long that is.
 
     `end_s` is where arrivals end, not where the last answer does.
+
+    Args:
+        records: of the requests that arrived in the window; rates of requests and goodput are theirs.
+        all_records: of all requests, for what happened within the window whoever had asked: throughput.
+        objectives: what a request has to meet to count as good.
     """
 
     records: Sequence[Record]
     start_s: float
     end_s: float
+    all_records: Sequence[Record] = ()
+    objectives: Objectives = NO_OBJECTIVES
 
     @property
     def seconds(self) -> float:
         return self.end_s - self.start_s
+
+    def holds(self, at_ns: int) -> bool:
+        """Whether the moment is in [start_s, end_s)."""
+        return self.start_s * 1e9 <= at_ns < self.end_s * 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +78,4 @@ class RunMetric:
     better: Better
     formula: str
     value: Callable[[Window], float | None]
+    undefined: str = ""

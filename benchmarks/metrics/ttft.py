@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from benchmarks.metrics.asked import was_asked
 from benchmarks.metrics.base import RequestMetric
-from benchmarks.records import Outcome, Record
+from benchmarks.records import Record
 
 
 def _applies(record: Record) -> bool:
     # One that was abandoned before its first token counts: its user waited and saw nothing.
-    return record.is_stream and record.outcome is not Outcome.INTERRUPTED
+    return record.is_stream and was_asked(record)
 
 
 def _values(record: Record) -> Sequence[float]:
@@ -26,4 +27,5 @@ TTFT = RequestMetric(
     formula="(first_token_ns - intended_ns) / 1e6: from the intended arrival to the first non-empty piece of text",
     applies=_applies,
     values=_values,
+    undefined="not a stream; no text came",
 )
