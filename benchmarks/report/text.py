@@ -75,7 +75,8 @@ def _verdicts(found: Sequence[Judgement]) -> Table:
     for judgement in found:
         style = _STYLES[judgement.tone]
         words = Text(judgement.words, style)
-        grid.add_row(Text(SYMBOLS[judgement.tone], style), words, Text(" ".join(judgement.reasons)))
+        between = "\n" if judgement.tone == "bad" else " "
+        grid.add_row(Text(SYMBOLS[judgement.tone], style), words, Text(between.join(judgement.reasons)))
     return grid
 
 

@@ -121,7 +121,7 @@ def command(settings: Mapping[str, Any], verb: str | None = "run") -> str | None
     return line + (" --api-key-env NAME" if target.get("has_api_key") else "")
 
 
-_TOLD = frozenset({"time_utc", "stopped_because", "num_workers", "command"})
+_TOLD = frozenset({"time_utc", "stopped_because", "num_workers", "command", "arrivals_end_s"})
 
 
 def part(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -131,10 +131,16 @@ def make_samples(records: list[Record], *, cpu: float = 0.31, lag_ms: float = 0.
 
 
 def made_run(
-    folder: Path, records: list[Record], workload: Workload, *, cpu: float = 0.31, **settings: Any
+    folder: Path,
+    records: list[Record],
+    workload: Workload,
+    *,
+    cpu: float = 0.31,
+    lag_ms: float = 0.2,
+    **settings: Any,
 ) -> MadeRun:
     """A run of these records."""
-    samples = make_samples(records, cpu=cpu) if records else []
+    samples = make_samples(records, cpu=cpu, lag_ms=lag_ms) if records else []
     duration_s = workload.duration_s or 60.0
     summary = summarise(
         records,
@@ -235,6 +241,7 @@ def make_run(tmp_path: Path) -> MakeRun:
         *,
         workload: Mapping[str, Any] | None = None,
         cpu: float = 0.31,
+        lag_ms: float = 0.2,
         settings: Mapping[str, Any] | None = None,
         records: list[Record] | None = None,
         **kwargs: Any,
@@ -248,6 +255,6 @@ def make_run(tmp_path: Path) -> MakeRun:
         if records is None:
             records = make_records(num, duration_s, **kwargs)
         parsed = Workload.model_validate(document)
-        return made_run(tmp_path, records, parsed, cpu=cpu, **(settings or {}))
+        return made_run(tmp_path, records, parsed, cpu=cpu, lag_ms=lag_ms, **(settings or {}))
 
     return make

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.certification import MAX_SHARE
 from benchmarks.metrics.catalogue import REQUEST_METRICS, RUN_METRICS
 from benchmarks.records import Outcome, Record
 from benchmarks.report.headline import tiles
@@ -78,6 +79,16 @@ def test_it_says_first_whether_it_may_be_believed(make_run: Any, read_page: Any)
     assert "Not valid: do not use these figures" in busy
     assert busy.index("Not valid") < busy.index("ttft p95")
     assert "of a core in" in busy
+
+
+def test_figures_that_the_client_could_explain_are_framed(make_run: Any, read_page: Any) -> None:
+    run = make_run(num=2000, lag_ms=3.0, workload={"warm_up_s": 0})
+    doubtful = {one.figure for one in run.summary.certification.figures if one.share > MAX_SHARE}
+    assert "itl p50" in doubtful
+    assert "e2e p50" not in doubtful
+    framed = read_page(render_run(run)).attributes.count(("span", "class", "chip warn"))
+    assert framed == len(doubtful)
+    assert ("span", "class", "chip warn") not in read_page(render_run(make_run(num=2000))).attributes
 
 
 def test_objectives_met_and_missed(make_run: Any, read_page: Any) -> None:
