@@ -109,13 +109,16 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         listeners = _listen(settings)
+    except OSError as exc:
+        _give_up(f"cannot listen on port {settings.port}: {exc.strerror}")
+    try:
         if settings.log_path is not None:
             settings.log_path.write_bytes(b"")
         _tell(settings, f"http://127.0.0.1:{listeners[0].getsockname()[1]}")
     except OSError as exc:
         _give_up(str(exc))
     if len(listeners) == 1:
-        print(Server(settings, listeners[0]).serve(), flush=True)
+        _serve(settings, listeners[0])
     else:
         _serve_with_processes(settings, listeners)
 
@@ -136,6 +139,12 @@ def _tell(settings: Settings, url: str) -> None:
         unfinished.write_text(url + "\n", encoding="utf-8")
         unfinished.replace(settings.ready_path)
     print(f"listening on {url}", flush=True)
+
+
+def _serve(settings: Settings, listener: socket.socket, process: int = 0) -> None:
+    summary = Server(settings, listener, process=process).serve()
+    sys.stdout.write(f"{summary}\n")  # one write: other processes write to it, too
+    sys.stdout.flush()
 
 
 def _serve_with_processes(settings: Settings, listeners: list[socket.socket]) -> None:
@@ -168,7 +177,7 @@ def _fork(settings: Settings, listeners: list[socket.socket], process: int) -> i
     for listener in listeners:
         if listener is not listeners[process]:
             listener.close()
-    print(Server(settings, listeners[process], process=process).serve(), flush=True)
+    _serve(settings, listeners[process], process)
     os._exit(0)
 
 

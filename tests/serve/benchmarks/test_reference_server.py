@@ -329,6 +329,7 @@ def test_processes_share_a_port_and_a_log() -> None:
             wire.read_until(LAST_CHUNK)
         server.stop()
         assert {summary.process for summary in read_summaries(server.log_path)} == {0, 1}
+        assert [line.startswith("served ") for line in server.said.splitlines()] == [True, True]
         # 30 connections that all fall to the same process: one in 2^29.
         assert {served.process for served in read_log(server.log_path)} == {0, 1}
         assert len(read_log(server.log_path)) == 31
@@ -567,7 +568,7 @@ def test_a_server_that_cannot_start_says_why(flags: dict[str, object], message: 
 def test_a_port_that_is_taken_is_said(server: ReferenceServer) -> None:
     port = httpx.URL(server.url).port
     assert port is not None
-    with pytest.raises(BenchmarkError, match="Address already in use"), running(port):
+    with pytest.raises(BenchmarkError, match=f"port {port}: Address already in use"), running(port):
         pass
 
 
