@@ -172,5 +172,11 @@ def curve_figure(
         ],
         note=f"The curve ends where failures begin: {num_missing:,} have no value." if num_missing else "",
         levels=[] if limit is None else [Level(limit, f"objective {limit:g} {unit}")],
-        hover=[(quantile, f"p{quantile * 100:.6g}") for quantile in quantiles],
+        hover=[(quantile, _percentile_name(quantile)) for quantile in quantiles],
     ).draw()
+
+
+def _percentile_name(quantile: float) -> str:
+    """ "p98.6", "p99.985": a decimal for each nine."""
+    num_nines = math.floor(-math.log10(1.0 - quantile) + 1e-9)
+    return f"p{quantile * 100:.{num_nines}f}"
