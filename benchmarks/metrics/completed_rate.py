@@ -1,4 +1,9 @@
-"""Requests that were answered, a second."""
+"""Requests that were answered, a second.
+
+Answers that outlast the window at its end balance those from before its start. A window that starts with the run
+has none from before: it is short of what was in flight at its end, which weighs little in a run much longer than
+an answer.
+"""
 
 from __future__ import annotations
 

@@ -3,7 +3,8 @@
 Tokens count when they arrive, over the same seconds, whoever had asked. Counting all tokens of the requests
 that arrived in the window would show an overloaded server at the offered rate, because its backlog is
 answered after the window. Counted so, a server that falls behind shows what it delivers, and the answers
-that outlast the window at its end balance those from before its start.
+that outlast the window at its end balance those from before its start (a window that starts with the run has
+none of these, and is short of what was in flight at its end).
 """
 
 from __future__ import annotations
