@@ -6,8 +6,9 @@ repeated after growing pauses, by at most two attempts per replica at a time, an
 gives it to the request that has waited longest. Beyond `max_queued_requests` waiting ones a request is
 refused at once. These are the rules and constants of ray.serve 2.60's request router.
 
-A caller is one event loop. Requests that come while it works on others are routed together, all of them
-before the first is sent and counted: in a burst of them the two choices are nearly blind.
+A caller is one event loop: a request is read, then a replica is chosen, then it is sent and counted, and
+between these steps the loop does what has been waiting longer. So requests that come within the time that
+reading takes are routed before the first of them is counted: in a burst the two choices are nearly blind.
 
 Not modelled: preferring replicas of the same zone, and the time that asking a full replica takes.
 """
@@ -17,6 +18,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from benchmarks.records import Outcome
 from benchmarks.simulate.events import Events
@@ -43,7 +45,7 @@ class Router:
     """The queue and the routing of one caller.
 
     Args:
-        loop_s: time of the event loop that a request takes.
+        loop_s: time of the event loop that it takes to read a request; the other steps take none.
         on_end: is called once with every request that ended, with its outcome set.
     """
 
@@ -66,9 +68,9 @@ class Router:
         self._max_queued = max_queued_requests
         self._loop_s = loop_s
         self._on_end = on_end
-        self._coming: list[Request] = []  # for the loop's next turn
-        self._is_busy = False
-        self._chosen: list[tuple[Request, Replica]] = []  # and not sent yet
+        self._is_reading = False
+        self._to_do: deque[tuple[Callable[[Any], None], Any]] = deque()  # of the event loop, oldest first
+        self._chosen: list[tuple[Request, Replica]] = []  # since the last step, and not sent yet
         self._replicas: list[Replica] = []
         self._believed: dict[Replica, int] = {}  # replica -> requests on it, as far as this caller knows
         self._unserved: deque[Request] = deque()  # oldest first; those that ended are skipped
@@ -81,31 +83,39 @@ class Router:
         self._believed = {replica: self._believed.get(replica, replica.num_ongoing) for replica in replicas}
         kept = {replica: count for replica, count in self.sent.items() if count}
         self.sent = kept | {replica: self.sent.get(replica, 0) for replica in replicas}
-        self._route()
+        self._start_attempts()
+        self._work()
 
     def assign(self, request: Request) -> None:
         """Take a request: queue it, or refuse it."""
-        if not self._loop_s:
-            self._queue([request])
-            return
-        self._coming.append(request)
-        if not self._is_busy:
-            self._turn()
+        self._to_do.append((self._read, request))
+        if not self._is_reading:
+            self._work()
 
-    def _turn(self) -> None:
-        """Work on what has come; route it when that is done."""
-        self._is_busy = bool(self._coming)
-        if self._is_busy:
-            together, self._coming = self._coming, []
-            self._events.at(self._events.now_s + len(together) * self._loop_s, self._queue, together)
+    def _work(self) -> None:
+        """Do what there is to do, until a request has to be read."""
+        while not self._is_reading:
+            if self._chosen:
+                self._to_do.append((self._send_all, self._chosen))
+                self._chosen = []
+            if not self._to_do:
+                return
+            action, argument = self._to_do.popleft()
+            action(argument)
 
-    def _queue(self, together: list[Request]) -> None:
-        for request in together:
-            self._queue_one(request)
-        self._route()
-        self._turn()
+    def _read(self, request: Request) -> None:
+        if self._loop_s:
+            self._is_reading = True
+            self._events.at(self._events.now_s + self._loop_s, self._end_read, request)
+        else:
+            self._to_do.append((self._queue, request))
 
-    def _queue_one(self, request: Request) -> None:
+    def _end_read(self, request: Request) -> None:
+        self._is_reading = False
+        self._to_do.append((self._queue, request))
+        self._work()
+
+    def _queue(self, request: Request) -> None:
         if request.outcome is not None:
             return  # its user left on the way
         if self.num_queued >= self._max_queued:
@@ -119,6 +129,7 @@ class Router:
         self._unsearched.append(request)
         if not self._replicas:
             self.on_no_replica()
+        self._start_attempts()
 
     def withdraw(self, request: Request) -> None:
         """Its user left: take it out of the queue or off its replica. Its outcome is set already."""
@@ -131,16 +142,12 @@ class Router:
             request.is_queued = False
             self._cancel_attempt(request)
 
-    def _route(self) -> None:
-        """Choose for all that can have a place, then send them; until nobody is sent back."""
+    def _send_all(self, chosen: list[tuple[Request, Replica]]) -> None:
+        refused = [request for request, replica in chosen if not self._send(request, replica)]
+        # Back to the front, oldest first.
+        self._unserved.extendleft(reversed(refused))
+        self._unsearched.extendleft(reversed(refused))
         self._start_attempts()
-        while self._chosen:
-            chosen, self._chosen = self._chosen, []
-            refused = [request for request, replica in chosen if not self._send(request, replica)]
-            # Back to the front, oldest first.
-            self._unserved.extendleft(reversed(refused))
-            self._unsearched.extendleft(reversed(refused))
-            self._start_attempts()
 
     def _start_attempts(self) -> None:
         limit = min(MAX_ATTEMPTS_AT_ONCE, 2 * len(self._replicas))
@@ -174,7 +181,8 @@ class Router:
     def _search_again(self, attempt: Attempt) -> None:
         if not attempt.is_over:
             self._search(attempt)
-            self._route()
+            self._start_attempts()
+            self._work()
 
     def _choose(self) -> Replica | None:
         """The better one of two, None if both are full."""
@@ -205,13 +213,15 @@ class Router:
     def _serve_oldest(self, replica: Replica) -> None:
         while self._unserved:
             request = self._unserved.popleft()
-            if request.outcome is None and request.replica is None:
+            if request.outcome is None:
                 self._cancel_attempt(request)
                 self._chosen.append((request, replica))
                 return
 
     def _send(self, request: Request, replica: Replica) -> bool:
-        """Whether the replica took it: another request may have been faster."""
+        """Whether it is done with: a replica rejects what comes when others were faster."""
+        if request.outcome is not None:
+            return True  # its user left since the replica was chosen
         if replica.num_ongoing >= self._max_ongoing:
             self._believed[replica] = replica.num_ongoing
             return False

@@ -12,6 +12,7 @@ _COMMANDS = {
     "compare": "Compare two servers, or two sets of runs: an interval, a verdict, an exit code.",
     "report": "Make the page of a run again, from its folder.",
     "suite": "Ten scenarios against an application, one report.",
+    "calibrate": "Measure how long a replica's steps take, for simulate.",
     "simulate": "Replay a trace against a model of the stack: replicas, objectives, cost.",
     "validate": "Run a trace for real and in the simulator; print the error.",
 }
