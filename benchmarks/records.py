@@ -80,7 +80,7 @@ class ClientSample(msgspec.Struct, omit_defaults=True):
     lag_p99_ms: float
     num_outcomes: dict[str, int] = {}  # outcome -> requests that ended so in this second
     lag_p95_ms: float | None = None  # None: told only as p50 and p99
-    ttft_ms: list[float] = []  # of requests whose first token came in this second, from intended arrival
+    ttft_ms: list[float] = []  # of requests that ended in this second, from intended arrival
 
 
 def read_records(folder: Path) -> Iterator[Record]:

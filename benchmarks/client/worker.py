@@ -111,6 +111,7 @@ class Worker:
             cpu_wait=cpu_wait,
             lag_max_ms=lags[-1],
             lag_p50_ms=lags[len(lags) // 2],
+            lag_p95_ms=lags[len(lags) * 95 // 100],
             lag_p99_ms=lags[len(lags) * 99 // 100],
             num_outcomes=dict(outcomes),
             ttft_ms=[round(value, 3) for value in ttft_ms],
