@@ -44,7 +44,7 @@ class Dials:
         fault_timeout_s: within which an update must be over.
         timeout_s: of each request.
         settle_s: for which all must be well again before a run with a fault ends; above the seconds in a row
-            that `checks` looks for.
+            that `recovery` looks for.
     """
 
     duration_s: float = 20.0

@@ -6,8 +6,9 @@ import pytest
 
 from benchmarks.records import Outcome, Record
 from benchmarks.scenarios import checks
-from benchmarks.scenarios.checks import Evidence, seconds_to_objectives, seconds_to_recovery
+from benchmarks.scenarios.checks import Evidence
 from benchmarks.scenarios.injection import Injected
+from benchmarks.scenarios.recovery import seconds_to_objectives, seconds_to_recovery
 from configs.workload import Objectives
 
 MakeRecord = Callable[..., Record]
@@ -158,14 +159,37 @@ def test_the_first_request_counts_whatever_ended_first(record: MakeRecord) -> No
     assert checks.first_token_within(10)(evidence(failed)).measured == "it never had one"
 
 
-def test_shared_prefixes_against_distinct_prompts(record: MakeRecord) -> None:
-    records = [record(at, first_s=0.05, entry="shared") for at in range(3)]
+class TestSharedPrefixes:
     check = checks.first_tokens_no_later("shared", "distinct", 1.25)
-    assert check(evidence(records)).measured == "distinct has no ttft"
-    records += [record(at, first_s=0.1, entry="distinct") for at in range(3)]
-    assert check(evidence(records)).measured == "50 ms and 100 ms"
-    assert check(evidence(records)).is_met
-    assert not checks.first_tokens_no_later("distinct", "shared", 1.25)(evidence(records)).is_met
+
+    def records(self, record: MakeRecord, entry: str, *first_s: float) -> list[Record]:
+        return [record(at, first_s=first, entry=entry) for at, first in enumerate(first_s)]
+
+    def test_both_have_to_be_there(self, record: MakeRecord) -> None:
+        row = self.check(evidence(self.records(record, "shared", 0.1)))
+        assert (row.measured, row.is_met) == ("distinct has no ttft", False)
+
+    def test_a_cache_that_helps(self, record: MakeRecord) -> None:
+        records = self.records(record, "shared", *[0.05] * 12) + self.records(record, "distinct", *[0.1] * 12)
+        row = self.check(evidence(records))
+        assert (row.measured, row.is_met) == ("50 ms against 100 ms", True)
+
+    def test_what_chance_explains_is_no_proof(self, record: MakeRecord) -> None:
+        records = self.records(record, "shared", 0.3, 0.1, 0.2) + self.records(
+            record, "distinct", 0.1, 0.1, 0.2
+        )
+        assert self.check(evidence(records)).is_met
+
+    def test_what_it_does_not_explain_is(self, record: MakeRecord) -> None:
+        records = self.records(record, "shared", *[0.13] * 12) + self.records(record, "distinct", *[0.1] * 12)
+        assert not self.check(evidence(records)).is_met
+
+
+def test_the_rank_sum_of_known_samples() -> None:
+    # Every one of 3 above every one of 4: U is 12, its mean 6, its variance 3 * 4 * 8 / 12 = 8.
+    assert checks.rank_sum_z([5, 6, 7], [1, 2, 3, 4]) == pytest.approx(6 / 8**0.5)
+    assert checks.rank_sum_z([1, 2, 3], [1, 2, 3]) == 0.0
+    assert checks.rank_sum_z([0], [1, 2]) == pytest.approx(-1 / (2 / 3) ** 0.5)
 
 
 def test_a_part_of_the_mix_has_a_limit_of_its_own(record: MakeRecord) -> None:
