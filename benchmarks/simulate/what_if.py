@@ -17,6 +17,7 @@ from benchmarks.results_folder import machine, write_json
 from benchmarks.run_folder import write_lines
 from benchmarks.simulate.arrivals import arrivals_of
 from benchmarks.simulate.costs import Costs, costs_of
+from benchmarks.simulate.prices import usd_per_hour
 from benchmarks.simulate.requests import Arrivals
 from benchmarks.simulate.simulation import Simulated, simulate
 from benchmarks.summary import Summary, summarise
@@ -75,6 +76,9 @@ def compare_stacks(
         BenchmarkError: the workload or a price is not one that can be simulated.
     """
     arrivals = arrivals_of(workload)
+    for stack in stacks.values():
+        if stack.nodes is not None:  # an unknown price is told before minutes are spent
+            usd_per_hour(stack.nodes.instance, stack.nodes.usd_per_hour)
     rows = []
     for name, stack in stacks.items():
         duration_s = arrivals.duration_s / stack.rate_factor
