@@ -8,6 +8,7 @@ clock of their modules, so for the length of a simulation those modules get anot
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -49,12 +50,15 @@ class ServeAutoscaler:
         from ray.serve._private.deployment_info import DeploymentInfo
         from ray.serve.config import AutoscalingConfig
 
-        config = AutoscalingConfig(
-            min_replicas=scaling.min_replicas,
-            max_replicas=scaling.max_replicas,
-            target_ongoing_requests=scaling.target_ongoing_requests,
-            **scaling.autoscaler.model_dump(exclude_defaults=True),
-        )
+        with warnings.catch_warnings():
+            # That metrics_interval_s will be a variable of the environment matters to who deploys it.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            config = AutoscalingConfig(
+                min_replicas=scaling.min_replicas,
+                max_replicas=scaling.max_replicas,
+                target_ongoing_requests=scaling.target_ongoing_requests,
+                **scaling.autoscaler.model_dump(exclude_defaults=True),
+            )
         info = DeploymentInfo(
             deployment_config=DeploymentConfig(autoscaling_config=config),
             replica_config=None,  # type: ignore[arg-type]  # of no interest to the autoscaler

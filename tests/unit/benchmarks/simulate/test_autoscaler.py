@@ -92,6 +92,12 @@ def test_scaling_starts_with_the_initial_replicas() -> None:
         assert made.initial_replicas == 4
 
 
+def test_a_short_metrics_interval_is_no_matter() -> None:
+    autoscaler = AutoscalerConfig(metrics_interval_s=1, look_back_period_s=5)
+    with serve_autoscaler(SCALING.model_copy(update={"autoscaler": autoscaler})) as made:
+        assert made.initial_replicas == 1
+
+
 class Heard:
     """A policy that keeps what is reported."""
 
