@@ -37,7 +37,11 @@ def url() -> Iterator[str]:
     )
     engine = TextEdge(MockGenerator(config))
     services = Services(
-        models={"mock": engine}, embedders={}, agents={}, knowledge=None, cards={"mock": engine.card()}
+        models={"mock": engine},
+        embedders={},
+        agents={},
+        knowledge=None,  # type: ignore[arg-type]  # nobody asks it here
+        cards={"mock": engine.card()},
     )
     listener = socket.create_server(("127.0.0.1", 0), backlog=256)
     server = uvicorn.Server(
