@@ -18,7 +18,7 @@ import yaml
 from pydantic import ValidationError
 
 from configs.schema import PlatformConfig, SecretRef
-from configs.simulation import Scenario, Stack
+from configs.simulation import Simulation, Stack
 from configs.workload import Workload
 
 IMPORT_PATH = "serve_app.app:build"
@@ -120,38 +120,38 @@ def parse_workload(document: Mapping[str, Any]) -> Workload:
 
 @dataclass(frozen=True, slots=True)
 class SimulationFile:
-    """A simulator's scenario, read and checked, with what it refers to."""
+    """A simulation's file, read and checked, with what it refers to."""
 
     path: Path
-    scenario: Scenario
+    simulation: Simulation
     workload: Workload
     stacks: Mapping[str, Stack]  # "base", then each variant's name
 
 
-def read_scenario(path: Path) -> SimulationFile:
-    """Read a simulator's scenario with its workload, its calibration and its variants.
+def read_simulation(path: Path) -> SimulationFile:
+    """Read a simulation with its workload, its calibration and its variants.
 
     The paths of the workload and the calibration are relative to the file.
 
     Raises:
-        ProfileError: one of the files is not there or cannot be read, or says something that no scenario has.
+        ProfileError: one of the files is not there or cannot be read, or says something that no simulation has.
     """
-    document = _read_yaml(path, "a scenario (a mapping with `workload` and `stack`)")
+    document = _read_yaml(path, "a simulation (a mapping with `workload` and `stack`)")
     stack = document.get("stack")
     if isinstance(stack, dict) and isinstance(stack.get("service"), str):
         document["stack"] = stack | {"service": _read_service(path.parent / stack["service"])}
     try:
-        scenario = Scenario.model_validate(document)
+        simulation = Simulation.model_validate(document)
     except ValidationError as exc:
         raise ProfileError(f"{path}: {_one_line(exc)}") from exc
-    stacks = {"base": scenario.stack}
-    for variant in scenario.variants:
+    stacks = {"base": simulation.stack}
+    for variant in simulation.variants:
         changed = _merged(document["stack"], variant.changes)
         try:
             stacks[variant.name] = Stack.model_validate(changed)
         except ValidationError as exc:
             raise ProfileError(f"{path}: variant {variant.name}: {_one_line(exc)}") from exc
-    return SimulationFile(path, scenario, read_workload(path.parent / scenario.workload), stacks)
+    return SimulationFile(path, simulation, read_workload(path.parent / simulation.workload), stacks)
 
 
 def _read_service(path: Path) -> object:

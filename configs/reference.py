@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from configs.schema import PlatformConfig
-from configs.simulation import Scenario
+from configs.simulation import Simulation
 from configs.workload import Workload
 
 _INTRO = """# Configuration
@@ -37,10 +37,10 @@ below. `manta config check PROFILE` names every fault with its key.
 A workload (`configs/workloads/*.yaml`) is what `manta bench run` sends: a file with the settings below.
 Where a setting takes a length, a whole number is that length every time.
 """,
-    Scenario: """
+    Simulation: """
 # Simulations
 
-A scenario is what `manta bench simulate` runs: a file with the settings below. A setting that takes one number or
+A simulation is what `manta bench simulate` runs: a file with the settings below. A setting that takes one number or
 a list draws one of the list each time. Replicas have the settings of a profile (`ScalingConfig`).
 """,
 }

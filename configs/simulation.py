@@ -1,10 +1,10 @@
-"""What a simulation assumes: the strict, frozen tree of a scenario file.
+"""What the simulator assumes: the strict, frozen tree of a simulation file.
 
-A scenario names a workload file, describes one way to serve it, and lists variants of that to compare.
+A simulation names a workload file, describes one way to serve it, and lists variants of that to compare.
 Replica settings are those of a profile, under the same names. Nothing here has a default that would be a
 guess about somebody's cluster or model: what the simulator cannot know is required.
 
-Knows nothing of files: `load` reads scenarios, `benchmarks.simulate` runs them.
+Knows nothing of files: `load` reads simulations, `benchmarks.simulate` runs them.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Stack(Strict):
 
 
 class Variant(Strict):
-    """A stack that differs from the scenario's."""
+    """A stack that differs from the simulation's."""
 
     name: Name = Field(description="What the table calls it.")
     changes: dict[str, object] = Field(
@@ -106,7 +106,7 @@ class Variant(Strict):
     )
 
 
-class Scenario(Strict):
+class Simulation(Strict):
     """A workload, a way to serve it, and others to compare it with."""
 
     name: Name = Field(default="simulation", description="Part of the results folder's name.")
@@ -115,7 +115,7 @@ class Scenario(Strict):
     variants: tuple[Variant, ...] = Field(default=(), description="Others, each against the same workload.")
 
     @model_validator(mode="after")
-    def _names(self) -> Scenario:
+    def _names(self) -> Simulation:
         names = [variant.name for variant in self.variants] + ["base"]
         for name in names:
             if names.count(name) > 1:

@@ -33,7 +33,7 @@ class Costs(msgspec.Struct, frozen=True):
 
 
 def costs_of(simulated: Simulated, stack: Stack) -> Costs | None:
-    """What it cost; None when the scenario has no nodes.
+    """What it cost; None when the simulation has no nodes.
 
     Raises:
         BenchmarkError: the instance has no known price and none was given.
@@ -50,7 +50,7 @@ def costs_of(simulated: Simulated, stack: Stack) -> Costs | None:
     return Costs(
         node_hours=node_hours,
         usd_per_node_hour=price,
-        price_source="the scenario"
+        price_source="the simulation"
         if stack.nodes.usd_per_hour is not None
         else f"{SOURCE}, {AS_OF}, {REGION}",
         usd=usd,

@@ -1,4 +1,4 @@
-"""Values that a scenario gives as one number, or as several that are equally likely."""
+"""Values that a simulation gives as one number, or as several that are equally likely."""
 
 from __future__ import annotations
 

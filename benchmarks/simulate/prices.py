@@ -3,7 +3,7 @@
 Source of every entry: the price list that Karpenter's AWS provider generates from the AWS Price List API
 and commits, pkg/providers/pricing/zz_generated.pricing_aws.go of aws/karpenter-provider-aws at commit
 031e72b6099630e960dacb88b48a7e9bb780945f, which says it was generated at 2026-01-19T13:23:24Z. What is not
-here is given in the scenario (`nodes.usd_per_hour`); so is any other region, or a discount.
+here is given in the simulation (`nodes.usd_per_hour`); so is any other region, or a discount.
 """
 
 from __future__ import annotations

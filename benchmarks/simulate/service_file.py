@@ -1,4 +1,4 @@
-"""A calibration as a file: the service model for scenarios, how well it fits, and how it was made."""
+"""A calibration as a file: the service model for simulations, how well it fits, and how it was made."""
 
 from __future__ import annotations
 

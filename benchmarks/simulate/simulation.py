@@ -40,7 +40,7 @@ class Sample(msgspec.Struct, frozen=True):
     num_starting: int  # that wait for a place or load
     num_draining: int  # that take no more requests
     num_target: int
-    num_nodes: int | None  # None: the scenario has no nodes
+    num_nodes: int | None  # None: the simulation has no nodes
     num_queued: int  # requests that no replica has yet
     num_ongoing: int  # requests on replicas
 

@@ -1,4 +1,4 @@
-"""A scenario and its variants: simulated one after the other, each as a folder like a run's, and as a row.
+"""A simulation and its variants: simulated one after the other, each as a folder like a run's, and as a row.
 
 A variant's folder has what a run's has (run.json, records.jsonl, client.jsonl without lines, summary.json),
 so that reports read it, and series.jsonl: how the stack stood over time.

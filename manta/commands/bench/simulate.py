@@ -1,4 +1,4 @@
-"""`manta bench simulate`: a scenario and its variants against a model of the stack."""
+"""`manta bench simulate`: a simulation and its variants against a model of the stack."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from benchmarks.results_folder import new_folder
 from benchmarks.simulate.tables import what_if_table
 from benchmarks.simulate.what_if import Stage, compare_stacks
-from configs.load import parse_workload, read_scenario
+from configs.load import parse_workload, read_simulation
 from manta.commands.bench.options import out_option
 from manta.console import err
 from manta.console import out as console
 
 
 @click.command("simulate")
-@click.argument("scenario", type=click.Path(path_type=Path))
+@click.argument("simulation", type=click.Path(path_type=Path))
 @click.option(
     "--trace",
     type=click.Path(path_type=Path),
@@ -25,22 +25,22 @@ from manta.console import out as console
     help="Where the workload's trace is, instead of where its file says.",
 )
 @out_option
-def command(scenario: Path, trace: Path | None, out: Path) -> int:
-    """Simulate SCENARIO (a YAML file) and its variants: replicas, objectives and cost, before any cluster.
+def command(simulation: Path, trace: Path | None, out: Path) -> int:
+    """Simulate SIMULATION (a YAML file) and its variants: replicas, objectives and cost, before any cluster.
 
     docs/simulator.md says what is modelled and how far it was from real runs.
     """
-    return simulate_scenario(scenario, trace, out)
+    return run(simulation, trace, out)
 
 
-def simulate_scenario(path: Path, trace: Path | None, parent: Path) -> int:
-    read = read_scenario(path)
+def run(path: Path, trace: Path | None, parent: Path) -> int:
+    read = read_simulation(path)
     workload = read.workload
     if trace is not None:
         document = workload.model_dump(mode="json", exclude_unset=True)
         document["arrivals"] = {**document.get("arrivals", {}), "process": "trace", "path": str(trace)}
         workload = parse_workload(document)
-    folder = new_folder(parent, read.scenario.name)
+    folder = new_folder(parent, read.simulation.name)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=err, transient=True) as progress:
         tasks = {name: progress.add_task(name, total=None) for name in read.stacks}
@@ -48,7 +48,7 @@ def simulate_scenario(path: Path, trace: Path | None, parent: Path) -> int:
         def show(stage: Stage) -> None:
             progress.update(tasks[stage.name], completed=stage.at_s, total=stage.duration_s)
 
-        rows = compare_stacks(workload, read.stacks, folder, {"scenario": read.scenario.name}, show)
+        rows = compare_stacks(workload, read.stacks, folder, {"simulation": read.simulation.name}, show)
     console.print(what_if_table(rows))
     err.print(f"raw records and series: {folder}", markup=False)
     return 0

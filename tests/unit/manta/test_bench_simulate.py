@@ -15,7 +15,7 @@ from manta.commands.bench import command as bench
 from manta.commands.bench.simulate import command as simulate
 from manta.commands.bench.validate import command as validate
 
-SCENARIO = {
+SIMULATION = {
     "name": "small",
     "workload": "load.yaml",
     "stack": {"service": {"overhead_ms": 5, "step_ms": 20}, "replica_start_s": 5},
@@ -24,15 +24,15 @@ SCENARIO = {
 
 
 @pytest.fixture
-def scenario(tmp_path: Path) -> Path:
+def simulation(tmp_path: Path) -> Path:
     (tmp_path / "load.yaml").write_text("{duration_s: 10, objectives: {tpot_ms: 100}}")
-    path = tmp_path / "scenario.yaml"
-    path.write_text(yaml.safe_dump(SCENARIO))
+    path = tmp_path / "simulation.yaml"
+    path.write_text(yaml.safe_dump(SIMULATION))
     return path
 
 
-def test_a_scenario_makes_a_table_and_a_folder_for_each_stack(scenario: Path, tmp_path: Path) -> None:
-    done = CliRunner().invoke(simulate, [str(scenario), "--out", str(tmp_path / "results")])
+def test_a_simulation_makes_a_table_and_a_folder_for_each_stack(simulation: Path, tmp_path: Path) -> None:
+    done = CliRunner().invoke(simulate, [str(simulation), "--out", str(tmp_path / "results")])
     assert done.exception is None or done.exit_code == 0, done.exception
     (folder,) = (tmp_path / "results").iterdir()
     assert folder.name.endswith("-small")
@@ -41,20 +41,20 @@ def test_a_scenario_makes_a_table_and_a_folder_for_each_stack(scenario: Path, tm
     assert (base["attainment"], slow["attainment"]) == (1.0, 0.0)
 
 
-def test_a_trace_can_be_elsewhere(scenario: Path, tmp_path: Path) -> None:
+def test_a_trace_can_be_elsewhere(simulation: Path, tmp_path: Path) -> None:
     trace = tmp_path / "trace.jsonl"
     lines = [{"at_s": at_s, "prompt_tokens": 10, "output_tokens": 3} for at_s in range(5)]
     trace.write_text("".join(json.dumps(line) + "\n" for line in lines))
     done = CliRunner().invoke(
-        simulate, [str(scenario), "--trace", str(trace), "--out", str(tmp_path / "results")]
+        simulate, [str(simulation), "--trace", str(trace), "--out", str(tmp_path / "results")]
     )
     assert done.exit_code == 0, done.exception
     (records,) = (tmp_path / "results").glob("*/base/records.jsonl")
     assert len(records.read_text().splitlines()) == 5
 
 
-def test_what_cannot_be_read_is_told(scenario: Path) -> None:
-    missing = CliRunner().invoke(simulate, [str(scenario.with_name("none.yaml"))])
+def test_what_cannot_be_read_is_told(simulation: Path) -> None:
+    missing = CliRunner().invoke(simulate, [str(simulation.with_name("none.yaml"))])
     assert isinstance(missing.exception, ProfileError)
     unknown = CliRunner().invoke(validate, ["none.yaml"])
     assert isinstance(unknown.exception, (ProfileError, BenchmarkError))

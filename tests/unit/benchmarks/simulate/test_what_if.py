@@ -12,7 +12,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.run import read_run
 from benchmarks.simulate.tables import what_if_table
 from benchmarks.simulate.what_if import Row, Stage, compare_stacks
-from configs.load import read_scenario
+from configs.load import read_simulation
 from configs.simulation import Stack
 from configs.workload import Workload
 
@@ -50,7 +50,7 @@ def test_stacks_stand_side_by_side_with_their_costs(
             nodes=NODES, scaling={"min_replicas": 3, "max_replicas": 3}, fixed_usd_per_hour=1.8
         ),
     }
-    one, three = compare_stacks(workload, stacks, tmp_path, {"scenario": "test"})
+    one, three = compare_stacks(workload, stacks, tmp_path, {"simulation": "test"})
     assert (one.min_replicas, one.mean_replicas, three.max_replicas, three.max_nodes) == (1, 1.0, 3, 3)
     assert one.costs is not None
     assert three.costs is not None
@@ -64,7 +64,7 @@ def test_stacks_stand_side_by_side_with_their_costs(
     assert three.attainment is not None
     assert one.attainment is not None
     assert three.attainment >= one.attainment
-    assert three.costs.price_source == "the scenario"
+    assert three.costs.price_source == "the simulation"
     table = text([one, three])
     for cell in ("three", "1 / 1.0 / 1", "3 / 3.0 / 3", "USD per million output tokens", "12.60"):
         assert cell in table
@@ -74,7 +74,7 @@ def test_a_variants_folder_is_read_as_a_runs(
     tmp_path: Path, workload: Workload, make_stack: MakeStack
 ) -> None:
     stages: list[Stage] = []
-    (row,) = compare_stacks(workload, {"base": make_stack()}, tmp_path, {"scenario": "test"}, stages.append)
+    (row,) = compare_stacks(workload, {"base": make_stack()}, tmp_path, {"simulation": "test"}, stages.append)
     run = read_run(tmp_path / "base")
     assert len(run.records) == 100
     assert run.summary.percentile("ttft", "p95") == row.latencies_ms["ttft"]["p95"]
@@ -98,9 +98,9 @@ def test_an_unknown_price_is_told_before_anything_is_simulated(
 @pytest.mark.parametrize(
     "path", sorted((ROOT / "configs" / "simulations").glob("*.yaml")), ids=lambda path: path.stem
 )
-def test_every_scenario_in_the_repository_can_be_simulated(path: Path, tmp_path: Path) -> None:
-    read = read_scenario(path)
-    assert read.scenario.name == path.stem
+def test_every_simulation_in_the_repository_can_be_simulated(path: Path, tmp_path: Path) -> None:
+    read = read_simulation(path)
+    assert read.simulation.name == path.stem
     short = read.workload.model_copy(update={"duration_s": 20.0})
     rows = compare_stacks(short, read.stacks, tmp_path, {})
     assert [row.name for row in rows] == list(read.stacks)

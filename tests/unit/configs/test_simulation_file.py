@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from configs.load import ProfileError, read_scenario
+from configs.load import ProfileError, read_simulation
 
 SERVICE = {"overhead_ms": [5, 6, 9], "step_ms": 20}
 STACK = {
@@ -19,7 +19,7 @@ STACK = {
 
 def write(folder: Path, **changes: Any) -> Path:
     (folder / "load.yaml").write_text("name: load\n")
-    path = folder / "scenario.yaml"
+    path = folder / "simulation.yaml"
     path.write_text(yaml.safe_dump({"workload": "load.yaml", "stack": STACK} | changes))
     return path
 
@@ -29,7 +29,7 @@ def test_variants_differ_where_they_say(tmp_path: Path) -> None:
         {"name": "more", "changes": {"scaling": {"max_replicas": 8}, "rate_factor": 2}},
         {"name": "quick", "changes": {"scaling": {"autoscaler": {"upscale_delay_s": 1}}}},
     ]
-    read = read_scenario(write(tmp_path, variants=variants))
+    read = read_simulation(write(tmp_path, variants=variants))
     assert read.workload.name == "load"
     assert list(read.stacks) == ["base", "more", "quick"]
     more, quick = read.stacks["more"], read.stacks["quick"]
@@ -40,7 +40,7 @@ def test_variants_differ_where_they_say(tmp_path: Path) -> None:
 
 def test_a_service_model_can_be_a_calibration(tmp_path: Path) -> None:
     (tmp_path / "calibration.json").write_text(json.dumps({"service": SERVICE, "fit": {}}))
-    read = read_scenario(write(tmp_path, stack=STACK | {"service": "calibration.json"}))
+    read = read_simulation(write(tmp_path, stack=STACK | {"service": "calibration.json"}))
     assert read.stacks["base"].service.step_ms == 20
 
 
@@ -60,4 +60,4 @@ def test_a_service_model_can_be_a_calibration(tmp_path: Path) -> None:
 )
 def test_faults_name_the_key(tmp_path: Path, changes: dict[str, Any], fault: str) -> None:
     with pytest.raises(ProfileError, match=fault):
-        read_scenario(write(tmp_path, **changes))
+        read_simulation(write(tmp_path, **changes))
