@@ -65,12 +65,15 @@ def compare_stacks(
     folder: Path,
     settings: Mapping[str, object],
     on_progress: Callable[[Stage], None] = lambda _: None,
+    *,
+    keep_records: bool = True,
 ) -> list[Row]:
     """Simulate the workload against each stack; returns a row of each, and writes `folder`.
 
     Args:
         stacks: name -> stack.
         settings: what else a reader of the results should know.
+        keep_records: write every request; without it a folder has only what was made of them.
 
     Raises:
         BenchmarkError: the workload or a price is not one that can be simulated.
@@ -91,6 +94,9 @@ def compare_stacks(
             arrivals, stack, seed=workload.seed, timeout_s=workload.timeout_s, on_progress=watch
         )
         took_s = time.perf_counter() - began
+        if keep_records:
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            write_lines(folder / name / "records.jsonl", simulated.records)
         summary = _write(folder / name, workload, stack, arrivals, simulated, settings)
         rows.append(_row(name, stack, simulated, summary, took_s))
     write_json(folder / "simulation.json", {"settings": dict(settings), "rows": msgspec.to_builtins(rows)})
@@ -121,7 +127,6 @@ def _write(
             "arrivals_end_s": arrivals_end_s,
         },
     )
-    write_lines(folder / "records.jsonl", simulated.records)
     write_lines(folder / "client.jsonl", ())
     write_lines(folder / "series.jsonl", simulated.samples)
     summary = summarise(

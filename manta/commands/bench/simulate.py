@@ -24,16 +24,22 @@ from manta.console import out as console
     default=None,
     help="Where the workload's trace is, instead of where its file says.",
 )
+@click.option(
+    "--records/--no-records",
+    "keep_records",
+    default=True,
+    help="Keep every simulated request: a million of them take 300 MB.  [default: keep]",
+)
 @out_option
-def command(simulation: Path, trace: Path | None, out: Path) -> int:
+def command(simulation: Path, trace: Path | None, *, keep_records: bool, out: Path) -> int:
     """Simulate SIMULATION (a YAML file) and its variants: replicas, objectives and cost, before any cluster.
 
     docs/simulator.md says what is modelled and how far it was from real runs.
     """
-    return run(simulation, trace, out)
+    return run(simulation, trace, out, keep_records=keep_records)
 
 
-def run(path: Path, trace: Path | None, parent: Path) -> int:
+def run(path: Path, trace: Path | None, parent: Path, *, keep_records: bool) -> int:
     read = read_simulation(path)
     workload = read.workload
     if trace is not None:
@@ -48,7 +54,15 @@ def run(path: Path, trace: Path | None, parent: Path) -> int:
         def show(stage: Stage) -> None:
             progress.update(tasks[stage.name], completed=stage.at_s, total=stage.duration_s)
 
-        rows = compare_stacks(workload, read.stacks, folder, {"simulation": read.simulation.name}, show)
+        rows = compare_stacks(
+            workload,
+            read.stacks,
+            folder,
+            {"simulation": read.simulation.name},
+            show,
+            keep_records=keep_records,
+        )
     console.print(what_if_table(rows))
-    err.print(f"raw records and series: {folder}", markup=False)
+    took_s = sum(row.took_s for row in rows)
+    err.print(f"simulated in {took_s:.1f} s; raw results: {folder}", markup=False)
     return 0
