@@ -41,7 +41,7 @@ def steady(plan: Plan) -> Scenario:
 
 def ramp(plan: Plan) -> Scenario:
     request = plan.main_request()
-    low, high = plan.rate_rps(request, 0.2), plan.rate_rps(request, 1.4)
+    low, high = plan.rate_rps(request, 0.2), plan.rate_rps(request, 1.6)
     arrivals = RampArrivals(process="ramp", from_rps=low, to_rps=high)
     objectives = plan.objectives(request, ROUGH_ATTAINMENT)
     workload = plan.workload("ramp", arrivals, (request,), objectives, (low + high) / 2)

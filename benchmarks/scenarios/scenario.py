@@ -22,6 +22,8 @@ from configs.workload import (
 
 PROMPT_TOKENS, OUTPUT_TOKENS = 64, 32
 MAX_LONG_TOKENS = 2048
+# Of what the server can do: a service that is well sized, with room for what else its machine does.
+STEADY_SHARE = 0.4
 # A prompt that alone takes so long is long enough, on engines that read slowly.
 LONG_ENOUGH_MS = 5000.0
 FEW_REQUESTS, LONGEST_WAIT_S = 8, 60.0  # a slow server's scenario goes on until it has so many, or so long
@@ -33,7 +35,7 @@ class Dials:
 
     Args:
         duration_s: of each scenario in which nothing is done to the server.
-        rate_rps: of the steady scenario; the others follow from it. None: half of what the server can do.
+        rate_rps: of the steady scenario; the others follow from it. None: 40 % of what the server can do.
         max_rate_rps: the same at most, when it is derived: scenarios are about behaviour, not capacity.
         ttft_ms, tpot_ms, e2e_ms: objectives; None: from the times of the idle server.
         attainment: share of the requests that must meet them.
@@ -148,13 +150,13 @@ class Plan:
         return {label: asdict(pace) for label, pace in self._paces.items()}
 
     def rate_rps(self, request: LoadRequest, share: float) -> float:
-        """`share` of the steady rate. The steady rate is the user's, or half of what the server can do."""
-        half = min(self.pace(request).capacity_rps / 2, self.dials.max_rate_rps)
+        """`share` of the steady rate. The steady rate is the user's, or 40 % of what the server can do."""
+        easy = min(self.pace(request).capacity_rps * STEADY_SHARE, self.dials.max_rate_rps)
         chosen = self.dials.rate_rps
         if chosen is None:
-            return share * half
+            return share * easy
         is_main = request.label == self.main_request().label
-        return share * (chosen if is_main else min(chosen, half))  # others may cost the server more
+        return share * (chosen if is_main else min(chosen, easy))  # others may cost the server more
 
     def objectives(self, request: LoadRequest, attainment: float | None = None) -> Objectives:
         """The user's, else those that an idle server meets with ease."""

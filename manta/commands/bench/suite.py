@@ -57,8 +57,8 @@ _POSITIVE = click.FloatRange(min=0, min_open=True)
     "rate_rps",
     type=_POSITIVE,
     default=None,
-    help="Requests per second of the steady scenario, from which the others follow; without it, half of what the "
-    "server can do, and at most 50.",
+    help="Requests per second of the steady scenario, from which the others follow; without it, 40 % of what "
+    "the server can do, and at most 50.",
 )
 @click.option(
     "--ttft-ms", type=_POSITIVE, default=None, help="Objective; without it, from the idle server's own."
