@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.report.comparison_page import render_comparison
@@ -13,9 +14,13 @@ from benchmarks.report.sweep_page import render_sweep
 REPORT = "report.html"
 
 
-def write_report(run: RunLike) -> Path:
-    """Write report.html into the run's folder; returns its path."""
-    return _write(run.folder, render_run(run))
+def write_report(run: RunLike, events: Mapping[float, str] | None = None) -> Path:
+    """Write report.html into the run's folder; returns its path.
+
+    Args:
+        events: seconds after the run's start -> what was done to the server then.
+    """
+    return _write(run.folder, render_run(run, events))
 
 
 def write_sweep_report(folder: Path, sweep: SweepReport) -> Path:

@@ -15,17 +15,15 @@ import click
 from benchmarks.application import started
 from benchmarks.live import LiveView
 from benchmarks.prepare import prepare
-from benchmarks.report.page import REPORT
-from benchmarks.report.run_page import render_run
-from benchmarks.report.suite_page import render_suite
+from benchmarks.report.page import write_report, write_suite_report
 from benchmarks.results_folder import new_folder
-from benchmarks.run import Run, execute
+from benchmarks.run import execute
 from benchmarks.scenarios.catalogue import SCENARIOS
 from benchmarks.scenarios.knowledge import client_for
 from benchmarks.scenarios.results import exit_code, suite_text, write_suite
 from benchmarks.scenarios.scenario import QUICK, Dials
 from benchmarks.scenarios.subject import Commands, find_subject
-from benchmarks.scenarios.suite import Events, OnProgress, Suite, Tools
+from benchmarks.scenarios.suite import OnProgress, Suite, Tools
 from configs.load import read_profile
 from manta.commands.bench.options import out_option, server_options, target_of, workers_option
 from manta.console import err, out
@@ -124,9 +122,9 @@ def command(profile: Path, *, quick: bool, **options: Any) -> int:
             tools = _tools(options["tokenizer"], options["num_workers"])
             report = Suite(subject, dials(options, quick=quick), http, folder, tools).run(names)
     write_suite(report, folder)
-    (folder / REPORT).write_text(render_suite(report), encoding="utf-8")
+    page = write_suite_report(folder, report)
     out.print(suite_text(report))
-    err.print(f"report: {folder / REPORT}", markup=False)
+    err.print(f"report: {page}", markup=False)
     return 130 if any("interrupted" in (row.problem or "") for row in report.rows) else exit_code(report)
 
 
@@ -157,15 +155,11 @@ def _tools(tokenizer: str, num_workers: int | None) -> Tools:
     return Tools(
         prepare=lambda workload, target: prepare(workload, target, tokenizer),
         execute=execute,
-        write_report=_write_report,
+        write_report=write_report,
         watching=watching,
         tell=lambda text: err.print(text, style="dim", markup=False),
         num_workers=num_workers,
     )
-
-
-def _write_report(run: Run, events: Events | None) -> None:
-    (run.folder / REPORT).write_text(render_run(run, events), encoding="utf-8")
 
 
 def _stop_on_sigterm() -> None:
