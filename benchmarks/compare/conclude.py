@@ -10,7 +10,7 @@ from benchmarks.compare.comparison import Comparison, Pair, PositionEffect
 from benchmarks.compare.decide import Levels, judge
 from benchmarks.compare.evidence import Evidence
 from benchmarks.compare.figures import FIGURES, Figure, RunFigures, primary_of
-from benchmarks.compare.paired import PairedDifferences, smallest_p_value
+from benchmarks.compare.paired import PairedDifferences, fewest_pairs, smallest_p_value
 from benchmarks.compare.unpaired import TwoSamples, smallest_p_value_of
 
 
@@ -21,6 +21,7 @@ def compare_pairs(
     rng: np.random.Generator,
     *,
     primary: str | None = None,
+    notes: Sequence[str] = (),
     stopped_because: str | None = None,
 ) -> Comparison:
     """What the pairs that count say. With too few of them nothing is measured, and nothing raised."""
@@ -45,7 +46,12 @@ def compare_pairs(
         excluded=tuple(
             f"pair {pair.planned.index}: {text}" for pair in pairs for text in pair.problems_with(chosen)
         ),
-        notes=(*_position_notes(position, chosen, levels), *_notes(names, runs_a, runs_b)),
+        notes=(
+            *notes,
+            *_position_notes(position, chosen, levels),
+            *_too_few(len(counting), len(evidence), levels),
+            *_notes(names, runs_a, runs_b),
+        ),
         stopped_because=stopped_because,
     )
 
@@ -111,6 +117,16 @@ def _position_notes(position: PositionEffect | None, primary: Figure, levels: Le
     return (
         f"{primary.text} of the second run of a pair differs by {position.difference:+.1%} from the "
         "first's, whichever side it is: the server remembers a schedule, perhaps; this costs power and is no bias",
+    )
+
+
+def _too_few(num_pairs: int, num_figures: int, levels: Levels) -> tuple[str, ...]:
+    """The figures beside the primary one share their alpha, so they need more pairs than it does."""
+    share = levels.alpha / max(1, num_figures - 1)
+    if not num_figures or smallest_p_value(num_pairs) <= share:
+        return ()
+    return (
+        f"only the primary figure can be shown to differ with {num_pairs} pairs; the others need {fewest_pairs(share)}",
     )
 
 

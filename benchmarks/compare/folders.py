@@ -15,7 +15,7 @@ from benchmarks.compare.comparison import Comparison
 from benchmarks.compare.conclude import compare_sets
 from benchmarks.compare.decide import Levels
 from benchmarks.compare.of_run import figures_of
-from benchmarks.compare.unpaired import smallest_p_value_of
+from benchmarks.compare.unpaired import fewest_a_side, smallest_p_value_of
 from benchmarks.errors import BenchmarkError
 from benchmarks.run import Run, read_run
 
@@ -86,7 +86,7 @@ def _notes(a: Sequence[Run], b: Sequence[Run], levels: Levels) -> list[str]:
         "looks like a difference of the servers; compare the servers themselves for stronger evidence"
     ]
     if smallest_p_value_of(len(a), len(b)) > levels.alpha:
-        enough = next(n for n in range(2, 100) if smallest_p_value_of(n, n) <= levels.alpha)
+        enough = fewest_a_side(levels.alpha)
         notes.append(
             f"{len(a)} and {len(b)} runs can never show a difference at alpha {levels.alpha:g}: {enough} a side can"
         )

@@ -9,7 +9,7 @@ Knows nothing of how a run is made; that is the caller's `run_side`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from benchmarks.compare.conclude import compare_pairs
 from benchmarks.compare.decide import Levels
 from benchmarks.compare.document import write_document
 from benchmarks.compare.figures import RunFigures, figure_named, primary_of
-from benchmarks.compare.paired import smallest_p_value
+from benchmarks.compare.paired import fewest_pairs, smallest_p_value
 from benchmarks.compare.plan import PlannedPair, SideName, derived_seed, plan_pairs, workload_of
 from benchmarks.errors import BenchmarkError
 from configs.workload import Workload
@@ -66,13 +66,6 @@ class PairSettings:
             figure_named(self.primary)
 
 
-def fewest_pairs(alpha: float) -> int:
-    num_pairs = 1
-    while smallest_p_value(num_pairs) > alpha:
-        num_pairs += 1
-    return num_pairs
-
-
 def measure(
     workload: Workload,
     names: tuple[str, str],
@@ -80,6 +73,7 @@ def measure(
     folder: Path,
     settings: PairSettings | None = None,
     *,
+    notes: Sequence[str] = (),
     sleep: Callable[[float], None] = time.sleep,
     on_pair: Callable[[Pair, int], None] | None = None,
 ) -> Comparison:
@@ -87,6 +81,7 @@ def measure(
 
     Args:
         names: how a reader tells A and B apart.
+        notes: what a reader should know of them, one line each.
         on_pair: told of each pair, with the number of those that count so far.
 
     Raises:
@@ -108,10 +103,10 @@ def measure(
         if planned.index == 0:
             continue
         pairs.append(pair)
-        write_document(folder, _compared(pairs, names, workload, settings, "still running"))
+        write_document(folder, _compared(pairs, names, workload, settings, notes, "still running"))
         if on_pair is not None:
             on_pair(pair, _num_counting(pairs, settings))
-    comparison = _compared(pairs, names, workload, settings, stopped_because)
+    comparison = _compared(pairs, names, workload, settings, notes, stopped_because)
     write_document(folder, comparison)
     return comparison
 
@@ -149,6 +144,7 @@ def _compared(
     names: tuple[str, str],
     workload: Workload,
     settings: PairSettings,
+    notes: Sequence[str],
     stopped_because: str | None,
 ) -> Comparison:
     num_counting = _num_counting(pairs, settings)
@@ -159,5 +155,11 @@ def _compared(
         )
     rng = np.random.default_rng(derived_seed(workload.seed, -1 % 2**32))
     return compare_pairs(
-        pairs, names, settings.levels, rng, primary=settings.primary, stopped_because=stopped_because
+        pairs,
+        names,
+        settings.levels,
+        rng,
+        primary=settings.primary,
+        notes=notes,
+        stopped_because=stopped_because,
     )

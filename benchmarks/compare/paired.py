@@ -90,6 +90,14 @@ def smallest_p_value(num_pairs: int) -> float:
     return min(1.0, 2.0 ** (1 - num_pairs))
 
 
+def fewest_pairs(alpha: float) -> int:
+    """With fewer, nothing can be shown at this level."""
+    num_pairs = 1
+    while smallest_p_value(num_pairs) > alpha:
+        num_pairs += 1
+    return num_pairs
+
+
 def _pair_means(values: Floats) -> Floats:
     """Means of every value with itself and every other. (m, n) -> (m, n * (n + 1) / 2)."""
     first, second = np.triu_indices(values.shape[1])

@@ -90,6 +90,14 @@ def smallest_p_value_of(num_a: int, num_b: int) -> float:
     return min(1.0, 2 / math.comb(num_a + num_b, num_a))
 
 
+def fewest_a_side(alpha: float) -> int:
+    """With fewer, nothing can be shown at this level."""
+    num = 1
+    while smallest_p_value_of(num, num) > alpha:
+        num += 1
+    return num
+
+
 def _array(values: Sequence[float]) -> Floats:
     return bounded(np.asarray(values, dtype=np.float64))
 

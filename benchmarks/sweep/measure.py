@@ -70,7 +70,7 @@ def measure(
         BenchmarkError: the workload's arrivals have no one rate, or a run could not be made.
     """
     settings = settings or SweepSettings()
-    workload_at(1.0, 0, workload, settings)  # refused before anything is written
+    rate_of(workload)  # refused before anything is written
     folder.mkdir(parents=True, exist_ok=True)
     said: dict[str, Any] = asdict(settings)
     points: list[Point] = []
@@ -79,14 +79,14 @@ def measure(
         asked = workload_at(found, len(points), workload, settings)
         try:
             points.append(run_rate(asked, folder / f"point-{len(points) + 1:02}-{found:g}rps"))
-            write_document(folder, Sweep(tuple(points), Stop("still running")), said)
+            write_document(folder, Sweep(tuple(points), Stop("still running", "running")), said)
             if on_point is not None:
                 on_point(points[-1])
             found = settings.next_rate(points)
             if not isinstance(found, Stop):
                 sleep(settings.recovery_s if points[-1].is_saturated else settings.pause_s)
         except KeyboardInterrupt:
-            found = Stop("interrupted")
+            found = Stop("interrupted", "interrupted")
     sweep = Sweep(tuple(points), found)
     write_document(folder, sweep, said)
     return sweep
@@ -94,20 +94,33 @@ def measure(
 
 def workload_at(rate_rps: float, index: int, workload: Workload, settings: SweepSettings) -> Workload:
     """The workload of one point: its rate, a seed of its own, and long enough for its number of requests."""
+    longest_s = MAX_STRETCH * settings.duration_s
+    duration_s = min(max(settings.duration_s, settings.min_requests / rate_rps), longest_s)
+    return workload.model_copy(
+        update={
+            "arrivals": _arrivals(workload).model_copy(update={"rate_rps": rate_rps}),
+            "seed": derived_seed(workload.seed, index),
+            "duration_s": duration_s,
+        }
+    )
+
+
+def rate_of(workload: Workload) -> float:
+    """Requests a second of its arrivals.
+
+    Raises:
+        BenchmarkError: they have no one rate.
+    """
+    return _arrivals(workload).rate_rps
+
+
+def _arrivals(workload: Workload) -> ConstantArrivals | PoissonArrivals | GammaArrivals:
     arrivals = workload.arrivals
     if not isinstance(arrivals, (ConstantArrivals, PoissonArrivals, GammaArrivals)):
         raise BenchmarkError(
             f"a sweep needs arrivals with one rate (constant, poisson or gamma), not {arrivals.process}"
         )
-    longest_s = MAX_STRETCH * settings.duration_s
-    duration_s = min(max(settings.duration_s, settings.min_requests / rate_rps), longest_s)
-    return workload.model_copy(
-        update={
-            "arrivals": arrivals.model_copy(update={"rate_rps": rate_rps}),
-            "seed": derived_seed(workload.seed, index),
-            "duration_s": duration_s,
-        }
-    )
+    return arrivals
 
 
 def derived_seed(seed: int, index: int) -> int:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from benchmarks.explained import PERCENTILES, Explained
 from benchmarks.progress import Progress
 from benchmarks.records import Outcome
 from benchmarks.run import Run
 from benchmarks.statistics.saturation import saturation_of_samples
-from benchmarks.summary import Summary
+from benchmarks.summary import ObjectivesResult, Summary
 from benchmarks.sweep.points import Point
 
 SATURATED = "over-saturated: "
@@ -63,13 +64,24 @@ def point_of(run: Run, rate_rps: float) -> Point:
 def _problems(summary: Summary, point: Point) -> tuple[str, ...]:
     """What the client did that could change the verdict on this rate.
 
-    A late client makes latencies look worse, so it casts no doubt on objectives that were met all the same,
-    nor, by its milliseconds, on a queue that grows.
+    A late client makes latencies look worse. So it casts no doubt on objectives that were met all the same, nor,
+    by its milliseconds, on a queue that grows; only on a limit that is missed with its delays and met without.
     """
     certification = summary.certification
     of_figures = {figure.text for figure in certification.figures}
     load = tuple(reason for reason in certification.reasons if reason not in of_figures)
-    is_missed = point.objective is not None and not point.is_attained and point.is_sustained
-    return (
-        (*load, *(reason for reason in certification.reasons if reason in of_figures)) if is_missed else load
-    )
+    if summary.objectives is None or point.is_attained or not point.is_sustained:
+        return load
+    return (*load, *_spoilt(certification.figures, summary.objectives))
+
+
+def _spoilt(figures: Sequence[Explained], objectives: ObjectivesResult) -> Iterator[str]:
+    """Of the percentile next to the share that should meet the objectives."""
+    nearest = min(PERCENTILES, key=lambda percentile: abs(percentile - 100 * objectives.required_attainment))
+    for figure in figures:
+        metric, percentile = figure.figure.split(" ")[-2:]  # "ttft p95", or "chat ttft p95" in a mix
+        limit_ms = objectives.limits_ms.get(metric)
+        if limit_ms is not None and percentile == f"p{nearest}":
+            without_client_ms = figure.value_ms - figure.dispatch_ms - figure.lag_ms
+            if without_client_ms <= limit_ms < figure.value_ms:
+                yield f"{figure.text}: without it the objective of {limit_ms:g} ms would be met"

@@ -39,6 +39,14 @@ class Sweep:
         scored = [point for point in self.points if point.is_valid and point.goodput_rps is not None]
         return max(scored, key=lambda point: point.goodput_rps or 0.0, default=None)
 
+    @property
+    def exit_code(self) -> int:
+        """0: measured; 1: no rate attains the objectives; 2: not measured; 3: the client was the limit."""
+        if self.stop.cause in ("client", "gone", "interrupted"):
+            return {"client": 3, "gone": 2, "interrupted": 130}[self.stop.cause]
+        limit = self.objectives or self.capacity
+        return 1 if limit.low_rps is None else 0
+
 
 def document(sweep: Sweep) -> dict[str, Any]:
     """JSON; what is not known is null."""
@@ -51,7 +59,7 @@ def document(sweep: Sweep) -> dict[str, Any]:
         "max_goodput_rps": goodput and goodput.goodput_rps,
         "max_goodput_at_rps": goodput and goodput.rate_rps,
         "stopped_because": sweep.stop.reason,
-        "is_complete": sweep.stop.is_complete,
+        "cause": sweep.stop.cause,
         "points": [_point(point) for point in sweep.points],
     }
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from benchmarks.sweep.points import Point
 
@@ -38,17 +39,26 @@ class SearchSettings:
     has_objectives: bool = False
 
 
+Cause = Literal["complete", "bound", "client", "gone", "interrupted", "running"]
+
+
 @dataclass(frozen=True, slots=True)
 class Stop:
     """There is no next rate.
 
     Args:
         reason: one sentence for a reader.
-        is_complete: every bracket that was looked for is as narrow as asked.
+        cause: what a caller does differently. "complete": the question is answered as precisely as asked.
+            "bound": a setting ended it. "client": the client, not the server, was at its limit. "gone": the
+            server answers nothing any more.
     """
 
     reason: str
-    is_complete: bool = False
+    cause: Cause
+
+    @property
+    def is_complete(self) -> bool:
+        return self.cause == "complete"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +80,7 @@ def next_rate(points: Sequence[Point], settings: SearchSettings) -> float | Stop
     if stop is not None:
         return stop
     if len(points) >= settings.max_runs:
-        return Stop(f"{settings.max_runs} runs were made, which is the bound")
+        return Stop(f"{settings.max_runs} runs were made, which is the bound", "bound")
     latest = points[-1].rate_rps
     tests = [is_sustained, is_attained] if settings.has_objectives else [is_sustained]
     if any(_is_passed(points, latest, test) is None for test in tests):
@@ -79,7 +89,7 @@ def next_rate(points: Sequence[Point], settings: SearchSettings) -> float | Stop
     if found is None and settings.has_objectives:
         found = _search(points, settings, is_attained, "within the objectives")
     if found is None:
-        return Stop(f"every limit is known within {settings.precision:.0%}", is_complete=True)
+        return Stop(f"every limit is known within {settings.precision:.0%}", "complete")
     return found
 
 
@@ -93,12 +103,11 @@ def next_listed_rate(points: Sequence[Point], rates_rps: Sequence[float]) -> flo
         if not latest.is_valid:
             return _client_limit(latest)
         if latest.is_saturated:
-            return Stop(
-                f"the server fell behind at {latest.rate_rps:g} requests/s; higher rates were not tried"
-            )
+            reason = f"the server fell behind at {latest.rate_rps:g} requests/s; higher rates were not tried"
+            return Stop(reason, "complete")
     ascending = sorted(set(rates_rps))
     if len(points) == len(ascending):
-        return Stop("every listed rate was measured", is_complete=True)
+        return Stop("every listed rate was measured", "complete")
     return ascending[len(points)]
 
 
@@ -106,9 +115,11 @@ def stop_early(points: Sequence[Point]) -> Stop | None:
     """Why no further rate makes sense after the latest point, whatever the plan."""
     latest = points[-1]
     if latest.was_interrupted:
-        return Stop("interrupted")
+        return Stop("interrupted", "interrupted")
     if latest.has_failed_wholly:
-        return Stop(f"every request failed at {latest.rate_rps:g} requests/s; is the server still there?")
+        return Stop(
+            f"every request failed at {latest.rate_rps:g} requests/s; is the server still there?", "gone"
+        )
     return None
 
 
@@ -121,16 +132,21 @@ def is_attained(point: Point) -> bool:
 
 
 def bracket(points: Sequence[Point], test: Test) -> Bracket:
-    """Around the limit of a test. A pass above the lowest failure is taken for luck."""
-    verdicts = {rate: _is_passed(points, rate, test) for rate in {point.rate_rps for point in points}}
-    high = min((rate for rate, verdict in verdicts.items() if verdict is False), default=None)
-    passed = [rate for rate, verdict in verdicts.items() if verdict is True and (high is None or rate < high)]
+    """Around the limit of a test, by all valid runs of each rate.
+
+    A pass above the lowest failure is taken for luck, and a failure that nobody repeated (the sweep ended, or
+    ran a list) for one.
+    """
+    rates = sorted({point.rate_rps for point in points if point.is_valid})
+    votes = {rate: _votes(points, rate, test) for rate in rates}
+    high = next((rate for rate in rates if votes[rate].count(False) >= votes[rate].count(True)), None)
+    passed = [rate for rate in rates if high is None or rate < high]
     return Bracket(max(passed, default=None), high)
 
 
 def _is_passed(points: Sequence[Point], rate_rps: float, test: Test) -> bool | None:
     """What the valid runs of a rate say; None: another one is needed."""
-    votes = [test(point) for point in points if point.rate_rps == rate_rps and point.is_valid]
+    votes = _votes(points, rate_rps, test)
     num_passed, num_failed = votes.count(True), votes.count(False)
     if num_failed >= 2:
         return False
@@ -139,17 +155,21 @@ def _is_passed(points: Sequence[Point], rate_rps: float, test: Test) -> bool | N
     return None
 
 
+def _votes(points: Sequence[Point], rate_rps: float, test: Test) -> list[bool]:
+    return [test(point) for point in points if point.rate_rps == rate_rps and point.is_valid]
+
+
 def _search(points: Sequence[Point], settings: SearchSettings, test: Test, what: str) -> float | Stop | None:
     """The next rate for one limit; None: it is known."""
     found = bracket(points, test)
     rates = [point.rate_rps for point in points]
     if found.high_rps is None:
         if max(rates) >= settings.max_rps:
-            return Stop(f"{settings.max_rps:g} requests/s are {what}, and more were not to be tried")
+            return Stop(f"{settings.max_rps:g} requests/s are {what}, and more were not to be tried", "bound")
         return min(_rounded(2 * max(rates)), settings.max_rps)
     if found.low_rps is None:
         if min(rates) <= settings.min_rps:
-            return Stop(f"not even {min(rates):g} requests/s are {what}")
+            return Stop(f"not even {min(rates):g} requests/s are {what}", "bound")
         return max(_rounded(min(rates) / 2), settings.min_rps)
     middle = _rounded(math.sqrt(found.low_rps * found.high_rps))
     is_narrow = found.high_rps / found.low_rps <= 1 + settings.precision
@@ -167,7 +187,8 @@ def _client_is_spent(points: Sequence[Point]) -> Stop | None:
 def _client_limit(point: Point) -> Stop:
     return Stop(
         f"the client cannot offer {point.rate_rps:g} requests/s honestly ({point.problems[0]}); this is not the "
-        "server's limit"
+        "server's limit",
+        "client",
     )
 
 

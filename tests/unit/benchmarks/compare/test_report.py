@@ -85,3 +85,11 @@ def test_nothing_measured_is_said_so() -> None:
 def test_curves_are_of_all_runs_together() -> None:
     (ttft,) = report_of(compared(noisy(20.0), noisy(20.0)), "old and new", {}).distributions
     assert (len(ttft.values_a), ttft.num_a) == (24, 36)
+
+
+def test_too_few_pairs_for_the_other_figures_are_named() -> None:
+    comparison = compared(noisy(20.0)[:8], noisy(20.0, seed=2)[:8])
+    assert not comparison.notes  # one other figure needs no more than the primary one
+    several = [{**run, "e2e_p50": 100.0 + i, "ttft_p95": 30.0 + i} for i, run in enumerate(noisy(20.0)[:8])]
+    (note,) = compared(several, several[::-1]).notes
+    assert note == "only the primary figure can be shown to differ with 8 pairs; the others need 10"

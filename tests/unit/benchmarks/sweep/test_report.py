@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from benchmarks.sweep.points import Point
 from benchmarks.sweep.report import report_of, sentences
 from benchmarks.sweep.result import Sweep
@@ -28,7 +30,7 @@ FOUND = Sweep(
         point(40, saturated=True, attainment=0.1),
         point(40, saturated=True, attainment=0.1),
     ),
-    Stop("every limit is known within 5%", is_complete=True),
+    Stop("every limit is known within 5%", "complete"),
 )
 
 
@@ -42,12 +44,12 @@ def test_both_limits_are_said_with_what_is_above_them() -> None:
 
 
 def test_a_limit_that_was_not_reached_is_not_made_up() -> None:
-    open_ended = Sweep((point(10, attainment=None),), Stop("interrupted"))
+    open_ended = Sweep((point(10, attainment=None),), Stop("interrupted", "interrupted"))
     assert sentences(open_ended) == [
         "the server sustains 10 requests/s and perhaps more: no higher rate failed",
         "stopped: interrupted",
     ]
-    below = Sweep((point(1, saturated=True), point(1, saturated=True)), Stop("not even 1"))
+    below = Sweep((point(1, saturated=True), point(1, saturated=True)), Stop("not even 1", "bound"))
     assert sentences(below)[0] == "the server sustains no rate that was measured; the lowest was 1 requests/s"
 
 
@@ -56,3 +58,22 @@ def test_the_page_gets_every_point_and_its_report() -> None:
     assert (report.knee_rps, report.best_rps) == (20, 10)
     assert [one.offered_rps for one in report.points] == [10, 20, 20, 40, 40]
     assert report.points[0].link == "point-10/report.html"
+
+
+@pytest.mark.parametrize(
+    ("stop", "code"),
+    [
+        (Stop("", "complete"), 0),
+        (Stop("", "bound"), 0),
+        (Stop("", "gone"), 2),
+        (Stop("", "client"), 3),
+        (Stop("", "interrupted"), 130),
+    ],
+)
+def test_exit_codes(stop: Stop, code: int) -> None:
+    assert Sweep((point(10),), stop).exit_code == code
+
+
+def test_objectives_that_no_rate_attains_fail_a_build() -> None:
+    assert Sweep((point(1, attainment=0.2),) * 2, Stop("", "bound")).exit_code == 1
+    assert Sweep((), Stop("", "interrupted")).exit_code == 130

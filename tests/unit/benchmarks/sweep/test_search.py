@@ -128,7 +128,7 @@ def test_a_server_that_is_gone_ends_the_sweep() -> None:
 def test_an_interrupted_run_ends_the_sweep_and_does_not_count() -> None:
     cut = Point(4, num_requests=10, num_errors=0, is_saturated=True, was_interrupted=True)
     stop = next_rate([point(2), cut], SearchSettings())
-    assert stop == Stop("interrupted")
+    assert stop == Stop("interrupted", "interrupted")
     assert bracket([point(2), cut], is_sustained).high_rps is None
 
 
@@ -159,6 +159,11 @@ def test_a_pass_above_a_failure_is_luck() -> None:
     assert bracket(points, is_sustained).low_rps == 1
 
 
+def test_a_failure_that_nobody_repeated_is_a_limit_all_the_same() -> None:
+    limits = bracket([point(2), point(4), point(8, sustained=False)], is_sustained)
+    assert (limits.low_rps, limits.high_rps) == (4, 8)
+
+
 def test_listed_rates_run_upwards_until_one_is_too_much() -> None:
     assert next_listed_rate([], [8, 2, 4]) == 2
     assert next_listed_rate([point(2)], [8, 2, 4]) == 4
@@ -166,7 +171,7 @@ def test_listed_rates_run_upwards_until_one_is_too_much() -> None:
     assert isinstance(stop, Stop)
     assert "fell behind at 4" in stop.reason
     assert next_listed_rate([point(2), point(4), point(8)], [8, 2, 4]) == Stop(
-        "every listed rate was measured", is_complete=True
+        "every listed rate was measured", "complete"
     )
     spent = next_listed_rate([point(2), spoilt(4)], [8, 2, 4])
     assert isinstance(spent, Stop)
