@@ -28,6 +28,7 @@ format: $(VENV)/.dev
 
 docs: $(VENV)/.dev  ## write the generated pages
 	$(BIN)/manta config reference > docs/configuration.md
+	$(BIN)/python -m benchmarks.metrics.reference > docs/metrics.md
 
 lock: $(BIN)/uv  ## resolve pyproject.toml again
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \

@@ -10,10 +10,18 @@ from benchmarks.metrics.catalogue import REQUEST_METRICS, RUN_METRICS
 _HEAD = ("| metric | unit | better | formula | no value |", "|---|---|---|---|---|")
 
 
+_INTRO = """# Metrics
+
+Generated from `benchmarks/metrics` by `make docs`; do not edit. Names in the formulas are fields of a record
+(`benchmarks/records.py`); times are nanoseconds. A value that is not defined is absent, never 0. A request that should
+have a value and has none, because it failed first, ranks as worse than every value in percentiles.
+"""
+
+
 def render() -> str:
-    """Two Markdown tables: metrics of a request, then metrics of a run."""
+    """The page as Markdown: a table for metrics of a request, one for metrics of a run."""
     return "\n".join(
-        ("Of each request:", "", *_table(REQUEST_METRICS), "", "Of a run:", "", *_table(RUN_METRICS), "")
+        (_INTRO, "Of each request:", "", *_table(REQUEST_METRICS), "", "Of a run:", "", *_table(RUN_METRICS), "")
     )
 
 
@@ -24,3 +32,7 @@ def _table(metrics: Iterable[RequestMetric | RunMetric]) -> list[str]:
 def _row(metric: RequestMetric | RunMetric) -> str:
     cells = (f"`{metric.name}`", metric.unit, metric.better, metric.formula, metric.undefined)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+if __name__ == "__main__":
+    print(render(), end="")

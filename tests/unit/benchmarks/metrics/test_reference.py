@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from benchmarks.metrics.catalogue import REQUEST_METRICS, RUN_METRICS
 from benchmarks.metrics.reference import render
 
@@ -24,3 +26,7 @@ def test_formulas_speak_of_fields_that_records_have() -> None:
         named = {word for word in words if word.endswith(("_ns", "_us")) or word.startswith("num_")}
         assert named <= fields, metric.name
         assert named, metric.name
+
+
+def test_the_documentation_is_up_to_date(repository: Path) -> None:
+    assert (repository / "docs" / "metrics.md").read_text() == render(), "run: make docs"
