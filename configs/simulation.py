@@ -29,8 +29,8 @@ class ServiceModel(Strict):
     loop_ms: float = Field(
         default=0.0,
         ge=0,
-        description="Time of the ingress' event loop that a request takes, as part of `overhead_ms`: requests that "
-        "come within it are routed together.",
+        description="Mean time of the ingress' event loop that a request takes, as part of `overhead_ms`: of requests "
+        "that come within it one is routed before the other is counted.",
     )
     step_ms: float = Field(gt=0, description="Fixed part of a step, in milliseconds.")
     step_us_per_running: float = Field(

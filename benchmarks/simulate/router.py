@@ -7,8 +7,9 @@ gives it to the request that has waited longest. Beyond `max_queued_requests` wa
 refused at once. These are the rules and constants of ray.serve 2.60's request router.
 
 A caller is one event loop: a request is read, then a replica is chosen, then it is sent and counted, and
-between these steps the loop does what has been waiting longer. So requests that come within the time that
-reading takes are routed before the first of them is counted: in a burst the two choices are nearly blind.
+between these steps the loop does what has been waiting longer. So a request that comes while another is
+read is routed before that one is counted: of two at once the choice is blind. A proxy hands requests over
+one by one, in about the time of a read, so within a longer burst callers see and mend what they did.
 
 Not modelled: preferring replicas of the same zone, and the time that asking a full replica takes.
 """
@@ -45,7 +46,7 @@ class Router:
     """The queue and the routing of one caller.
 
     Args:
-        loop_s: time of the event loop that it takes to read a request; the other steps take none.
+        loop_s: mean time of the event loop that it takes to read a request; the other steps take none.
         on_end: is called once with every request that ended, with its outcome set.
     """
 
@@ -68,6 +69,7 @@ class Router:
         self._max_queued = max_queued_requests
         self._loop_s = loop_s
         self._on_end = on_end
+        self._next_handed_s = 0.0  # before it, the proxy has no other request for this caller
         self._is_reading = False
         self._to_do: deque[tuple[Callable[[Any], None], Any]] = deque()  # of the event loop, oldest first
         self._chosen: list[tuple[Request, Replica]] = []  # since the last step, and not sent yet
@@ -88,6 +90,17 @@ class Router:
 
     def assign(self, request: Request) -> None:
         """Take a request: queue it, or refuse it."""
+        if not self._loop_s:
+            self._take(request)
+            return
+        handed_s = max(self._events.now_s, self._next_handed_s)
+        self._next_handed_s = handed_s + self._some_time_s()
+        if handed_s > self._events.now_s:
+            self._events.at(handed_s, self._take, request)
+        else:
+            self._take(request)
+
+    def _take(self, request: Request) -> None:
         self._to_do.append((self._read, request))
         if not self._is_reading:
             self._work()
@@ -106,9 +119,13 @@ class Router:
     def _read(self, request: Request) -> None:
         if self._loop_s:
             self._is_reading = True
-            self._events.at(self._events.now_s + self._loop_s, self._end_read, request)
+            self._events.at(self._events.now_s + self._some_time_s(), self._end_read, request)
         else:
             self._to_do.append((self._queue, request))
+
+    def _some_time_s(self) -> float:
+        """Of a read or a hand-over: the loop has other work too, such as the tokens that come back."""
+        return self._rng.expovariate(1.0 / self._loop_s)
 
     def _end_read(self, request: Request) -> None:
         self._is_reading = False

@@ -129,8 +129,8 @@ def test_requests_that_come_together_are_routed_on_the_same_knowledge(
         bench.events.run()
         num_on_first = sum(request.replica is bench.replicas[0] for request in asked)
         gaps.append(abs(12 - 2 * num_on_first))
-    # Eleven of the twelve fall as coins do: the mean gap of twelve coins is 2.7.
-    assert (sum(gaps) > 10) == is_blind
+    # The mean gap of twelve coins is 2.7; this one sees most of what it did.
+    assert (sum(gaps) > 0) == is_blind
     assert is_blind or not any(gaps)
 
 

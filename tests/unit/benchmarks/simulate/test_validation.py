@@ -123,7 +123,7 @@ def test_the_loops_share_is_found_in_how_bursts_split(
     changed = service.model_copy(update={"overhead_ms": (5.0, 6.0, 6.5, 8.0), "max_batched_tokens": 2048})
     stack = make_stack(service=changed, scaling=pair)
     found = fit_loop_ms(bursts(stack, loop_ms, 2000), stack, 2000)
-    assert found == pytest.approx(loop_ms, abs=0.6)
+    assert found == pytest.approx(loop_ms, abs=0.8)
 
 
 def test_bursts_that_failed_say_nothing(make_stack: MakeStack) -> None:
