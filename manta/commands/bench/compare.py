@@ -113,10 +113,17 @@ def command(a: str, b: str, **options: Any) -> int:
     }
     prepared = _prepared((a, b), chosen, options, befores)
     folder = new_folder(options["out"], chosen.name)
-    names = (options["name_a"] or a, options["name_b"] or (b if b != a else f"{b} (B)"))
+    names = _names((a, b), options)
     run_side = _run_side(asked_alike(*prepared), befores, options["num_workers"])
     comparison = measure(chosen, names, run_side, folder, settings, notes=notes_on(*prepared), on_pair=_tell)
     return _show(comparison, folder, chosen)
+
+
+def _names(urls: tuple[str, str], flags: dict[str, Any]) -> tuple[str, str]:
+    a, b = (url.partition("://")[2] or url for url in urls)
+    if a == b:
+        a, b = f"{a} (A)", f"{b} (B)"
+    return flags["name_a"] or a, flags["name_b"] or b
 
 
 def _prepared(
