@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from benchmarks.summary import Summary
+from benchmarks.summary.summarise import Summary
 
 # figure -> largest error that passes, relative to the real one; the others are told and not judged.
 LIMITS = {"output throughput": 0.05, "ttft p95": 0.15}

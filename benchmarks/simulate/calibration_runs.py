@@ -13,9 +13,9 @@ from pathlib import Path
 import httpx
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.prepare import prepare
 from benchmarks.records import Record
-from benchmarks.run import RunOptions, execute
+from benchmarks.run.execute import RunOptions, execute
+from benchmarks.run.prepare import prepare
 from benchmarks.simulate.arrivals import arrivals_of
 from benchmarks.simulate.calibration import Calibration, calibrate
 from benchmarks.simulate.simulation import simulate

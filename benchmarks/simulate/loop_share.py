@@ -16,9 +16,9 @@ import msgspec
 import numpy as np
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.prepare import prepare
 from benchmarks.records import Outcome, Record
-from benchmarks.run import RunOptions, execute
+from benchmarks.run.execute import RunOptions, execute
+from benchmarks.run.prepare import prepare
 from benchmarks.simulate.requests import Arrivals
 from benchmarks.simulate.simulation import simulate
 from benchmarks.target import Target

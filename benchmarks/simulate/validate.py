@@ -15,16 +15,16 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.prepare import prepare
-from benchmarks.progress import Progress
 from benchmarks.results_folder import write_json
-from benchmarks.run import RunOptions, execute
-from benchmarks.run_folder import write_lines
+from benchmarks.run.execute import RunOptions, execute
+from benchmarks.run.folder import write_lines
+from benchmarks.run.prepare import prepare
+from benchmarks.run.progress import Progress
 from benchmarks.simulate.accuracy import Accuracy, accuracy_of
 from benchmarks.simulate.arrivals import arrivals_of
 from benchmarks.simulate.neighbours import Neighbours
 from benchmarks.simulate.simulation import Simulated, simulate
-from benchmarks.summary import Summary, summarise
+from benchmarks.summary.summarise import Summary, summarise
 from benchmarks.target import Target
 from configs.schema import ScalingConfig
 from configs.simulation import Stack

@@ -14,13 +14,13 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.results_folder import machine, write_json
-from benchmarks.run_folder import write_lines
+from benchmarks.run.folder import write_lines
 from benchmarks.simulate.arrivals import arrivals_of
 from benchmarks.simulate.costs import Costs, costs_of
 from benchmarks.simulate.prices import usd_per_hour
 from benchmarks.simulate.requests import Arrivals
 from benchmarks.simulate.simulation import Simulated, simulate
-from benchmarks.summary import Summary, summarise
+from benchmarks.summary.summarise import Summary, summarise
 from configs.simulation import Stack
 from configs.workload import ClosedLoop, Workload
 
