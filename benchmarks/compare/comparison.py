@@ -48,7 +48,9 @@ class Comparison:
         runs_a, runs_b: the runs that count.
         excluded: why pairs or runs do not count, one line each.
         notes: what a reader should know before believing the figures, one line each.
-        stopped_because: why there are fewer pairs than planned; None: there are not.
+        stopped_because: why it ended before it was complete; its verdicts then decide nothing. None: it did not.
+        shortage: why fewer pairs than planned count although all was tried; None: enough do. What they show is
+            shown all the same; what they do not show was not looked for as well as planned.
     """
 
     name_a: str
@@ -63,6 +65,7 @@ class Comparison:
     excluded: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     stopped_because: str | None = None
+    shortage: str | None = None
 
     @property
     def is_paired(self) -> bool:
@@ -75,7 +78,9 @@ class Comparison:
     @property
     def exit_code(self) -> int:
         """0: no regression shown; 1: a regression; 2: not measured as planned, or not at all."""
+        if self.stopped_because:
+            return NOT_MEASURED
         if any(judged.verdict is Verdict.WORSE for judged in self.judged):
-            return NOT_MEASURED if self.stopped_because else REGRESSION
+            return REGRESSION
         is_measured = self.primary_judged.verdict is not Verdict.NOT_MEASURED
-        return NO_REGRESSION if is_measured and not self.stopped_because else NOT_MEASURED
+        return NO_REGRESSION if is_measured and not self.shortage else NOT_MEASURED

@@ -23,6 +23,7 @@ def compare_pairs(
     primary: str | None = None,
     notes: Sequence[str] = (),
     stopped_because: str | None = None,
+    shortage: str | None = None,
 ) -> Comparison:
     """What the pairs that count say. With too few of them nothing is measured, and nothing raised."""
     chosen = primary_of((run for pair in pairs for run in (pair.a, pair.b)), primary)
@@ -53,6 +54,7 @@ def compare_pairs(
             *_notes(names, runs_a, runs_b),
         ),
         stopped_because=stopped_because,
+        shortage=shortage,
     )
 
 

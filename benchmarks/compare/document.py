@@ -46,6 +46,7 @@ def document(comparison: Comparison) -> dict[str, Any]:
         "excluded": list(comparison.excluded),
         "notes": list(comparison.notes),
         "stopped_because": comparison.stopped_because,
+        "shortage": comparison.shortage,
     }
 
 

@@ -25,10 +25,10 @@ from benchmarks.compare.measure import NUM_PAIRS, PairSettings, measure
 from benchmarks.compare.of_run import figures_of
 from benchmarks.compare.plan import SideName, derived_seed
 from benchmarks.errors import BenchmarkError
-from benchmarks.prepare import prepare
 from benchmarks.reference_server.process import running
 from benchmarks.results_folder import machine, new_folder, write_json
-from benchmarks.run import Prepared, RunOptions, execute
+from benchmarks.run.execute import Prepared, RunOptions, execute
+from benchmarks.run.prepare import prepare
 from benchmarks.target import Target
 from configs.workload import ChatRequest, PoissonArrivals, Workload
 
@@ -88,7 +88,7 @@ def run_experiment(
                 comparison = compare(kind, derived_seed(seed, index))
             except KeyboardInterrupt:
                 break
-            if (comparison.stopped_because or "").startswith("interrupted"):
+            if comparison.stopped_because:
                 break
             records.append({"index": index, "kind": kind, **document(comparison)})
             lines.write(json.dumps(records[-1]) + "\n")

@@ -17,7 +17,7 @@ from benchmarks.compare.decide import Levels
 from benchmarks.compare.of_run import figures_of
 from benchmarks.compare.unpaired import fewest_a_side, smallest_p_value_of
 from benchmarks.errors import BenchmarkError
-from benchmarks.run import Run, read_run
+from benchmarks.run.execute import Run, read_run
 
 _RECORDS = "records.jsonl"
 # What has to be the same for a difference to be the server's. Seeds may differ, and had better.

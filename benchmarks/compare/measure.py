@@ -148,8 +148,9 @@ def _compared(
     stopped_because: str | None,
 ) -> Comparison:
     num_counting = _num_counting(pairs, settings)
+    shortage = None
     if stopped_because is None and num_counting < settings.num_pairs:
-        stopped_because = (
+        shortage = (
             f"only {num_counting} of {settings.num_pairs} pairs count after {len(pairs)} attempts: the client "
             "could not measure the others honestly"
         )
@@ -162,4 +163,5 @@ def _compared(
         primary=settings.primary,
         notes=notes,
         stopped_because=stopped_because,
+        shortage=shortage,
     )

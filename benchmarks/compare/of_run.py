@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from benchmarks.certification import MAX_SHARE, Certification
 from benchmarks.compare.figures import FIGURES, Latencies, RunFigures
 from benchmarks.metrics.e2e import E2E
 from benchmarks.metrics.ttft import TTFT
-from benchmarks.run import Run
+from benchmarks.run.execute import Run
 from benchmarks.statistics.histogram import rank_of
 from benchmarks.statistics.percentiles import UPPER
-from benchmarks.summary import Summary
+from benchmarks.summary.certification import MAX_SHARE, Certification
+from benchmarks.summary.summarise import Summary
 
 
 def figures_of(run: Run) -> RunFigures:

@@ -17,7 +17,7 @@ def report_of(
     comparison: Comparison, title: str, settings: Mapping[str, Any], workload: Workload | None = None
 ) -> ComparisonReport:
     """What the page is made of."""
-    stopped = (comparison.stopped_because,) if comparison.stopped_because else ()
+    stopped = [text for text in (comparison.stopped_because, comparison.shortage) if text]
     return ComparisonReport(
         title=title,
         name_a=comparison.name_a,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.run import Prepared
+from benchmarks.run.execute import Prepared
 
 COMMAND_TIMEOUT_S = 600.0
 

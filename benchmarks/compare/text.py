@@ -70,6 +70,8 @@ def _remarks(comparison: Comparison) -> list[str]:
     found = [f"note: {note}" for note in comparison.notes]
     if comparison.excluded:
         found.append(f"left out: {len(comparison.excluded)}, the first because of {comparison.excluded[0]}")
+    if comparison.shortage:
+        found.append(comparison.shortage)
     if comparison.stopped_because:
         found.append(f"stopped: {comparison.stopped_because}")
     return found

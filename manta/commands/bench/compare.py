@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from benchmarks.compare.comparison import Comparison, Pair
 from benchmarks.compare.decide import Levels
@@ -18,16 +20,17 @@ from benchmarks.compare.plan import SideName
 from benchmarks.compare.report import report_of
 from benchmarks.compare.sides import Before, asked_alike, notes_on
 from benchmarks.compare.text import comparison_text
-from benchmarks.live import LiveView
-from benchmarks.prepare import prepare
 from benchmarks.report.page import write_comparison_report
 from benchmarks.results_folder import machine, new_folder
-from benchmarks.run import Prepared, RunOptions, execute
+from benchmarks.run.execute import Prepared, RunOptions, execute
+from benchmarks.run.live import LiveView
+from benchmarks.run.prepare import prepare
 from configs.workload import Workload
 from manta.commands.bench.asked import asked_options, asked_workload
 from manta.commands.bench.options import out_option, server_options, target_of, workers_option
 from manta.console import err, out
 
+_OF_FOLDERS = {"a", "b", "primary", "alpha", "margin", "name_a", "name_b", "name", "out"}
 _POSITIVE = click.FloatRange(min=0, min_open=True)
 
 
@@ -54,7 +57,14 @@ _POSITIVE = click.FloatRange(min=0, min_open=True)
     show_default=True,
     help="Seconds of each run.",
 )
-@click.option("--pause", "pause_s", type=click.FloatRange(0, 3600), default=1.0, help="Seconds between runs.")
+@click.option(
+    "--pause",
+    "pause_s",
+    type=click.FloatRange(0, 3600),
+    default=1.0,
+    show_default=True,
+    help="Seconds between runs.",
+)
 @click.option(
     "--primary",
     type=click.Choice([figure.name for figure in FIGURES]),
@@ -99,10 +109,7 @@ def command(a: str, b: str, **options: Any) -> int:
         raise click.UsageError("A and B have to be two servers or two folders")
     levels = Levels(alpha=options["alpha"], margin=options["margin"])
     if all(are_folders):
-        comparison = compare_folders([Path(a)], [Path(b)], levels, primary=options["primary"])
-        folder = new_folder(options["out"], options["name"] or "compare")
-        write_document(folder, comparison)
-        return _show(comparison, folder, None)
+        return _compare_folders(Path(a), Path(b), options, levels)
     chosen = asked_workload(options["workload"], options, options["rate_rps"], "compare")
     settings = PairSettings(
         options["num_pairs"], options["duration_s"], options["pause_s"], options["primary"], levels
@@ -117,6 +124,21 @@ def command(a: str, b: str, **options: Any) -> int:
     run_side = _run_side(asked_alike(*prepared), befores, options["num_workers"])
     comparison = measure(chosen, names, run_side, folder, settings, notes=notes_on(*prepared), on_pair=_tell)
     return _show(comparison, folder, chosen)
+
+
+def _compare_folders(a: Path, b: Path, flags: dict[str, Any], levels: Levels) -> int:
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        is_given = context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
+        if is_given and parameter.name not in _OF_FOLDERS:
+            raise click.UsageError(f"{parameter.opts[0]} has no meaning with folders")
+    found = compare_folders([a], [b], levels, primary=flags["primary"])
+    comparison = dataclasses.replace(
+        found, name_a=flags["name_a"] or found.name_a, name_b=flags["name_b"] or found.name_b
+    )
+    folder = new_folder(flags["out"], flags["name"] or "compare")
+    write_document(folder, comparison)
+    return _show(comparison, folder, None)
 
 
 def _names(urls: tuple[str, str], flags: dict[str, Any]) -> tuple[str, str]:

@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from benchmarks.live import LiveView
-from benchmarks.prepare import prepare
 from benchmarks.report.page import write_report, write_sweep_report
 from benchmarks.results_folder import machine, new_folder
-from benchmarks.run import Prepared, RunOptions, execute
+from benchmarks.run.execute import Prepared, RunOptions, execute
+from benchmarks.run.live import LiveView
+from benchmarks.run.prepare import prepare
 from benchmarks.sweep.measure import DURATION_S, RunRate, SweepSettings, measure, rate_of
 from benchmarks.sweep.of_run import point_of, stop_when_saturated
 from benchmarks.sweep.points import Point
@@ -61,7 +61,14 @@ _POSITIVE = click.FloatRange(min=0, min_open=True)
     show_default=True,
     help="For which slow rates run longer.",
 )
-@click.option("--pause", "pause_s", type=click.FloatRange(0, 3600), default=2.0, help="Seconds between runs.")
+@click.option(
+    "--pause",
+    "pause_s",
+    type=click.FloatRange(0, 3600),
+    default=2.0,
+    show_default=True,
+    help="Seconds between runs.",
+)
 @asked_options
 @workers_option
 @out_option

@@ -48,3 +48,9 @@ def test_folders_without_runs_are_refused(tmp_path: Path) -> None:
 
 def test_words_are_split_as_a_shell_would_and_no_shell_runs_them() -> None:
     assert Before.parse("kubectl set image 'a b' $HOME").words == ("kubectl", "set", "image", "a b", "$HOME")
+
+
+def test_flags_of_a_measurement_mean_nothing_with_folders(tmp_path: Path) -> None:
+    done = CliRunner().invoke(command, [str(tmp_path), str(tmp_path), "--pairs", "12"])
+    assert done.exit_code == 2
+    assert "--pairs has no meaning with folders" in done.output

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.compare.decide import Levels, Verdict
 from benchmarks.compare.folders import compare_folders, runs_in
 from benchmarks.errors import BenchmarkError
-from benchmarks.run import Run
+from benchmarks.run.execute import Run
 from configs.workload import PoissonArrivals, Workload
 
 MakeRun = Callable[..., Run]

@@ -125,8 +125,25 @@ def test_a_client_that_is_never_up_to_it_measures_nothing(tmp_path: Path) -> Non
 
     comparison = compared(run_side, tmp_path)
     assert comparison.exit_code == 2
-    assert comparison.stopped_because is not None
-    assert comparison.stopped_because.startswith("only 0 of 12 pairs count after 18 attempts")
+    assert comparison.shortage is not None
+    assert comparison.shortage.startswith("only 0 of 12 pairs count after 18 attempts")
+
+
+@pytest.mark.parametrize(("extra_ms", "code"), [(5.0, 1), (0.0, 2)])
+def test_a_shortage_of_pairs_hides_no_regression_and_clears_nobody(
+    tmp_path: Path, extra_ms: float, code: int
+) -> None:
+    servers = Servers(extra_ms)
+
+    def run_side(side: SideName, workload: Workload, folder: Path) -> RunFigures:
+        figures = servers(side, workload, folder)
+        is_spoilt = folder.name in {f"pair-{number:02}-a" for number in range(1, 18, 2)}
+        return RunFigures(figures.values, problems=("dispatch delay",) if is_spoilt else ())
+
+    comparison = compared(run_side, tmp_path)
+    assert len(comparison.pairs) == 9
+    assert comparison.shortage is not None
+    assert comparison.exit_code == code
 
 
 @pytest.mark.parametrize("raises", [True, False])

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.compare.figures import figure_named
 from benchmarks.compare.of_run import figures_of
-from benchmarks.run import INTERRUPTED, Run
+from benchmarks.run.execute import INTERRUPTED, Run
 from configs.workload import ClosedLoop, Workload
 
 MakeRun = Callable[..., Run]

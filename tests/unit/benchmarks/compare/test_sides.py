@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from benchmarks.compare.sides import asked_alike, notes_on
-from benchmarks.run import Prepared
+from benchmarks.run.execute import Prepared
 from benchmarks.target import Target
 
 
