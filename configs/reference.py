@@ -117,7 +117,5 @@ def _type(annotation: Any) -> str:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         anchor = annotation.__name__.lower()
         return f"[{annotation.__name__}](#{anchor})"
-    if origin is dict:
-        return "mapping"
-    names = {str: "text", int: "whole number", float: "number", bool: "true or false"}
-    return names.get(annotation, str(annotation))
+    names = {str: "text", int: "whole number", float: "number", bool: "true or false", dict: "mapping"}
+    return names.get(origin or annotation, str(annotation))

@@ -21,7 +21,17 @@ have a value and has none, because it failed first, ranks as worse than every va
 def render() -> str:
     """The page as Markdown: a table for metrics of a request, one for metrics of a run."""
     return "\n".join(
-        (_INTRO, "Of each request:", "", *_table(REQUEST_METRICS), "", "Of a run:", "", *_table(RUN_METRICS), "")
+        (
+            _INTRO,
+            "Of each request:",
+            "",
+            *_table(REQUEST_METRICS),
+            "",
+            "Of a run:",
+            "",
+            *_table(RUN_METRICS),
+            "",
+        )
     )
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.abilities import Ability
-from benchmarks.discovery import Discovery
+from benchmarks.discovery.abilities import Ability
+from benchmarks.discovery.discover import Discovery
+from benchmarks.discovery.probe import Probe
 from benchmarks.errors import CannotCount
-from benchmarks.probe import Probe
 from benchmarks.prompts.file_tokenizer import FileTokenizer
 from benchmarks.prompts.generated import GeneratedPrompts, prepare_prompts
 from benchmarks.prompts.token_counter import TokenCounter

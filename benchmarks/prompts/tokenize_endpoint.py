@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from benchmarks.discovery.probe import Answer, Probe
 from benchmarks.errors import BadTarget, CannotCount
-from benchmarks.probe import Answer, Probe
 
 PATH = "/tokenize"
 Dialect = Literal["vllm", "llama.cpp"]

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from benchmarks.abilities import PATHS, question, usage_count
+from benchmarks.discovery.abilities import PATHS, question, usage_count
+from benchmarks.discovery.probe import Answer, Probe
 from benchmarks.errors import CannotCount
-from benchmarks.probe import Answer, Probe
 
 Kind = Literal["chat", "completions", "embeddings"]
 # Several, because a word may be special to one tokenizer. The unit of length is one of them.

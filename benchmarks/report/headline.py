@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from benchmarks.certification import ClientFigures
-from benchmarks.figures import Distribution, Figures
 from benchmarks.records import Outcome
 from benchmarks.report.inputs import RunLike
 from benchmarks.report.judgements import OUTCOME_WORDS, by_number
 from benchmarks.report.wording import NOTHING, figure, number, share
 from benchmarks.statistics.percentiles import UPPER
+from benchmarks.summary.certification import ClientFigures
+from benchmarks.summary.figures import Distribution, Figures
 
 PERCENTILES = tuple(f"p{percentile:g}" for percentile in UPPER)
 FAILED = "failed"  # where a percentile falls on requests that have no value

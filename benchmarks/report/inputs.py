@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from benchmarks.records import ClientSample, Record
-from benchmarks.summary import Summary
+from benchmarks.summary.summarise import Summary
 from configs.workload import Workload
 
 Quantiles = Mapping[str, float | None]  # "p50", "p90", "p95", "p99", "p99.9" -> value
 
 
 class RunLike(Protocol):
-    """What a run's page needs; `benchmarks.run.Run` is one."""
+    """What a run's page needs; `benchmarks.run.execute.Run` is one."""
 
     @property
     def folder(self) -> Path: ...

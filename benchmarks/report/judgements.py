@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmarks.figures import Figures
 from benchmarks.records import Outcome
 from benchmarks.report.inputs import RunLike
 from benchmarks.report.wording import count, seconds, share
+from benchmarks.summary.figures import Figures
 
 Tone = Literal["good", "warn", "bad", "none"]
 SYMBOLS = {"good": "\N{CHECK MARK}", "warn": "!", "bad": "\N{MULTIPLICATION X}", "none": "\N{EN DASH}"}

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 
-from benchmarks.certification import MAX_SHARE, Certification
-from benchmarks.figures import Figures
 from benchmarks.metrics.asked import is_error
 from benchmarks.metrics.base import RequestMetric, RunMetric
 from benchmarks.metrics.catalogue import REQUEST_METRICS, RUN_METRICS
@@ -25,6 +23,8 @@ from benchmarks.report.headline import (
 from benchmarks.report.judgements import OUTCOME_WORDS
 from benchmarks.report.markup import Child, Html, join, tag
 from benchmarks.report.wording import count, figure, number, share
+from benchmarks.summary.certification import MAX_SHARE, Certification
+from benchmarks.summary.figures import Figures
 
 MAX_ERROR_KINDS = 12
 NUM_SLOWEST = 10

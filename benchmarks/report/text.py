@@ -8,7 +8,6 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.certification import ClientFigures
 from benchmarks.report.headline import (
     FAILED,
     PERCENTILES,
@@ -21,6 +20,7 @@ from benchmarks.report.inputs import RunLike
 from benchmarks.report.judgements import SYMBOLS, Judgement, judgements
 from benchmarks.report.what_was_run import meta
 from benchmarks.report.wording import figure, number, share
+from benchmarks.summary.certification import ClientFigures
 
 _STYLES = {"good": "green", "warn": "yellow", "bad": "bold red", "none": "dim"}
 _NARROW = {"from intended arrival": "", "between pieces": "", "mean of a request": ""}

@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks.progress import Progress
 from benchmarks.records import Outcome
+from benchmarks.run.progress import Progress
 from benchmarks.scenarios.faults import Fault, FaultFailed
 from configs.workload import Objectives
 

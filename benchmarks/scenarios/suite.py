@@ -15,11 +15,11 @@ from tempfile import TemporaryDirectory
 import httpx
 
 from benchmarks.errors import BadTarget, BenchmarkError
-from benchmarks.progress import Progress
 from benchmarks.records import Record
 from benchmarks.report.inputs import SuiteReport, SuiteRow
 from benchmarks.results_folder import machine
-from benchmarks.run import Prepared, Run, RunOptions
+from benchmarks.run.execute import Prepared, Run, RunOptions
+from benchmarks.run.progress import Progress
 from benchmarks.scenarios.calibration import Pace, find_pace
 from benchmarks.scenarios.catalogue import SCENARIOS
 from benchmarks.scenarios.checks import Check, Evidence

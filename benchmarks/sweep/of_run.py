@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from benchmarks.explained import PERCENTILES, Explained
-from benchmarks.progress import Progress
 from benchmarks.records import Outcome
-from benchmarks.run import Run
+from benchmarks.run.execute import Run
+from benchmarks.run.progress import Progress
 from benchmarks.statistics.saturation import saturation_of_samples
-from benchmarks.summary import ObjectivesResult, Summary
+from benchmarks.summary.explained import PERCENTILES, Explained
+from benchmarks.summary.summarise import ObjectivesResult, Summary
 from benchmarks.sweep.points import Point
 
 SATURATED = "over-saturated: "

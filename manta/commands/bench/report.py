@@ -8,7 +8,7 @@ import click
 
 from benchmarks.report.page import write_report
 from benchmarks.report.text import headline_table
-from benchmarks.run import read_run
+from benchmarks.run.execute import read_run
 from manta.console import err, out
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
-from benchmarks.live import LiveView
-from benchmarks.prepare import prepare
 from benchmarks.report.page import write_report
 from benchmarks.report.text import headline_table
 from benchmarks.results_folder import new_folder
-from benchmarks.run import RunOptions, execute
+from benchmarks.run.execute import RunOptions, execute
+from benchmarks.run.live import LiveView
+from benchmarks.run.prepare import prepare
 from configs.load import parse_workload, read_workload_document
 from configs.workload import Workload
 from manta.commands.bench.options import out_option, target_of, target_options, workers_option

@@ -13,11 +13,11 @@ from typing import Any
 import click
 
 from benchmarks.application import started
-from benchmarks.live import LiveView
-from benchmarks.prepare import prepare
 from benchmarks.report.page import write_report, write_suite_report
 from benchmarks.results_folder import new_folder
-from benchmarks.run import execute
+from benchmarks.run.execute import execute
+from benchmarks.run.live import LiveView
+from benchmarks.run.prepare import prepare
 from benchmarks.scenarios.catalogue import SCENARIOS
 from benchmarks.scenarios.knowledge import client_for
 from benchmarks.scenarios.results import exit_code, suite_text, write_suite

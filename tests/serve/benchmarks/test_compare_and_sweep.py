@@ -19,7 +19,7 @@ from benchmarks.compare.sides import Before
 from benchmarks.errors import BenchmarkError
 from benchmarks.prompts.generated import prepare_prompts
 from benchmarks.reference_server.process import running
-from benchmarks.run import Prepared, RunOptions, execute
+from benchmarks.run.execute import Prepared, RunOptions, execute
 from benchmarks.target import Target
 from configs.load import parse_workload
 from configs.workload import Workload

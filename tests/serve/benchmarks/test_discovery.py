@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks.discovery import Ask, Discovery, asks_of, discover, discover_with
+from benchmarks.discovery.discover import Ask, Discovery, asks_of, discover, discover_with
+from benchmarks.discovery.probe import Probe
 from benchmarks.errors import BadTarget
-from benchmarks.probe import Probe
 from benchmarks.prompts.choose import open_prompts
 from configs.workload import Workload
 

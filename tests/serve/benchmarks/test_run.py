@@ -15,11 +15,11 @@ import psutil
 import pytest
 
 from benchmarks.errors import BadTarget
-from benchmarks.progress import Progress
 from benchmarks.prompts.generated import prepare_prompts
 from benchmarks.records import Outcome
 from benchmarks.reference_server.process import ReferenceServer, running
-from benchmarks.run import INTERRUPTED, Prepared, Run, RunOptions, execute, read_run
+from benchmarks.run.execute import INTERRUPTED, Prepared, Run, RunOptions, execute, read_run
+from benchmarks.run.progress import Progress
 from benchmarks.target import Target
 from configs.load import parse_workload
 
@@ -262,7 +262,7 @@ def test_a_dead_parent_ends_its_workers(server: ReferenceServer, tmp_path: Path)
 import os, sys
 from pathlib import Path
 from benchmarks.prompts.generated import prepare_prompts
-from benchmarks.run import Prepared, RunOptions, execute
+from benchmarks.run.execute import Prepared, RunOptions, execute
 from benchmarks.target import Target
 from configs.load import parse_workload
 workload = parse_workload({{"duration_s": 60, "arrivals": {{"process": "constant", "rate_rps": 20}}}})

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.records import ClientSample, Outcome, Record
-from benchmarks.run import Run
-from benchmarks.summary import summarise
+from benchmarks.run.execute import Run
+from benchmarks.summary.summarise import summarise
 from configs.workload import ClosedLoop, Objectives, Workload
 
 MakeRun = Callable[..., Run]

@@ -69,7 +69,7 @@ def test_flags_that_contradict_each_other(given: dict[str, Any], fault: str) -> 
     ("is_valid", "is_passed", "code"),
     [(True, True, 0), (True, None, 0), (True, False, 1), (False, True, 3), (False, False, 3)],
 )
-def test_exit_codes(is_valid: bool, is_passed: bool | None, code: int) -> None:  # noqa: FBT001
+def test_exit_codes(is_valid: bool, is_passed: bool | None, code: int) -> None:
     assert exit_code(is_valid, is_passed=is_passed) == code
 
 

@@ -98,7 +98,7 @@ def test_a_stream_without_done_is_truncated(begin: Callable[..., Exchange]) -> N
 def test_statuses(
     begin: Callable[..., Exchange],
     status: int,
-    retry_after: bool,  # noqa: FBT001
+    retry_after: bool,
     outcome: Outcome,
 ) -> None:
     exchange = begin()
@@ -165,8 +165,8 @@ def test_a_document_that_is_none(begin: Callable[..., Exchange], body: bytes) ->
 )
 def test_a_lost_connection(
     begin: Callable[..., Exchange],
-    has_headers: bool,  # noqa: FBT001
-    is_reset: bool,  # noqa: FBT001
+    has_headers: bool,
+    is_reset: bool,
     outcome: Outcome,
 ) -> None:
     exchange = begin()

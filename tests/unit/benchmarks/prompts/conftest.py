@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from benchmarks.probe import Probe
+from benchmarks.discovery.probe import Probe
 from benchmarks.prompts.candidates import CANDIDATES
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from benchmarks.records import ClientSample, Outcome, Record
-from benchmarks.summary import Summary, summarise
+from benchmarks.summary.summarise import Summary, summarise
 from configs.workload import ClosedLoop, Workload
 
 DETAILS = {Outcome.HTTP_ERROR: "500 <b>boom</b>", Outcome.TIMEOUT: "", Outcome.RESET: "[Errno 104] reset"}

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from benchmarks.certification import MAX_SHARE
 from benchmarks.metrics.catalogue import REQUEST_METRICS, RUN_METRICS
 from benchmarks.records import Outcome, Record
 from benchmarks.report.headline import tiles
 from benchmarks.report.page import write_report
 from benchmarks.report.run_page import render_run
+from benchmarks.summary.certification import MAX_SHARE
 
 EVIL = "</script><img src=x onerror=alert(1)>\"'&"
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from benchmarks.progress import Progress
 from benchmarks.records import ClientSample
+from benchmarks.run.progress import Progress
 from benchmarks.scenarios.faults import FaultFailed
 from benchmarks.scenarios.injection import Injected, Injection, is_well
 from configs.workload import Objectives

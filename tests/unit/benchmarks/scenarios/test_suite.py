@@ -12,10 +12,10 @@ import httpx
 import pytest
 
 from benchmarks.errors import BadTarget, BenchmarkError
-from benchmarks.progress import Progress
 from benchmarks.records import ClientSample, Outcome, Record
 from benchmarks.report.inputs import SuiteReport
-from benchmarks.run import RunOptions
+from benchmarks.run.execute import RunOptions
+from benchmarks.run.progress import Progress
 from benchmarks.scenarios.faults import GivenCommand
 from benchmarks.scenarios.knowledge import client_for
 from benchmarks.scenarios.scenario import Dials

@@ -87,7 +87,7 @@ def test_the_emptiest_node_is_left_first(make_stack: MakeStack) -> None:
 def test_who_stops_ends_what_it_has_within_its_time(
     make_stack: MakeStack,
     num_output: int,
-    is_killed: bool,  # noqa: FBT001
+    is_killed: bool,
 ) -> None:
     watched = Watched(make_stack(scaling={"graceful_shutdown_timeout_s": 7, "min_replicas": 0}))
     watched.fleet.start(1)

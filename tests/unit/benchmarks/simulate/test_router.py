@@ -103,7 +103,7 @@ def test_another_callers_requests_are_noticed_when_a_replica_rejects(service: Se
 
 
 @pytest.mark.parametrize("is_queued", [True, False])
-def test_who_leaves_makes_room(service: ServiceModel, is_queued: bool) -> None:  # noqa: FBT001
+def test_who_leaves_makes_room(service: ServiceModel, is_queued: bool) -> None:
     bench = Bench(service, 1, max_ongoing_requests=1)
     running, queued = bench.ask(num_output=1000), bench.ask(num_output=1)
     leaver, stayer = (queued, running) if is_queued else (running, queued)
@@ -120,7 +120,7 @@ def test_who_leaves_makes_room(service: ServiceModel, is_queued: bool) -> None: 
 def test_requests_that_come_together_are_routed_on_the_same_knowledge(
     service: ServiceModel,
     loop_s: float,
-    is_blind: bool,  # noqa: FBT001
+    is_blind: bool,
 ) -> None:
     bench = Bench(service, 2, loop_s=loop_s, max_ongoing_requests=20)
     gaps = []

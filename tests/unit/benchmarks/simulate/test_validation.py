@@ -20,7 +20,7 @@ from benchmarks.simulate.simulation import simulate
 from benchmarks.simulate.tables import accuracy_table
 from benchmarks.simulate.validate import Validation, all_met
 from benchmarks.simulate.validation_session import PROFILE, WORKLOADS
-from benchmarks.summary import Summary, summarise
+from benchmarks.summary.summarise import Summary, summarise
 from configs.load import read_profile, read_workload
 from configs.simulation import ServiceModel, Stack
 from configs.workload import Workload

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.run import read_run
+from benchmarks.run.execute import read_run
 from benchmarks.simulate.tables import what_if_table
 from benchmarks.simulate.what_if import Row, Stage, compare_stacks
 from configs.load import read_simulation

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from benchmarks.progress import Progress
 from benchmarks.records import ClientSample
-from benchmarks.run import INTERRUPTED, Run
+from benchmarks.run.execute import INTERRUPTED, Run
+from benchmarks.run.progress import Progress
 from benchmarks.sweep.of_run import SATURATED, point_of, stop_when_saturated
 from configs.workload import Objectives
 

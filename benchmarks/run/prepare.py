@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from benchmarks.discovery import asks_of, discover_with
-from benchmarks.probe import Probe
+from benchmarks.discovery.discover import asks_of, discover_with
+from benchmarks.discovery.probe import Probe
 from benchmarks.prompts.choose import open_prompts
-from benchmarks.run import Prepared
+from benchmarks.run.execute import Prepared
 from benchmarks.target import Target
 from configs.workload import Workload
 

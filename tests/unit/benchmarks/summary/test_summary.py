@@ -13,7 +13,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.metrics.catalogue import REQUEST_METRICS, RUN_METRICS
 from benchmarks.records import ClientSample, Outcome, Record
 from benchmarks.statistics.histogram import Histogram
-from benchmarks.summary import Summary, summarise
+from benchmarks.summary.summarise import Summary, summarise
 from configs.workload import Workload
 
 S = 10**9

@@ -11,14 +11,14 @@ from typing import Any
 
 import msgspec
 
-from benchmarks.certification import Certification, certify
-from benchmarks.figures import Figures, Part, measured_metrics
 from benchmarks.metrics.base import Window
 from benchmarks.metrics.goodput import ATTAINMENT, GOODPUT
 from benchmarks.metrics.objectives import limits_of
 from benchmarks.records import ClientSample, Record
 from benchmarks.statistics.saturation import Saturation, saturation_of_records
-from benchmarks.window import MeasuredWindow, has_steady_arrivals, measured_window
+from benchmarks.summary.certification import Certification, certify
+from benchmarks.summary.figures import Figures, Part, measured_metrics
+from benchmarks.summary.window import MeasuredWindow, has_steady_arrivals, measured_window
 from configs.workload import Objectives, Workload
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.certification import Certification, certify
 from benchmarks.records import ClientSample, Outcome, Record
+from benchmarks.summary.certification import Certification, certify
 
 S = 10**9
 MS = 10**6

@@ -23,11 +23,10 @@ import msgspec
 from benchmarks.client.fleet import END_GRACE_S, Fleet
 from benchmarks.client.task import Entry, WorkerTask
 from benchmarks.errors import BenchmarkError
-from benchmarks.progress import Progress
 from benchmarks.prompts.base import PromptSource
 from benchmarks.records import ClientSample, Record, read_records, read_samples
 from benchmarks.results_folder import machine, write_json
-from benchmarks.run_folder import (
+from benchmarks.run.folder import (
     lost_requests,
     merge_records,
     merge_samples,
@@ -35,9 +34,10 @@ from benchmarks.run_folder import (
     samples_path,
     write_lines,
 )
+from benchmarks.run.progress import Progress
 from benchmarks.schedule.draw import draw
 from benchmarks.schedule.planned import Schedule
-from benchmarks.summary import Summary, summarise
+from benchmarks.summary.summarise import Summary, summarise
 from benchmarks.target import Target
 from configs.workload import ClosedLoop, EmbeddingRequest, Workload
 

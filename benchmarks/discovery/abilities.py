@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from benchmarks.discovery.probe import Answer, Probe, error_text
 from benchmarks.errors import BadTarget
-from benchmarks.probe import Answer, Probe, error_text
 
 Kind = Literal["chat", "completions", "embeddings", "agent"]
 PATHS: dict[Kind, str] = {

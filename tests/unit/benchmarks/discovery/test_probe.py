@@ -5,8 +5,8 @@ from __future__ import annotations
 import httpx
 import pytest
 
+from benchmarks.discovery.probe import MAX_ANSWER_BYTES, Probe, error_text, server_url
 from benchmarks.errors import BadTarget
-from benchmarks.probe import MAX_ANSWER_BYTES, Probe, error_text, server_url
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.live import LiveView, line, recent, view
-from benchmarks.progress import Progress
 from benchmarks.records import ClientSample
+from benchmarks.run.live import LiveView, line, recent, view
+from benchmarks.run.progress import Progress
 
 
 def sample(at_s: float, worker: int = 0, **changes: Any) -> ClientSample:

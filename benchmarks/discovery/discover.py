@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 
 import httpx
 
-from benchmarks.abilities import PATHS, Ability, Kind, probe_ability
+from benchmarks.discovery.abilities import PATHS, Ability, Kind, probe_ability
+from benchmarks.discovery.probe import Answer, Probe
 from benchmarks.errors import BadTarget
-from benchmarks.probe import Answer, Probe
 from benchmarks.prompts.tokenize_endpoint import Dialect, find_dialect
 from configs.workload import Workload
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from benchmarks.records import Outcome, Record
-from benchmarks.window import measured_window
+from benchmarks.summary.window import measured_window
 from configs.workload import Workload
 
 S = 10**9

@@ -31,10 +31,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.client_lag import ClientLag
-from benchmarks.explained import Explained, explain
 from benchmarks.metrics.dispatch_delay import delay_ms
 from benchmarks.records import ClientSample, Outcome, Record
+from benchmarks.summary.client_lag import ClientLag
+from benchmarks.summary.explained import Explained, explain
 
 MAX_SHARE = 0.05
 MAX_CPU = 0.9

@@ -8,7 +8,6 @@ from itertools import chain
 
 import numpy as np
 
-from benchmarks.client_lag import ClientLag
 from benchmarks.metrics.asked import num_tokens
 from benchmarks.metrics.base import RequestMetric
 from benchmarks.metrics.dispatch_delay import delay_ms
@@ -20,6 +19,7 @@ from benchmarks.records import Record
 from benchmarks.statistics.histogram import rank_of
 from benchmarks.statistics.percentiles import UPPER
 from benchmarks.statistics.trend import Floats
+from benchmarks.summary.client_lag import ClientLag
 
 PERCENTILES = (50, 95, 99)
 

@@ -20,11 +20,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.certification import MAX_CPU, MAX_SHARE
-from benchmarks.progress import Progress
 from benchmarks.records import ClientSample, Outcome
 from benchmarks.report.judgements import OUTCOME_WORDS
 from benchmarks.report.wording import NOTHING, count, figure, number, seconds, share
+from benchmarks.run.progress import Progress
+from benchmarks.summary.certification import MAX_CPU, MAX_SHARE
 
 RECENT_S = 10.0
 PLAIN_EVERY_S = 5.0
