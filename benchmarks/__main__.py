@@ -6,11 +6,17 @@ import importlib
 import sys
 
 _BENCHMARKS = {
+    "stall": "what load testers report of a server that stands still: ours, aiperf, guidellm, vllm bench serve",
+    "capacity": "the highest rate of streams that load testers sustain honestly, and our dispatch delay",
     "compare-power": "false alarms and power of `manta bench compare`, against the reference server",
     "startup": "seconds from the command to readiness, and the memory of all processes",
     "retrieval": "nDCG, recall, MRR and time per query of a BEIR folder, through a running knowledge base",
 }
-_MODULES = {"compare-power": "benchmarks.compare.experiment"}  # the others are benchmarks.NAME.run
+_MODULES = {  # the others are benchmarks.NAME.run
+    "compare-power": "benchmarks.compare.experiment",
+    "stall": "benchmarks.peers.stall",
+    "capacity": "benchmarks.peers.capacity",
+}
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from benchmarks.peers.commands import run_bounded
 from benchmarks.peers.manta_tool import Manta
 from benchmarks.peers.measure import Bench, PlannedStall, measure
 from benchmarks.peers.truth import percentile
-from benchmarks.prepare import prepare
+from benchmarks.run.prepare import prepare
 from benchmarks.target import Target
 from configs.workload import ChatRequest, Workload
 
@@ -34,7 +34,7 @@ def test_what_a_command_says_is_returned(tmp_path: Path) -> None:
 
 
 def test_a_command_that_fails_is_quoted(tmp_path: Path) -> None:
-    with pytest.raises(ToolFailed, match="it ended with 3: no tokenizer$"):
+    with pytest.raises(ToolFailed, match=r"it ended with 3: no tokenizer$"):
         run_bounded(
             python("import sys; print('no tokenizer\\n---', file=sys.stderr); sys.exit(3)"), tmp_path, 30.0
         )
