@@ -183,9 +183,13 @@ def serve_environment(folder: Path) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
-        # How long an old ingress replica stays reachable; 30 by default, for load balancers that are slower
-        # to notice than HAProxy on the same machine.
-        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",
+        # How long an ingress replica that was replaced stays reachable; 30 by default, for load balancers that
+        # are slower to notice than HAProxy on the same machine. Connections that clients have kept open since
+        # before go on to it through HAProxy's old process, so the last of them may find it closing: HAProxy
+        # then asks another one if nothing of an answer came, as often as it takes to count one out (3) and more.
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "10",
+        "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
+        "RAY_SERVE_HAPROXY_RETRIES": "6",
         "RAY_USAGE_STATS_ENABLED": "0",
     }
 
