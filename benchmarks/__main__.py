@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 
 _BENCHMARKS = {
@@ -26,6 +27,7 @@ def main() -> None:
         lines = [f"  {known:14} {text}" for known, text in _BENCHMARKS.items()]
         print("usage: python -m benchmarks NAME [options]\n" + "\n".join(lines), file=sys.stderr)
         sys.exit(0 if name in ("-h", "--help") else 2)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started is stopped, too
     sys.argv = [f"python -m benchmarks {name}", *sys.argv[2:]]
     importlib.import_module(_MODULES.get(name, f"benchmarks.{name}.run")).main()
 

@@ -63,8 +63,9 @@ def started(profile: Path) -> Iterator[Started]:
         began = time.perf_counter()
         with log_path.open("wb") as log:
             process = subprocess.Popen(  # noqa: S603 (our own command)
-                [sys.executable, "-m", "manta", "up", str(profile), "--port", str(port)],
+                [sys.executable, "-m", "manta", "up", str(profile), "--port", str(port), "--stop-with-stdin"],
                 env=os.environ | {"MANTA_HOME": str(home)},
+                stdin=subprocess.PIPE,  # ends with this process, however that ends
                 stdout=log,
                 stderr=log,
             )
@@ -75,6 +76,8 @@ def started(profile: Path) -> Iterator[Started]:
         finally:
             process.terminate()  # not SIGINT, which a shell's background jobs ignore
             process.wait(timeout=60)
+            assert process.stdin is not None
+            process.stdin.close()
 
 
 def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

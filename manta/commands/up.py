@@ -9,6 +9,8 @@ import dataclasses
 import os
 import queue
 import signal
+import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -44,8 +46,13 @@ READY_TIMEOUT_S = 60.0  # after every replica runs
     help="Fetch optional models, ingest this repository's documentation, ask a question.",
 )
 @click.option("--once", is_flag=True, help="Stop when ready (with --demo: after the answer).")
+@click.option(
+    "--stop-with-stdin", is_flag=True, help="Stop when standard input ends, as it does with a parent."
+)
 @click.option("--dashboard", is_flag=True, help="Run Ray's dashboard too.")
-def command(profile: Path, port: int | None, *, demo: bool, once: bool, dashboard: bool) -> int:
+def command(
+    profile: Path, port: int | None, *, demo: bool, once: bool, dashboard: bool, stop_with_stdin: bool
+) -> int:
     """Start PROFILE (default configs/local.yaml) and serve until Ctrl-C.
 
     `kill -HUP` makes it read PROFILE again and replace its replicas, one after the other.
@@ -54,7 +61,9 @@ def command(profile: Path, port: int | None, *, demo: bool, once: bool, dashboar
     _warn_if_exposed(chosen.host)
     fetch_weights(chosen.platform, with_optional=demo)
     application = LocalApplication(chosen, dashboard=dashboard)
-    _stop_on_sigterm()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if stop_with_stdin:
+        _stop_when_input_ends()
     hangups = _hangups()
     try:
         start(application)
@@ -171,11 +180,14 @@ def _say_what_next(profile: Profile, url: str) -> None:
     out.print(f"  kill -HUP {os.getpid()} reads {profile.path} again, without a pause", markup=False)
 
 
-def _stop_on_sigterm() -> None:
-    def interrupt(signum: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+def _stop_when_input_ends() -> None:
+    """A parent holds the other end of standard input; when it dies without a word, nothing else tells."""
 
-    signal.signal(signal.SIGTERM, interrupt)
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="stdin", daemon=True).start()
 
 
 def _hangups() -> queue.SimpleQueue[None]:

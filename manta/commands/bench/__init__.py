@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import click
 
 from manta.lazy_group import LazyGroup
@@ -26,3 +28,5 @@ def command() -> None:
 
     The load comes from this machine; docs/benchmarking.md has the definitions and the method.
     """
+    # What a verb has started, it has to stop; and what was measured is kept.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import click
@@ -110,7 +108,6 @@ def command(profile: Path, *, quick: bool, **options: Any) -> int:
     """
     chosen = read_profile(profile)
     names = options["names"] or tuple(SCENARIOS)
-    _stop_on_sigterm()
     with _application(options["url"], profile) as (url, process_id):
         target = target_of(
             url, options["model"], options["api_key_env"], options["headers"], options["ca_file"]
@@ -160,12 +157,3 @@ def _tools(tokenizer: str, num_workers: int | None) -> Tools:
         tell=lambda text: err.print(text, style="dim", markup=False),
         num_workers=num_workers,
     )
-
-
-def _stop_on_sigterm() -> None:
-    """An application that was started here has to be stopped here."""
-
-    def interrupt(signum: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
