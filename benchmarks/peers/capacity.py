@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 import tempfile
 import time
@@ -97,6 +98,7 @@ def decide(verdicts: Sequence[Judgement]) -> bool | None:
 def main() -> None:
     """Run the experiment, print its tables, keep its results."""
     arguments = _arguments()
+    load_average = os.getloadavg()  # figures of a machine with other work on it are that work's
     try:
         bench = _bench(arguments)
         with tempfile.TemporaryDirectory(prefix="capacity-") as scratch:
@@ -110,7 +112,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     folder = results_folder.write(
-        arguments.out, "capacity", _settings(arguments, bench, tools), summary, records
+        arguments.out, "capacity", _settings(arguments, bench, tools, load_average), summary, records
     )
     print(f"\n{as_tables(summary, bench)}\n\nraw records: {folder}")
 
@@ -229,16 +231,19 @@ def _limits_table(summary: dict[str, Any]) -> str:
         [name, of_tool["version"], *(cell for limit in of_tool["limits"].values() for cell in _cells(limit))]
         for name, of_tool in summary["tools"].items()
     ]
-    return f"{table(headings, rows)}\n{absences(summary['absent'])}"
+    return f"{table(headings, rows)}{absences(summary['absent'])}"
 
 
 def _cells(limit: dict[str, Any]) -> tuple[str, str]:
-    highest, failed = limit["highest_rps"], limit["failed_rps"]
+    """The rate, and what ends the search: the tool, the server (then the tool may do better), or time."""
+    highest, failed, is_the_servers = limit["highest_rps"], limit["failed_rps"], limit["is_the_servers"]
     ended = "" if limit["is_complete"] else "; its time was over"
     if failed is None:
-        return number(highest, "g"), f"nothing was found that does{ended}"
-    text = f"at {failed:g}/s: {limit['why'][-1 if limit['is_the_servers'] else 0]}{ended}"
-    return (f"below {failed:g}" if highest is None else f"{highest:g}"), text
+        return number(highest, "g"), f"nothing that was tried{ended}"
+    text = f"at {failed:g}/s: {limit['why'][-1 if is_the_servers else 0]}{ended}"
+    if highest is None:
+        return ("unknown" if is_the_servers else f"below {failed:g}"), text
+    return (f"at least {highest:g}" if is_the_servers else f"{highest:g}"), text
 
 
 def _own_table(summary: dict[str, Any]) -> str:
@@ -286,10 +291,13 @@ def _cores(cpus: Sequence[int]) -> str:
     return ", ".join(map(str, cpus)) if cpus else "any"
 
 
-def _settings(arguments: argparse.Namespace, bench: Bench, tools: Tools) -> dict[str, Any]:
+def _settings(
+    arguments: argparse.Namespace, bench: Bench, tools: Tools, load_average: tuple[float, ...]
+) -> dict[str, Any]:
     said = {name: value for name, value in vars(arguments).items() if not isinstance(value, Path)}
     return said | {
         "server": {"ttft_ms": bench.ttft_ms, "tpot_ms": bench.tpot_ms},
+        "load_average_before": load_average,
         "server_cpus": bench.server_cpus,
         "client_cpus": bench.client_cpus,
         "tools": {tool.name: tool.version for tool in tools.present},

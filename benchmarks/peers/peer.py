@@ -70,7 +70,8 @@ def shown(command: list[str], folder: Path) -> str:
 def _without_paths(word: str) -> str:
     if word.startswith("HF_HOME="):
         return "HF_HOME=HOME"
-    return Path(word).name if word.startswith("/") else word
+    is_path = word.startswith("/") and Path(word).exists()
+    return Path(word).name if is_path else word
 
 
 def read_json(path: Path) -> dict[str, Any]:

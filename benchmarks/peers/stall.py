@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import statistics
 import sys
 import tempfile
@@ -32,6 +33,7 @@ _PATIENCE_S = 120.0  # beyond the load's duration and its stall: start, drain an
 def main() -> None:
     """Run the experiment, print its table, keep its results."""
     arguments = _arguments()
+    load_average = os.getloadavg()
     try:
         with tempfile.TemporaryDirectory(prefix="stall-") as scratch:
             tools, runs = _experiment(arguments, Path(scratch))
@@ -42,7 +44,9 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
-    folder = results_folder.write(arguments.out, "stall", _settings(arguments, tools), summary, records)
+    folder = results_folder.write(
+        arguments.out, "stall", _settings(arguments, tools, load_average), summary, records
+    )
     print(f"\n{as_table(summary)}\n\nraw records: {folder}")
 
 
@@ -157,7 +161,7 @@ def as_table(summary: dict[str, Any]) -> str:
     }
     bar = summary["bar"]
     is_met = "met" if bar["is_met"] else "NOT met"
-    return f"{table(headings, rows)}\n{absences(absent)}\n\n{bar['what']}: {is_met}"
+    return f"{table(headings, rows)}{absences(absent)}\n\n{bar['what']}: {is_met}"
 
 
 def _row(name: str, of_tool: dict[str, Any]) -> tuple[str, ...]:
@@ -180,8 +184,10 @@ def _median(values: Sequence[float | None]) -> float | None:
     return round(statistics.median(known), 4) if known else None
 
 
-def _settings(arguments: argparse.Namespace, tools: Tools) -> dict[str, Any]:
+def _settings(arguments: argparse.Namespace, tools: Tools, load_average: tuple[float, ...]) -> dict[str, Any]:
     said = {name: value for name, value in vars(arguments).items() if not isinstance(value, Path)}
-    return {**said, "server": {"ttft_ms": Bench().ttft_ms, "tpot_ms": Bench().tpot_ms}} | {
-        "tools": {tool.name: tool.version for tool in tools.present}
-    }
+    return {
+        **said,
+        "load_average_before": load_average,
+        "server": {"ttft_ms": Bench().ttft_ms, "tpot_ms": Bench().tpot_ms},
+    } | {"tools": {tool.name: tool.version for tool in tools.present}}

@@ -17,8 +17,9 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def absences(absent: Mapping[str, str]) -> str:
-    """A line for each tool that did not run; empty when all did."""
-    return "".join(f"\n- {name}: did not run: {why}" for name, why in absent.items())
+    """What follows a table: a line for each tool that did not run; empty when all did."""
+    lines = "".join(f"\n- {name}: did not run: {why}" for name, why in absent.items())
+    return f"\n{lines}" if lines else ""
 
 
 def number(value: float | None, form: str = ",.0f") -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -60,14 +61,8 @@ def measured() -> Callable[..., Measured]:
             p50, p95, p99 = (percentile(truth.wait_ms, percent) for percent in (50, 95, 99))
             reported = Reported(p50, p95, p99, len(late_ms), 0, tuple(map(float, truth.wait_ms)))
         summary = ServerSummary(0, len(log), 32 * len(log), 1.0, 10.0, 0.05, server_late_ms, 1.0)
-        command = [
-            "env",
-            "HF_HUB_OFFLINE=1",
-            "HF_HOME=/tmp/x/home",
-            "/opt/tools/bin/tool",
-            "--out",
-            "/tmp/x/run/o",
-        ]
+        environment = ["env", "HF_HUB_OFFLINE=1", "HF_HOME=/tmp/x/home"]
+        command = [*environment, sys.executable, "--endpoint", "/v1/chat", "--out", "/tmp/x/run/o"]
         return Measured(
             tool, load, command, Path("/tmp/x/run"), 1.0, reported, failure, truth, stall, (summary,)
         )

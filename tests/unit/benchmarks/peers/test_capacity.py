@@ -86,3 +86,16 @@ def test_a_search_that_ran_out_of_time_says_so(measured: Make) -> None:
     limits = summarise([search], Tools((search.tool,), {}))["tools"][search.tool.name]["limits"]
     assert limits["1"]["highest_rps"] == 100.0
     assert not limits["1"]["is_complete"]
+
+
+def test_a_limit_that_is_the_servers_is_no_limit_of_the_tool(measured: Make) -> None:
+    search = Search(FakeTool(), RateRange(first_rps=100.0, max_rps=200.0, precision=2.0))
+    while (rate := search.next_rate()) is not None:
+        is_fine = rate <= 100
+        by_ms, server_late_ms = (0.0, 0.1) if is_fine else (50.0, 40.0)
+        search.runs.append(measured(rate, late(by_ms), server_late_ms=server_late_ms, tool=search.tool.name))
+    summary = summarise([search], Tools((search.tool,), {}))
+    assert summary["tools"][search.tool.name]["limits"]["10"]["is_the_servers"]
+    text = as_tables(summary, Bench())
+    assert "at least 100" in text
+    assert "void: the server itself was late by 40.00 ms" in text
