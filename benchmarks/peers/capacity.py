@@ -8,13 +8,11 @@ that one does not slow down the other.
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import sys
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,76 +21,14 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.peers.base import Load, LoadTester
 from benchmarks.peers.choose import Tools, add_options, choose
 from benchmarks.peers.cpus import available, parse
-from benchmarks.peers.judge import Judgement, judge, late_p99_ms
+from benchmarks.peers.judge import judge, late_p99_ms
 from benchmarks.peers.measure import Bench, Measured, measure
-from benchmarks.peers.rates import Bracket, RateRange, bracket, next_rate
+from benchmarks.peers.rates import RateRange
 from benchmarks.peers.records import record_of, requests_of
+from benchmarks.peers.search import BOUNDS_MS, Search
 from benchmarks.peers.tables import absences, number, table
 
-BOUNDS_MS = (10.0, 1.0)  # the loose one first: the other lies at or below it
-MAX_TRIES = 3  # of one rate
 _START_S = 30.0  # a tool may take so long to start, beside its load
-
-
-@dataclass(slots=True)
-class Search:
-    """Everything that was run of one tool."""
-
-    tool: LoadTester
-    limits: RateRange
-    runs: list[Measured] = field(default_factory=list)
-
-    def is_passed(self, bound_ms: float) -> dict[float, bool]:
-        """Rate -> whether one of its runs was honest; without rates that have to be tried again."""
-        known = {}
-        for rate in self._rates:
-            verdicts = [judge(run, bound_ms) for run in self.runs if run.load.rate_rps == rate]
-            is_passed = decide(verdicts)
-            if is_passed is not None:
-                known[rate] = is_passed
-        return known
-
-    def next_rate(self) -> float | None:
-        """None: the highest rate is known for every bound."""
-        rates = (self.next_rate_for(bound_ms) for bound_ms in BOUNDS_MS)
-        return next((rate for rate in rates if rate is not None), None)
-
-    def next_rate_for(self, bound_ms: float) -> float | None:
-        """None: it is known."""
-        known = self.is_passed(bound_ms)
-        found = bracket(known)
-        low, high = found.passed_rps or 0.0, found.failed_rps or math.inf
-        # Outside the bracket another try would tell nothing.
-        again = [rate for rate in self._rates if rate not in known and low < rate < high]
-        return min(again) if again else next_rate(known, self.limits)
-
-    @property
-    def _rates(self) -> set[float]:
-        return {run.load.rate_rps for run in self.runs}
-
-    def bracket(self, bound_ms: float) -> Bracket:
-        return bracket(self.is_passed(bound_ms))
-
-    def deciding(self) -> list[Measured]:
-        """The runs at the ends of the brackets: those whose every request is kept."""
-        rates = set()
-        for bound_ms in BOUNDS_MS:
-            found = self.bracket(bound_ms)
-            rates |= {found.passed_rps, found.failed_rps}
-        return [run for run in self.runs if run.load.rate_rps in rates]
-
-
-def decide(verdicts: Sequence[Judgement]) -> bool | None:
-    """Whether a rate is sustained, by its runs; None: another one is needed.
-
-    One honest run is enough. A rate fails by two runs that tell something of the tool, or by one that missed by
-    far; or by MAX_TRIES of any kind.
-    """
-    if any(verdict.is_honest for verdict in verdicts):
-        return True
-    telling = [verdict for verdict in verdicts if not verdict.is_void]
-    is_failed = len(telling) > 1 or any(verdict.is_far for verdict in telling) or len(verdicts) >= MAX_TRIES
-    return False if is_failed else None
 
 
 def main() -> None:

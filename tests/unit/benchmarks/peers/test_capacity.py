@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from benchmarks.peers.base import Load, Reported
-from benchmarks.peers.capacity import Search, as_tables, decide, summarise
+from benchmarks.peers.capacity import as_tables, summarise
 from benchmarks.peers.choose import Tools
 from benchmarks.peers.judge import Judgement
 from benchmarks.peers.measure import Bench, Measured
 from benchmarks.peers.rates import RateRange
+from benchmarks.peers.search import Search, decide
 
 Make = Callable[..., Measured]
 HONEST = Judgement(is_honest=True, reasons=(), is_void=False, is_far=False)
