@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -54,6 +55,25 @@ def test_the_curl_examples(documented: str, repository: Path) -> None:
         outputs.append(done.stdout)
     assert '"embedding":[' in outputs[0]
     assert "event: answer.final" in outputs[1]
+
+
+def test_the_load_test(documented: str, repository: Path, tmp_path: Path) -> None:
+    (command,) = [
+        line
+        for block in blocks(repository, "")
+        for line in block.splitlines()
+        if line.startswith("manta bench run")
+    ]
+    words = shlex.split(
+        command.replace("--duration 30", "--duration 2").replace("all-minilm-l6-v2", "embedder")
+    )
+    words += ["--url", documented, "--out", str(tmp_path)]
+    done = subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True, check=False)
+    # 3: measured, but on a busy machine, and so marked.
+    assert done.returncode in (0, 3), done.stderr
+    assert "requests answered" in done.stdout
+    (page,) = tmp_path.glob("*/report.html")
+    assert "embeddings" in page.read_text()
 
 
 def test_every_file_that_is_linked_is_there(repository: Path) -> None:
