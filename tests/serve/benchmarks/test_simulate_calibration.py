@@ -43,7 +43,10 @@ def url() -> Iterator[str]:
         knowledge=None,  # type: ignore[arg-type]  # nobody asks it here
         cards={"mock": engine.card()},
     )
-    listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+    # Named as TCP, because asyncio sends at once only on sockets that are; with others a frame waits 40 ms.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(256)
     server = uvicorn.Server(
         uvicorn.Config(create_app(IngressConfig(), services), log_level="error", lifespan="off")
     )
@@ -68,8 +71,8 @@ def test_a_server_is_calibrated(url: str, tmp_path: Path, monkeypatch: pytest.Mo
         say=said.append,
     )
     assert said == ["calibrating: calibration-1", "calibrating: calibration-2"]
-    # A loaded machine makes steps longer and never shorter; what is shared between the terms may move a little.
-    assert made.service.step_ms > 4
+    # A loaded machine makes steps longer and never shorter; between the terms a little may move.
+    assert made.service.step_ms > 3
     assert (made.service.max_batched_tokens, made.service.max_running) == (256, 2)
     assert isinstance(made.service.overhead_ms, tuple)
     assert made.fit.num_requests > 100
