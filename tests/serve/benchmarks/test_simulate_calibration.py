@@ -75,7 +75,7 @@ def test_a_server_is_calibrated(url: str, tmp_path: Path, monkeypatch: pytest.Mo
     assert made.service.step_ms > 3
     assert (made.service.max_batched_tokens, made.service.max_running) == (256, 2)
     assert isinstance(made.service.overhead_ms, tuple)
-    assert made.fit.num_requests > 100
+    assert made.fit.num_requests >= 20
     for name in ("calibration-1", "calibration-2"):
         assert {record.outcome for record in read_records(tmp_path / name)} <= {
             Outcome.OK,
