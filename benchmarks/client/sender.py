@@ -155,7 +155,8 @@ class Sender:
         self._pool.send(exchange)
 
     def _end_later(self, exchange: Exchange, after_s: float, outcome: Outcome) -> asyncio.TimerHandle:
-        left_s = (exchange.intended_ns - time.perf_counter_ns()) / 1e9 + after_s
+        # Loops count in milliseconds and round; nobody is given up before the time is over.
+        left_s = (exchange.intended_ns - time.perf_counter_ns()) / 1e9 + after_s + 0.001
         why = f"no end {after_s:g} s after the intended arrival"
         return self._loop.call_later(
             max(0.0, left_s), lambda: exchange.end(outcome, why, time.perf_counter_ns())
