@@ -1,7 +1,6 @@
 """What answers say: pieces of text, usage, errors, the end. One reader a kind of body.
 
-Typed decoding looks only at the fields that a measurement needs, at about 0.5 us an event. Knows
-nothing of time or connections.
+Typed decoding looks only at the fields that a measurement needs. Knows nothing of time or connections.
 """
 
 from __future__ import annotations

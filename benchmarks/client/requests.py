@@ -7,13 +7,7 @@ from typing import Any
 import msgspec
 
 from benchmarks.client.task import Entry, WorkerTask
-
-_PATHS = {
-    "chat": "/v1/chat/completions",
-    "completions": "/v1/completions",
-    "embeddings": "/v1/embeddings",
-    "agent": "/v1/agent/answers",
-}
+from benchmarks.endpoints import PATHS
 
 
 class RequestWriter:
@@ -22,7 +16,7 @@ class RequestWriter:
     def __init__(self, task: WorkerTask, entry: Entry) -> None:
         host = f"[{task.host}]" if ":" in task.host else task.host
         lines = [
-            f"POST {task.base_path}{_PATHS[entry.kind]} HTTP/1.1",
+            f"POST {task.base_path}{PATHS[entry.kind]} HTTP/1.1",
             f"host: {host}:{task.port}",
             "user-agent: manta-bench",
             f"accept: {'text/event-stream' if entry.is_stream else 'application/json'}",

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks.endpoints import Kind
+
 
 class Entry(msgspec.Struct, frozen=True):
     """One entry of the workload's mix, as the wire sees it."""
 
     label: str
-    kind: str  # chat | completions | embeddings | agent
+    kind: Kind
     is_stream: bool
 
 

@@ -11,20 +11,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from benchmarks.discovery.probe import Answer, Probe, error_text
+from benchmarks.endpoints import PATHS, Kind
 from benchmarks.errors import BadTarget
 
-Kind = Literal["chat", "completions", "embeddings", "agent"]
-PATHS: dict[Kind, str] = {
-    "chat": "/v1/chat/completions",
-    "completions": "/v1/completions",
-    "embeddings": "/v1/embeddings",
-    "agent": "/v1/agent/answers",
-}
 NUM_PROBE_TOKENS = 16
 _PROMPT = "Answer with the word yes."  # few models go on for 16 tokens unless they are held to it
 _OPTIONS: dict[str, Any] = {

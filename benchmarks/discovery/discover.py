@@ -11,8 +11,9 @@ from dataclasses import asdict, dataclass
 
 import httpx
 
-from benchmarks.discovery.abilities import PATHS, Ability, Kind, probe_ability
+from benchmarks.discovery.abilities import Ability, probe_ability
 from benchmarks.discovery.probe import Answer, Probe
+from benchmarks.endpoints import PATHS, Kind
 from benchmarks.errors import BadTarget
 from benchmarks.prompts.tokenize_endpoint import Dialect, find_dialect
 from configs.workload import Workload

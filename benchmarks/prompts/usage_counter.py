@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from benchmarks.discovery.abilities import PATHS, question, usage_count
+from benchmarks.discovery.abilities import question, usage_count
 from benchmarks.discovery.probe import Answer, Probe
+from benchmarks.endpoints import PATHS
 from benchmarks.errors import CannotCount
 
 Kind = Literal["chat", "completions", "embeddings"]

@@ -43,7 +43,7 @@ from configs.workload import ClosedLoop, EmbeddingRequest, Workload
 
 LOOK_EVERY_S = 0.25  # at the workers
 PROGRESS_EVERY_S = 1.0
-# A process takes several times as many before it is late; the rest is for bursts and noisy neighbours.
+# A guess on the careful side, until `python -m benchmarks capacity` has been run on a quiet machine.
 PIECES_PER_WORKER_PER_S = 20_000
 
 
