@@ -64,8 +64,45 @@ class AutoscalerConfig(Strict):
     )
 
 
+class HealthConfig(Strict):
+    """When a replica counts as broken, so that another takes its place."""
+
+    check_period_s: float = Field(
+        default=2.0,
+        ge=0.5,
+        description="Seconds between two health checks of a replica; one that died is noticed by the next.",
+    )
+    check_timeout_s: float = Field(
+        default=10.0,
+        ge=0.5,
+        description="Seconds after which a health check without an answer has failed. Three failed ones in a row "
+        "replace the replica.",
+    )
+    max_loop_block_s: float = Field(
+        default=15.0,
+        ge=1,
+        description="A replica whose event loop has not run for so many seconds writes the stacks of its threads "
+        "to its log and ends.",
+    )
+    max_step_s: float = Field(
+        default=60.0,
+        ge=1,
+        description="Seconds for one step of an engine in process: a piece of a prompt, or a token of each running "
+        "text. Beyond it the engine hangs.",
+    )
+    max_failures: int = Field(
+        default=3, ge=1, description="Requests that an engine may fail in a row before it counts as broken."
+    )
+    canary_period_s: float | None = Field(
+        default=60.0,
+        ge=1,
+        description="Seconds between two questions with a known answer, asked while a llama.cpp engine is idle; an "
+        "engine that comes to answer them otherwise is broken. None: none are asked.",
+    )
+
+
 class ScalingConfig(Strict):
-    """How many replicas a deployment has, and how much each of them takes at once."""
+    """How many replicas a deployment has, how much each takes at once, and when one is replaced."""
 
     min_replicas: int = Field(default=1, ge=0, description="Replicas that always run; 0 scales to zero.")
     max_replicas: int = Field(default=1, ge=1, description="Upper bound of the autoscaler.")
@@ -82,6 +119,7 @@ class ScalingConfig(Strict):
         default=128, ge=1, description="Requests that may wait per caller; beyond it callers get 429."
     )
     num_cpus: float = Field(default=0.0, ge=0, description="CPUs that Ray reserves for each replica.")
+    health: HealthConfig = Field(default=HealthConfig(), description="When a replica counts as broken.")
     graceful_shutdown_timeout_s: float = Field(
         default=20.0, ge=0, description="Seconds that running requests have to end when a replica stops."
     )
@@ -182,6 +220,12 @@ class MockModel(ModelBase):
         default=256, ge=1, description="Sequences that are generated at once; others wait their turn."
     )
     context_tokens: int = Field(default=32768, ge=16, description="Prompt and answer together, in tokens.")
+    faults: bool = Field(
+        default=False,
+        description="Break when a prompt orders it: `fault:hang_loop=30` in its text blocks the replica for 30 s, "
+        "`fault:hang_engine` stops its engine, `fault:garbage` fails as garbled weights do, `fault:fail=3` and "
+        "`fault:die=3` fail the request and end the process after 3 tokens. For tests of what is around engines.",
+    )
 
 
 class ExtractiveModel(ModelBase):

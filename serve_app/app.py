@@ -98,6 +98,8 @@ def _deployment(cls: type, name: str, scaling: ScalingConfig) -> serve.Deploymen
         max_queued_requests=scaling.max_queued_requests,
         graceful_shutdown_timeout_s=scaling.graceful_shutdown_timeout_s,
         max_surge_percent=scaling.max_surge_percent,
+        health_check_period_s=scaling.health.check_period_s,
+        health_check_timeout_s=scaling.health.check_timeout_s,
         **_replicas(scaling),
     )(cls)
     return made

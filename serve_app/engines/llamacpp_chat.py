@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import logging
+import operator
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
@@ -34,15 +36,27 @@ from serve_app.errors import (
     InputTooLong,
     MantaError,
     Overloaded,
+    Unavailable,
 )
+from serve_app.health.canary import Canary
+from serve_app.health.failures import FailuresInRow
+from serve_app.health.progress import Progress
 from serve_app.messages import Deadline, Endpoint, ModelCard, RequestContext
 from serve_app.model_cache.cache import ensure
+
+logger = logging.getLogger("manta.llamacpp")
 
 T = TypeVar("T")
 
 # Prompt tokens of one step: on two cores and a model of 1.5 B parameters about two seconds, which is
 # how long a caller who left can hold the engine.
 _PREFILL_TOKENS = 128
+
+# What the canary asks: any text does, and the fewer tokens the better.
+_CANARY = GenerationRequest(
+    None, "The quick brown fox", SamplingParams(max_tokens=8, temperature=0.0, ignore_eos=True)
+)
+_CANARY_TIMEOUT_S = 2.0  # a model that needs longer goes without one: who asks for health shall not wait
 
 
 def open_llamacpp_chat(config: LlamaCppModel, home: Path, num_cpus: int) -> LlamaCppGenerator:
@@ -87,10 +101,19 @@ class LlamaCppGenerator:
         self._config = config
         self._model = model
         self._template = ChatTemplate(model, config.name)
-        self._engine = _Engine(model, config.context_tokens, config.num_threads or num_cpus)
+        health = config.scaling.health
+        self._failures = FailuresInRow(config.name, health.max_failures)
+        self._canary: Canary[str] = Canary(config.name, health.canary_period_s, operator.eq)
+        self._canary_job: _Job | None = None
+        self._engine = _Engine(model, config.context_tokens, config.num_threads or num_cpus, self._failures)
         self._num_open = 0
         self._tokenizers = ThreadPoolExecutor(2, thread_name_prefix=f"tokenize-{config.name}")
-        self._thread: EngineThread[_Job] = EngineThread(config.name, self._engine.work, self._engine.close)
+        self._thread: EngineThread[_Job] = EngineThread(
+            config.name,
+            self._engine.work,
+            self._engine.close,
+            Progress(config.name, health.max_step_s),
+        )
 
     def card(self) -> ModelCard:
         return ModelCard(
@@ -106,6 +129,8 @@ class LlamaCppGenerator:
         if self._num_open >= self._config.scaling.max_ongoing_requests:
             raise Overloaded(f"{self._config.name} has {self._num_open} requests already")
         self._num_open += 1
+        if self._canary_job is not None:
+            self._canary_job.fail(Unavailable("real work came in between"))
         try:
             prompt = await self._in_pool(lambda: self._prompt(request))
             room = self._room(prompt, request)
@@ -123,9 +148,36 @@ class LlamaCppGenerator:
 
     async def check_health(self) -> None:
         self._thread.check()
+        if self._canary.is_due() and not self._num_open:
+            await self._ask_canary()
+        self._failures.check()
+        self._canary.check()
+
+    async def _ask_canary(self) -> None:
+        self._canary.asked()
+        prompt = await self._in_pool(lambda: self._prompt(_CANARY))
+        job = _Job(
+            prompt,
+            _CANARY.sampling,
+            _CANARY.sampling.max_tokens or 1,
+            Deadline.after(_CANARY_TIMEOUT_S),
+            Mailbox(),
+        )
+        self._canary_job = job
+        try:
+            self._thread.submit(job)
+            async with aclosing(job.mailbox.chunks()) as chunks:
+                self._canary.answered("".join([chunk.text async for chunk in chunks]))
+        except MantaError as exc:
+            # No answer says nothing: it came too late, made room, or failed, which is counted where it failed.
+            logger.debug("the canary of %s has no answer: %s", self._config.name, exc)
+        finally:
+            job.is_over = True
+            self._canary_job = None
 
     async def close(self) -> None:
-        await self._thread.close()
+        if not await self._thread.close():
+            return
         # Tokenising reads the model: it must be over before the model goes.
         await asyncio.to_thread(self._tokenizers.shutdown)
         self._model.close()
@@ -166,8 +218,9 @@ class LlamaCppGenerator:
 class _Engine:
     """What the engine's thread does."""
 
-    def __init__(self, model: Model, context_tokens: int, num_threads: int) -> None:
+    def __init__(self, model: Model, context_tokens: int, num_threads: int, failures: FailuresInRow) -> None:
         self._model = model
+        self._failures = failures
         self._context_tokens = context_tokens
         self._batch = Batch(_PREFILL_TOKENS)
         self._context = Context(
@@ -193,8 +246,12 @@ class _Engine:
         try:
             is_done = sequence.step()
         except EngineFailed as exc:
+            self._failures.failed(exc.message)
             sequence.job.fail(exc)
             is_done = True
+        else:
+            if is_done:
+                self._failures.succeeded()
         if is_done:
             waiting[0].is_over = True
             self._leave()
@@ -245,6 +302,7 @@ class _Sequence:
             return False
         if self._last is not None:
             self._compute(self._last)
+        self._context.check_logits()
         token = self._sampler.sample(self._context)
         self._num_generated += 1
         self._last = np.asarray([token], dtype=np.int32)

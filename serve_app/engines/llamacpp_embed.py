@@ -7,6 +7,7 @@ forgotten before their next step when they leave or their time is over.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -24,11 +25,18 @@ from serve_app.engines.llamacpp_thread import EngineThread, call_in
 from serve_app.engines.llamacpp_tokens import TextTokens
 from serve_app.engines.llamacpp_weights import weights_id
 from serve_app.errors import ConfigError, DeadlineExceeded, EngineFailed, MantaError, Overloaded
+from serve_app.health.canary import Canary, same_direction
+from serve_app.health.failures import FailuresInRow
+from serve_app.health.progress import Progress
 from serve_app.messages import Deadline, Embeddings, Endpoint, ModelCard, RequestContext, Vectors
 from serve_app.model_cache.cache import ensure
 
+logger = logging.getLogger("manta.llamacpp")
+
 T = TypeVar("T")
 
+_CANARY_TEXT = "The quick brown fox"  # any text does
+_CANARY_TIMEOUT_S = 2.0  # a model that needs longer goes without one: who asks for health shall not wait
 # Tokens of all callers that may wait: minutes of work, and 8 MB. Beyond it callers are told to wait.
 _MAX_WAITING_TOKENS = 2_000_000
 _POOLED = (
@@ -86,7 +94,13 @@ class LlamaCppTextEmbedder:
         self._model = model
         self._limit = _limit(config, model)
         self._tokens = TextTokens(model, config.name, self._limit, config.query_prefix)
-        self._steps = _Steps(model, config, self._limit, config.num_threads or num_cpus)
+        health = config.scaling.health
+        self._failures = FailuresInRow(config.name, health.max_failures)
+        self._canary: Canary[Vectors] = Canary(config.name, health.canary_period_s, same_direction)
+        progress = Progress(config.name, health.max_step_s)
+        self._steps = _Steps(
+            model, config, self._limit, config.num_threads or num_cpus, progress, self._failures
+        )
         self._card = ModelCard(
             name=config.name,
             engine="llamacpp",
@@ -97,7 +111,9 @@ class LlamaCppTextEmbedder:
         )
         self._num_waiting_tokens = 0
         self._tokenizers = ThreadPoolExecutor(2, thread_name_prefix=f"tokenize-{config.name}")
-        self._thread: EngineThread[_Request] = EngineThread(config.name, self._steps.work, self._steps.close)
+        self._thread: EngineThread[_Request] = EngineThread(
+            config.name, self._steps.work, self._steps.close, progress
+        )
 
     def card(self) -> ModelCard:
         return self._card
@@ -126,9 +142,23 @@ class LlamaCppTextEmbedder:
 
     async def check_health(self) -> None:
         self._thread.check()
+        if self._canary.is_due() and not self._num_waiting_tokens:
+            await self._ask_canary()
+        self._failures.check()
+        self._canary.check()
+
+    async def _ask_canary(self) -> None:
+        self._canary.asked()
+        context = RequestContext("canary", "canary", Deadline.after(_CANARY_TIMEOUT_S))
+        try:
+            self._canary.answered((await self.embed([_CANARY_TEXT], context)).vectors[0])
+        except MantaError as exc:
+            # No answer says nothing: it came too late, or failed, which is counted where it failed.
+            logger.debug("the canary of %s has no answer: %s", self._config.name, exc)
 
     async def close(self) -> None:
-        await self._thread.close()
+        if not await self._thread.close():
+            return
         # Tokenising reads the model: it must be over before the model goes.
         await asyncio.to_thread(self._tokenizers.shutdown)
         self._model.close()
@@ -168,7 +198,17 @@ class LlamaCppTextEmbedder:
 class _Steps:
     """What the engine's thread does."""
 
-    def __init__(self, model: Model, config: LlamaCppEmbedder, longest_text: int, num_threads: int) -> None:
+    def __init__(
+        self,
+        model: Model,
+        config: LlamaCppEmbedder,
+        longest_text: int,
+        num_threads: int,
+        progress: Progress,
+        failures: FailuresInRow,
+    ) -> None:
+        self._progress = progress
+        self._failures = failures
         self._shape: StepShape = step_shape(config.ubatch_tokens, longest_text)
         self._window_tokens = max(config.max_batch_tokens, self._shape.max_tokens)
         self._batch = Batch(self._shape.max_tokens)
@@ -197,6 +237,7 @@ class _Steps:
             window += [(request, request.num_taken + offset) for offset in range(count)]
             request.num_taken += count
         for step in plan_steps([request.lengths[index] for request, index in window], self._shape):
+            self._progress.begin()
             self._run([window[at] for at in step])
         for request in waiting:
             if not request.is_over and request.num_taken == len(request.lengths):
@@ -216,11 +257,20 @@ class _Steps:
             self._batch.add(request.tokens[index], sequence, 0, outputs=slice(None))
         try:
             self._context.decode(self._batch)
-            for sequence, (request, index) in enumerate(wanted):
-                request.vectors[index] = _normalised(self._context.embedding(sequence))
         except EngineFailed as exc:
+            self._failures.failed(exc.message)
             for request, _ in wanted:
                 request.fail(exc)
+            return
+        for sequence, (request, index) in enumerate(wanted):
+            try:
+                request.vectors[index] = _normalised(self._context.embedding(sequence))
+            except EngineFailed as exc:
+                # The others of the step may be as good as ever.
+                self._failures.failed(exc.message)
+                request.fail(exc)
+            else:
+                self._failures.succeeded()
 
 
 def _drop_expired(waiting: list[_Request]) -> None:

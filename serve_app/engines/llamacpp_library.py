@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import ctypes
 import logging
+import math
 import threading
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,7 @@ class Context:
             raise ConfigError(f"{model.path}: llama.cpp cannot make a context of it: {reason}")
         self._memory = llama_cpp.llama_get_memory(self.handle)
         self._dim = model.dim
+        self._num_vocabulary = model.num_vocabulary
         self.pooling_type: int = llama_cpp.llama_pooling_type(self.handle)
 
     @property
@@ -167,6 +169,21 @@ class Context:
         status = llama_cpp.llama_decode(self.handle, batch.struct)
         if status:
             raise EngineFailed(f"llama.cpp failed on a batch with status {status}; its reason is in the log")
+
+    def check_logits(self) -> None:
+        """Return if the logits of the last output of the last batch are numbers, and not all the same zero.
+
+        One sum, because every token pays for it: NaN and infinity travel through it.
+
+        Raises:
+            EngineFailed: whatever were sampled from them would be noise.
+        """
+        pointer = llama_cpp.llama_get_logits_ith(self.handle, -1)
+        if not pointer:
+            raise EngineFailed("llama.cpp has no logits for the last token")
+        total = float(np.ctypeslib.as_array(pointer, (self._num_vocabulary,)).sum())
+        if not math.isfinite(total) or total == 0.0:
+            raise EngineFailed(f"the model gave logits whose sum is {total}")
 
     def embedding(self, sequence: int) -> NDArray[np.float32]:
         """The pooled vector of a sequence of the last batch, (dim,) float32, as the model gives it."""

@@ -1,6 +1,7 @@
 """A thread that owns an engine: jobs go in from event loops, results go back to them.
 
-Knows nothing of llama.cpp. What belongs to the engine is touched by this thread only.
+Knows nothing of llama.cpp. What belongs to the engine is touched by this thread only. An engine that hangs is
+given up: whoever waits for it is told, and the thread is left where it is.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 from serve_app.errors import EngineFailed, MantaError, Unavailable
+from serve_app.health.progress import Progress
 
 logger = logging.getLogger("manta.llamacpp")
+
+_JOIN_S = 1.0  # between two looks at a thread that is to end
 
 
 class Job(Protocol):
@@ -37,14 +41,24 @@ class EngineThread(Generic[JobT]):
         work: does the next piece of work on the waiting jobs, which it removes when they are done. It
             is called again as long as jobs wait, and sees new ones at each call.
         release: frees the engine; called on the thread, after the last `work`.
+        progress: is told when a piece of work begins; `work` may tell it of smaller steps too.
     """
 
-    def __init__(self, name: str, work: Callable[[list[JobT]], None], release: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[list[JobT]], None],
+        release: Callable[[], None],
+        progress: Progress,
+    ) -> None:
         self._name = name
         self._work = work
         self._release = release
+        self._progress = progress
         self._inbox: queue.SimpleQueue[JobT | None] = queue.SimpleQueue()  # None: close
+        self._waiting: list[JobT] = []
         self._is_closing = False
+        self._is_given_up = False
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -65,32 +79,57 @@ class EngineThread(Generic[JobT]):
         """Return if the thread works.
 
         Raises:
-            EngineFailed: it died; the engine must be opened again.
+            EngineFailed: it died or hangs; the engine must be opened again, by another process if it hangs.
             Unavailable: it is closing.
         """
+        self._look()
         if self._failure is not None:
-            raise EngineFailed(
-                f"the engine thread of {self._name} died: {self._failure!r}"
-            ) from self._failure
+            raise self._ended() from self._failure
         if self._is_closing:
             raise Unavailable(f"{self._name} is stopping")
 
-    async def close(self) -> None:
-        """Stop after the piece of work under way, and free the engine."""
+    async def close(self) -> bool:
+        """Stop after the piece of work under way, and free the engine.
+
+        Returns:
+            False: it hangs, and what it uses must be left to it.
+        """
         self._is_closing = True
         self._inbox.put(None)
-        await asyncio.to_thread(self._thread.join)
+        while self._thread.is_alive():
+            self._look()
+            if self._is_given_up:
+                return False
+            await asyncio.to_thread(self._thread.join, _JOIN_S)
+        return True
+
+    def _look(self) -> None:
+        """Give the engine up if it hangs. Should it move on after all, it ends before its next piece of work."""
+        if self._failure is not None:
+            return
+        try:
+            self._progress.check()
+        except EngineFailed as exc:
+            logger.error("%s", exc.message)  # noqa: TRY400 (the stack of who found out says nothing)
+            self._is_given_up = self._is_closing = True
+            self._failure = exc
+            for job in list(self._waiting):
+                job.fail(self._ended())
+            self._drain_failed()
+            self._inbox.put(None)
 
     def _run(self) -> None:
-        waiting: list[JobT] = []
+        waiting = self._waiting
         try:
             while self._receive(waiting):
+                self._progress.begin()
                 self._work(waiting)
         except BaseException as exc:
             logger.exception("the engine thread of %s died", self._name)
             self._failure = exc
         finally:
             self._is_closing = True
+            self._progress.rest()
             self._release()
             for job in waiting:
                 job.fail(self._ended())
@@ -98,6 +137,8 @@ class EngineThread(Generic[JobT]):
 
     def _receive(self, waiting: list[JobT]) -> bool:
         """Take new jobs in; waits only if there is nothing to do. False: close."""
+        if not waiting:
+            self._progress.rest()
         while True:
             try:
                 job = self._inbox.get(block=not waiting)
@@ -117,6 +158,8 @@ class EngineThread(Generic[JobT]):
                 job.fail(self._ended())
 
     def _ended(self) -> MantaError:
+        if isinstance(self._failure, EngineFailed):
+            return EngineFailed(self._failure.message)
         if self._failure is not None:
             return EngineFailed(f"the engine thread of {self._name} died: {self._failure!r}")
         return Unavailable(f"{self._name} is stopping")

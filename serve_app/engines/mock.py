@@ -21,8 +21,11 @@ from configs.schema import MockEmbedder as MockEmbedderConfig
 from configs.schema import MockModel
 from serve_app.engines.base import GenerationRequest, TextChunk
 from serve_app.engines.mock_batch import Batch
+from serve_app.engines.mock_faults import FaultyCourse, Hang, ordered_fault
 from serve_app.engines.stop_strings import StopStrings
-from serve_app.errors import BadRequest, InputTooLong
+from serve_app.errors import BadRequest, EngineFailed, InputTooLong
+from serve_app.health.failures import FailuresInRow
+from serve_app.health.progress import Progress
 from serve_app.messages import Embeddings, Endpoint, ModelCard, RequestContext, Vectors
 
 _WORDS = (
@@ -50,7 +53,10 @@ class MockGenerator:
         self._config = config
         self._slots = asyncio.Semaphore(config.max_concurrent)
         is_batching = config.prefill_us_per_token > 0 or config.tpot_us_per_running > 0
+        health = config.scaling.health
         self._batch = Batch(config) if is_batching else None
+        self._hang = Hang(Progress(config.name, health.max_step_s))
+        self._failures = FailuresInRow(config.name, health.max_failures)
         self.num_running = 0
 
     def card(self) -> ModelCard:
@@ -73,9 +79,13 @@ class MockGenerator:
         num_output = min(num_wanted, room)
         rng = random.Random(f"{self._config.seed}:{request.sampling.seed}")  # noqa: S311 (text and pace, no secret)
         stops = StopStrings(request.sampling.stop)
+        fault = ordered_fault(request) if self._config.faults else None
+        course = FaultyCourse(fault, self._hang) if fault is not None else None
         async with self._slots:
             self.num_running += 1
             try:
+                if course is not None:
+                    course.begin()
                 async with aclosing(self._pace(num_prompt, num_output, rng)) as pace:
                     index = 0
                     async for _ in pace:
@@ -90,26 +100,41 @@ class MockGenerator:
                             num_prompt_tokens=num_prompt,
                             num_completion_tokens=index,
                         )
+                        if course is not None:
+                            course.made(index)
                         if is_last:
+                            self._failures.succeeded()
                             return
+            except EngineFailed as exc:
+                self._failures.failed(exc.message)
+                raise
             finally:
                 self.num_running -= 1
 
     async def check_health(self) -> None:
-        return
+        self._hang.check()
+        if self._batch is not None:
+            self._batch.check()
+        self._failures.check()
 
     async def close(self) -> None:
         if self._batch is not None:
             await self._batch.close()
 
     async def _pace(self, num_prompt: int, num_output: int, rng: random.Random) -> AsyncGenerator[None]:
-        """Yields when a token is due."""
+        """Yields when a token is due.
+
+        Raises:
+            EngineFailed: the engine hangs, by order, and was found out.
+        """
         due = time.perf_counter() + self._pause_s(self._config.ttft_ms, rng)
         if self._batch is None:
             for _ in range(num_output):
                 # Paced against the clock, so that a late wake-up does not delay the rest.
                 await asyncio.sleep(max(0.0, due - time.perf_counter()))
                 due += self._pause_s(self._config.tpot_ms, rng)
+                if self._hang.is_on:
+                    await self._hang.wait()
                 yield
             return
         await asyncio.sleep(due - time.perf_counter())
@@ -117,6 +142,8 @@ class MockGenerator:
         try:
             for _ in range(num_output):
                 await sequence.next_token()
+                if self._hang.is_on:
+                    await self._hang.wait()
                 yield
         finally:
             self._batch.leave(sequence)

@@ -14,6 +14,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 
 from configs.schema import MockModel
+from serve_app.errors import EngineFailed
+from serve_app.health.progress import Progress
 
 
 class Sequence:
@@ -58,6 +60,7 @@ class Batch:
         self._reading: deque[Sequence] = deque()
         self._running: list[Sequence] = []
         self._stepping: asyncio.Task[None] | None = None
+        self._progress = Progress(config.name, config.scaling.health.max_step_s, clock)
 
     def join(self, num_prompt: int, num_output: int) -> Sequence:
         sequence = Sequence(num_prompt, num_output)
@@ -73,6 +76,14 @@ class Batch:
         if sequence in self._running:
             self._running.remove(sequence)
 
+    def check(self) -> None:
+        """Raise EngineFailed if the steps died or hang."""
+        if self._stepping is not None and self._stepping.done() and not self._stepping.cancelled():
+            failure = self._stepping.exception()
+            if failure is not None:
+                raise EngineFailed(f"the steps of {self._config.name} died: {failure!r}") from failure
+        self._progress.check()
+
     async def close(self) -> None:
         if self._stepping is not None:
             self._stepping.cancel()
@@ -81,10 +92,12 @@ class Batch:
     async def _step_while_needed(self) -> None:
         due = self._clock()
         while self._reading or self._running:
+            self._progress.begin()
             num_read = self._read_prompts()
             due += self._seconds(len(self._running), num_read)
             await self._sleep(max(0.0, due - self._clock()))
             self._end_step()
+        self._progress.rest()
 
     def _read_prompts(self) -> int:
         """Tokens of prompts that fit into the next step beside one of each running sequence."""

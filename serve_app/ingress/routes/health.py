@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import time
-from collections.abc import Awaitable, Callable
-
 from fastapi import APIRouter, Response
 
-from serve_app.errors import MantaError, NotFound
+from serve_app.errors import NotFound
+from serve_app.health.readiness import Readiness, State
 from serve_app.ingress.answers import json_document
 from serve_app.ingress.services import Services
 from serve_app.messages import JsonObject
-
-logger = logging.getLogger("manta.ingress")
 
 # Probes come every few seconds from load balancers, which give up themselves after about so long.
 PROBE_TIMEOUT_S = 5.0
@@ -36,16 +30,17 @@ def router(services: Services, probe_timeout_s: float = PROBE_TIMEOUT_S) -> APIR
         """This process answers. Says nothing of what it depends on."""
         return json_document({"status": "alive"})
 
+    readiness = Readiness(services.probes, probe_timeout_s)
+
     @routes.get("/readyz")
     async def readyz() -> Response:
-        """The state of each dependency; 503 if one of them cannot work."""
-        probing = [_probe(name, probe, probe_timeout_s) for name, probe in services.probes.items()]
-        states = dict(zip(services.probes, await asyncio.gather(*probing), strict=True))
-        is_ready = all(state["is_ready"] for state in states.values())
+        """The state of each dependency, at most a second old; 503 if one of them cannot work."""
+        states = await readiness.states()
+        is_ready = all(state.is_ready for state in states.values())
         response = json_document(
             {
                 "status": "ready" if is_ready else "not ready",
-                "dependencies": states,
+                "dependencies": {name: _shown(state) for name, state in states.items()},
                 "left_out": dict(services.left_out),
             }
         )
@@ -62,19 +57,7 @@ def router(services: Services, probe_timeout_s: float = PROBE_TIMEOUT_S) -> APIR
     return routes
 
 
-async def _probe(name: str, probe: Callable[[], Awaitable[None]], timeout_s: float) -> JsonObject:
-    start_s = time.monotonic()
-    try:
-        async with asyncio.timeout(timeout_s):
-            await probe()
-    except TimeoutError:
-        reason = f"no answer within {timeout_s:g} s"
-    except MantaError as exc:
-        reason = exc.message
-    except Exception as exc:
-        # Readiness must name what is broken, also when it breaks in a way that nobody foresaw.
-        logger.exception("the probe of %s failed", name)
-        reason = f"the probe failed: {exc.__class__.__name__}"
-    else:
-        return {"is_ready": True, "took_s": round(time.monotonic() - start_s, 4)}
-    return {"is_ready": False, "reason": reason}
+def _shown(state: State) -> JsonObject:
+    if state.is_ready:
+        return {"is_ready": True, "took_s": round(state.took_s, 4)}
+    return {"is_ready": False, "reason": state.reason}

@@ -1,0 +1,1 @@
+"""What finds a replica that hangs or answers garbage."""

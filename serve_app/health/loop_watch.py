@@ -1,0 +1,119 @@
+"""A thread that ends this process when its event loop does not run any more.
+
+In Serve's throughput mode requests, health checks and our code share one loop. When something blocks it, the
+controller finds out by checks that are not answered, three in a row; this finds out sooner, says in the log
+what every thread was doing, and a process that is gone is told to callers at once. docs/decisions/0009.
+
+It cannot see a loop that is blocked inside C code which holds Python's lock: then this thread does not run
+either. For that case the interpreter's own watchdog, which needs no lock, writes the stacks, and the
+controller's checks do the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import faulthandler
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+logger = logging.getLogger("manta.health")
+
+# EX_SOFTWARE of sysexits.h, to be told from Ray's own exits in its logs.
+EXIT_CODE = 70
+_TICKS = 10  # looks in the time that a loop may be blocked
+
+
+class Stall:
+    """For how long something has not answered, in time during which the asker itself ran. Pure.
+
+    A process that was stopped and goes on (a paused container, a machine that was moved) finds hours gone on
+    its clock and nothing wrong with it: a tick counts at most twice its length.
+    """
+
+    def __init__(self, tick_s: float) -> None:
+        self._tick_s = tick_s
+        self.seconds = 0.0
+
+    def tick(self, elapsed_s: float, *, has_answered: bool) -> None:
+        self.seconds = 0.0 if has_answered else self.seconds + min(elapsed_s, 2 * self._tick_s)
+
+
+class LoopWatch:
+    """Watches one event loop from the moment it is made, until it is closed.
+
+    Args:
+        name: of the replica, for the log.
+        max_block_s: seconds without a turn of the loop that are too many.
+        loop: to watch. Made from its own code, once nothing slow is left to be done before it turns.
+        end: is called when it is blocked, on the watching thread, with the reason.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        max_block_s: float,
+        loop: asyncio.AbstractEventLoop,
+        end: Callable[[str], None] | None = None,
+    ) -> None:
+        self._name = name
+        self._max_block_s = max_block_s
+        self._loop = loop
+        self._end = end or end_process
+        self._is_closed = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name=f"loop-watch-{name}", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Watch no more. Closing twice is fine."""
+        self._is_closed.set()
+        faulthandler.cancel_dump_traceback_later()
+
+    def _watch(self) -> None:
+        tick_s = self._max_block_s / _TICKS
+        stall = Stall(tick_s)
+        has_turned = threading.Event()
+        has_turned.set()
+        last_s = time.monotonic()
+        while not self._is_closed.wait(tick_s):
+            now_s = time.monotonic()
+            stall.tick(now_s - last_s, has_answered=has_turned.is_set())
+            last_s = now_s
+            if stall.seconds > self._max_block_s:
+                self._end(f"the event loop of {self._name} has not run for {stall.seconds:.0f} s")
+                return
+            _dump_unless_called_again(2 * self._max_block_s)
+            if has_turned.is_set():
+                has_turned.clear()
+                if not _call_soon(self._loop, has_turned.set):
+                    return
+
+
+def end_process(reason: str) -> None:
+    """Write the reason and every thread's stack to the process' log, and end it without any further step.
+
+    Nothing could be closed in order: whatever would do that runs on the loop that does not run.
+    """
+    logger.critical("%s; this process ends, so that another takes its place", reason)
+    sys.stderr.write(f"manta: {reason}; the process ends. Its threads were at:\n")
+    sys.stderr.flush()
+    with contextlib.suppress(ValueError, OSError):  # a stream without a file
+        faulthandler.dump_traceback(file=sys.stderr)
+    os._exit(EXIT_CODE)
+
+
+def _dump_unless_called_again(seconds: float) -> None:
+    with contextlib.suppress(ValueError, OSError):
+        faulthandler.dump_traceback_later(seconds, file=sys.stderr)
+
+
+def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> bool:
+    try:
+        loop.call_soon_threadsafe(callback)
+    except RuntimeError:  # the loop is closed
+        return False
+    return True
