@@ -10,6 +10,8 @@ _BENCHMARKS = {
     "stall": "what load testers report of a server that stands still: ours, aiperf, guidellm, vllm bench serve",
     "capacity": "the highest rate of streams that load testers sustain honestly, and our dispatch delay",
     "compare-power": "false alarms and power of `manta bench compare`, against the reference server",
+    "overhead": "what the path costs a stream: ours, without its hop, and a bare FastAPI server",
+    "soak": "an hour of mixed load: whether memory, files, threads or connections grow",
     "startup": "seconds from the command to readiness, and the memory of all processes",
     "retrieval": "nDCG, recall, MRR and time per query of a BEIR folder, through a running knowledge base",
 }

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,21 +58,47 @@ def started(profile: Path) -> Iterator[Started]:
         models = default_home() / "models"
         models.mkdir(parents=True, exist_ok=True)
         (home / "models").symlink_to(models, target_is_directory=True)
-        port = _free_port()
+        port = free_port()
+        command = [
+            sys.executable,
+            "-m",
+            "manta",
+            "up",
+            str(profile),
+            "--port",
+            str(port),
+            "--stop-with-stdin",
+        ]
+        with served(command, f"http://127.0.0.1:{port}", MANTA_HOME=str(home)) as fresh:
+            yield fresh
+
+
+@contextmanager
+def served(command: Sequence[str], url: str, **environment: str) -> Iterator[Started]:
+    """Start a server of ours as a process, wait until its /readyz says 200, and stop it at the end.
+
+    Args:
+        command: of a process that stops when its standard input ends, so that it outlives nobody.
+        url: where it will listen.
+        environment: variables that it gets besides this process's own.
+
+    Raises:
+        CannotStart: it was not ready in time, or ended before.
+    """
+    with tempfile.TemporaryDirectory(prefix="manta-bench-") as folder:
         log_path = Path(folder) / "log"
         began = time.perf_counter()
         with log_path.open("wb") as log:
             process = subprocess.Popen(  # noqa: S603 (our own command)
-                [sys.executable, "-m", "manta", "up", str(profile), "--port", str(port), "--stop-with-stdin"],
-                env=os.environ | {"MANTA_HOME": str(home)},
-                stdin=subprocess.PIPE,  # ends with this process, however that ends
+                command,
+                env=os.environ | environment,
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
             )
         try:
-            base = f"http://127.0.0.1:{port}"
-            _wait_until_ready(base, process, log_path)
-            yield Started(base, process.pid, time.perf_counter() - began)
+            _wait_until_ready(url, process, log_path)
+            yield Started(url, process.pid, time.perf_counter() - began)
         finally:
             process.terminate()  # not SIGINT, which a shell's background jobs ignore
             process.wait(timeout=60)
@@ -84,7 +110,7 @@ def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> 
     give_up = time.monotonic() + READY_TIMEOUT_S
     while time.monotonic() < give_up:
         if process.poll() is not None:
-            raise CannotStart(log.read_text(errors="replace").strip().splitlines()[-1])
+            raise CannotStart((log.read_text(errors="replace").strip() or "it said nothing").splitlines()[-1])
         try:
             if httpx.get(f"{url}/readyz", timeout=5.0, trust_env=False).status_code == 200:
                 return
@@ -94,7 +120,8 @@ def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> 
     raise CannotStart(f"{url}/readyz did not answer 200 within {READY_TIMEOUT_S:.0f} s")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of loopback on which nothing listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -27,13 +27,24 @@ def write(
     today = datetime.datetime.now(datetime.UTC)
     folder = parent / f"{today:%Y-%m-%d}-{name}"
     folder.mkdir(parents=True, exist_ok=True)
-    run = {"time_utc": today.isoformat(timespec="seconds"), "settings": settings, "machine": machine()}
+    fill(folder, settings, summary, records)
+    return folder
+
+
+def fill(
+    folder: Path,
+    settings: Mapping[str, Any],
+    summary: Mapping[str, Any],
+    records: Iterable[Mapping[str, Any]],
+) -> None:
+    """Write the three files into a folder that is there, such as one of `new_folder`."""
+    now = datetime.datetime.now(datetime.UTC)
+    run = {"time_utc": now.isoformat(timespec="seconds"), "settings": settings, "machine": machine()}
     write_json(folder / "run.json", run)
     write_json(folder / "summary.json", summary)
     with (folder / "records.jsonl").open("w", encoding="utf-8") as lines:
         for record in records:
             lines.write(json.dumps(record, ensure_ascii=False) + "\n")
-    return folder
 
 
 def new_folder(parent: Path, name: str) -> Path:

@@ -1,0 +1,1 @@
+"""What Manta's path costs a token: the same tokens from a bare server, without the hop, and through all of it."""

@@ -1,0 +1,113 @@
+"""The profile that is measured: a whole application whose one chat model is the mock at the benchmark's pace.
+
+Written as JSON, which is YAML too; nothing but `configs.load` reads it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from benchmarks.overhead.pace import MODEL, Pace
+from configs.schema import PlatformConfig
+
+AGENT = "manta"
+APP_NAME = "manta"
+MAX_ANSWER_TOKENS = 4000  # of the agent, so that no measurement meets its limit
+# Far more than the benchmark ever has in flight: what is measured is the path, not a limit.
+_MAX_ONGOING = 1024
+_MAX_QUEUED = 4096
+
+Transport = Literal["channel", "plain"]
+
+
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    """How many of each; `2x4` is two of the ingress (and the agent) and four of the engine."""
+
+    num_ingress: int = 1
+    num_engine: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> Replicas:
+        """From `2x4`.
+
+        Raises:
+            ValueError: it is not two numbers above 0.
+        """
+        ingress, _, engine = text.partition("x")
+        replicas = cls(int(ingress), int(engine))
+        if min(replicas.num_ingress, replicas.num_engine) < 1:
+            raise ValueError(f"{text} has a part without a replica")
+        return replicas
+
+    def __str__(self) -> str:
+        return f"{self.num_ingress}x{self.num_engine}"
+
+
+def has_transports() -> bool:
+    """Whether the configuration lets one choose how streams travel."""
+    return "streams" in PlatformConfig.model_fields
+
+
+def write_profile(
+    folder: Path,
+    pace: Pace,
+    replicas: Replicas,
+    transport: Transport | None = None,
+    engine: dict[str, Any] | None = None,
+) -> Path:
+    """Write a profile into `folder`; returns its path.
+
+    Args:
+        transport: of streams between replicas; None: as the configuration has it by default.
+        engine: further settings of the mock engine.
+    """
+    edge, inner = _scaling(replicas.num_ingress), _scaling(replicas.num_engine)
+    platform: dict[str, Any] = {
+        "ingress": {"scaling": edge},
+        "models": [_model(pace, inner) | (engine or {})],
+        "embedder": {"name": "embedder", "engine": "mock"},
+        "knowledge": {"store": {"kind": "memory"}},
+        "agent": {
+            "name": AGENT,
+            "models": [MODEL],
+            "max_answer_tokens": MAX_ANSWER_TOKENS,
+            "scaling": edge,
+        },
+    }
+    if transport is not None:
+        platform["streams"] = {"transport": transport}
+    application = {
+        "name": APP_NAME,
+        "route_prefix": "/",
+        "import_path": "serve_app.app:build",
+        "args": platform,
+    }
+    path = folder / f"overhead-{replicas}-{transport or 'default'}.yaml"
+    document = {"http_options": {"host": "127.0.0.1", "port": 8000}, "applications": [application]}
+    path.write_text(json.dumps(document, indent=2), encoding="utf-8")
+    return path
+
+
+def _model(pace: Pace, scaling: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": MODEL,
+        "engine": "mock",
+        "ttft_ms": pace.ttft_ms,
+        "tpot_ms": pace.tpot_ms,
+        "num_output_tokens": pace.num_tokens,
+        "max_concurrent": _MAX_ONGOING,
+        "scaling": scaling,
+    }
+
+
+def _scaling(num: int) -> dict[str, Any]:
+    return {
+        "min_replicas": num,
+        "max_replicas": num,
+        "max_ongoing_requests": _MAX_ONGOING,
+        "max_queued_requests": _MAX_QUEUED,
+    }
