@@ -12,6 +12,7 @@ _BENCHMARKS = {
     "compare-power": "false alarms and power of `manta bench compare`, against the reference server",
     "overhead": "what the path costs a stream: ours, without its hop, and a bare FastAPI server",
     "soak": "an hour of mixed load: whether memory, files, threads or connections grow",
+    "overload": "goodput from half to three times the capacity of a model, with and without priorities",
     "startup": "seconds from the command to readiness, and the memory of all processes",
     "retrieval": "nDCG, recall, MRR and time per query of a BEIR folder, through a running knowledge base",
 }
