@@ -62,6 +62,7 @@ class Record(msgspec.Struct, omit_defaults=True):
     # Sent again on a new connection, because the server had closed the kept one; latencies count from the
     # intended arrival all the same.
     is_resent: bool = False
+    text: str | None = None  # all that the answer said; only where the run keeps it
 
 
 class ClientSample(msgspec.Struct, omit_defaults=True):

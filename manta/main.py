@@ -23,6 +23,7 @@ _COMMANDS = {
     "models": "List, fetch and locate model weights.",
     "doctor": "Say what this machine has and lacks.",
     "bench": "Measure a server: load, sweeps, comparisons, scenarios, simulation.",
+    "conformance": "Do faults to a whole application under load; say what clients saw.",
     "config": "Check a profile; print the reference of all settings.",
 }
 

@@ -17,6 +17,7 @@ from benchmarks.records import Outcome, Record
 from benchmarks.schedule.planned import PlannedRequest
 
 MAX_ERROR_BYTES = 65_536  # of an answer that is no success, more is not kept
+NO_END = "the stream ended without its end event ([DONE])"  # though the HTTP message was whole
 
 
 class Exchange:
@@ -132,7 +133,7 @@ class Exchange:
         elif self.said_end:
             self.end(Outcome.OK, "", now_ns)
         else:
-            self.end(Outcome.TRUNCATED, "the stream ended without its end event ([DONE])", now_ns)
+            self.end(Outcome.TRUNCATED, NO_END, now_ns)
 
     def lost(self, detail: str, now_ns: int, *, is_reset: bool) -> None:
         """The connection is gone before the message was complete."""
@@ -153,7 +154,9 @@ class Exchange:
 
     # ---------------------------------------------------------------- what it leaves
 
-    def record(self, worker: int, start_ns: int, *, keep_token_times: bool) -> Record:
+    def record(
+        self, worker: int, start_ns: int, *, keep_token_times: bool, keep_text: bool = False
+    ) -> Record:
         """The record, with times after `start_ns`. Only once it is over."""
         assert self.outcome is not None
         assert self.end_ns is not None
@@ -185,6 +188,7 @@ class Exchange:
             session=planned.session,
             turn=planned.turn,
             is_resent=self.is_resent,
+            text=self.text if keep_text else None,
         )
 
     # ---------------------------------------------------------------- within

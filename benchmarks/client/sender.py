@@ -143,7 +143,7 @@ class Sender:
             self._readers[planned.entry],
             self._writers[planned.entry].write(planned.index, body),
             due_ns,
-            keep_text=planned.turn + 1 < planned.num_turns,
+            keep_text=self._task.keep_text or planned.turn + 1 < planned.num_turns,
             on_end=self._on_end,
         )
         key = id(exchange)

@@ -40,6 +40,7 @@ class WorkerTask(msgspec.Struct, frozen=True):
     timeout_s: float
     keep_token_times: bool
     concurrency: int | None = None  # this worker's share of a closed loop; None: an open loop
+    keep_text: bool = False  # write down what the answers said
 
     @property
     def folder(self) -> Path:

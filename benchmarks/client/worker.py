@@ -80,7 +80,10 @@ class Worker:
 
     def _take(self, exchange: Exchange) -> None:
         record: Record = exchange.record(
-            self._task.worker, self._start_ns, keep_token_times=self._task.keep_token_times
+            self._task.worker,
+            self._start_ns,
+            keep_token_times=self._task.keep_token_times,
+            keep_text=self._task.keep_text,
         )
         self._records.add(record)
         self._outcomes[record.outcome] += 1

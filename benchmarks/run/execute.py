@@ -69,12 +69,14 @@ class RunOptions:
     Args:
         num_workers: processes; None: from the machine's cores and the rate.
         keep_token_times: keep when each token came in the raw records.
+        keep_text: keep what the answers said in the raw records.
         on_progress: called about once a second.
         stop_when: a reason to stop early, or None; asked about once a second.
     """
 
     num_workers: int | None = None
     keep_token_times: bool = True
+    keep_text: bool = False
     on_progress: Callable[[Progress], None] | None = None
     stop_when: Callable[[Progress], str | None] | None = None
 
@@ -237,6 +239,7 @@ def _tasks(
             timeout_s=workload.timeout_s,
             keep_token_times=options.keep_token_times,
             concurrency=_share_of_places(workload, worker, num_workers),
+            keep_text=options.keep_text,
         )
         for worker in range(num_workers)
     ]

@@ -109,6 +109,15 @@ class GivenCommand:
 
     def inject(self) -> str:
         start_s = time.monotonic()
+        self.output()
+        return f"ended after {time.monotonic() - start_s:.1f} s"
+
+    def output(self) -> str:
+        """What it says on standard output, once it has ended.
+
+        Raises:
+            FaultFailed: it could not be run, failed, or did not end in time.
+        """
         try:
             done = subprocess.run(  # noqa: S603 (the user's own words, and no shell)
                 shlex.split(self.command),
@@ -127,4 +136,4 @@ class GivenCommand:
             raise FaultFailed(
                 f"{self.command}: exit code {done.returncode}: {' '.join(said) or 'said nothing'}"
             )
-        return f"ended after {time.monotonic() - start_s:.1f} s"
+        return done.stdout

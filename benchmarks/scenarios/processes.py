@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -42,12 +42,16 @@ def replicas(
     application: psutil.Process, app_name: str, deployment: str | None = None
 ) -> list[psutil.Process]:
     """The running replicas of an application: of one deployment, or of all of them; oldest first."""
-    below = application.children(recursive=True)
-    found = [
-        process
-        for process in below
-        if is_replica(_command(process), app_name, deployment) and not is_gone(process)
-    ]
+    return below(application, lambda command: is_replica(command, app_name, deployment))
+
+
+def below(root: psutil.Process, is_wanted: Callable[[Sequence[str]], bool]) -> list[psutil.Process]:
+    """The running descendants of a process whose command line is wanted; oldest first."""
+    try:
+        descendants = root.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+    found = [process for process in descendants if is_wanted(_command(process)) and not is_gone(process)]
     return sorted(found, key=lambda process: (process.create_time(), process.pid))
 
 

@@ -1,0 +1,304 @@
+"""The application on several raylets of this machine: a head and workers, each with its own processes.
+
+As a RayService has it: a head that takes no replicas, its state in a Redis, Serve's configuration put there by
+its REST API, and a proxy on every node. The proxies share one port, as nodes behind a load balancer share an
+address: the kernel hands each connection to one that listens.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from benchmarks.conformance.processes import is_any_replica, is_replica_of
+from benchmarks.conformance.ray_node import RayNode
+from benchmarks.conformance.redis import NoRedis, Redis
+from benchmarks.conformance.serve_api import ServeApi, why_unsettled
+from benchmarks.errors import BadTarget
+from benchmarks.scenarios.processes import deployment_of
+from benchmarks.scenarios.subject import CannotRun
+from configs.load import IMPORT_PATH, Profile
+
+SETTLE_TIMEOUT_S = 150.0
+NUM_READY = 6  # answers in a row, so that every proxy has probably given one
+CPUS_OF_A_WORKER = 4  # that Ray believes in; replicas take a tenth of one
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Of the head, so that it comes back where it was."""
+
+    gcs: int
+    dashboard: int
+    client: int
+
+
+class LocalApplication:
+    """One application of `profile`, and all that it runs on.
+
+    Args:
+        environment: the folder of a node -> what Serve's processes on it need (see `cluster.local`).
+        num_workers: raylets beside the head's.
+        tell: one line for whoever waits.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        environment: Callable[[Path], Mapping[str, str]],
+        num_workers: int = 2,
+        tell: Tell = lambda _: None,
+    ) -> None:
+        self.profile = replace(profile, port=free_port())
+        # Short, because Ray and HAProxy put Unix sockets there and their paths may have 107 characters.
+        self.folder = Path(tempfile.mkdtemp(prefix="manta-"))
+        self.home = self.folder / "home"
+        self.why_no_redis: str | None = None
+        self.token = secrets.token_hex(32)
+        self._environment = environment
+        self._num_workers = num_workers
+        self._tell = tell
+        self._ports = Ports(free_port(), free_port(), free_port())
+        self._redis: Redis | None = None
+        self._direct_port = _direct_port()
+        self.preload: Mapping[str, str] = {}  # more environment of the first worker
+        self.head = self._head_node()
+        self.workers: list[RayNode] = []
+        self._api = ServeApi(f"http://127.0.0.1:{self._ports.dashboard}", self.token)
+        self._wanted = self.document()
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.profile.host}:{self.profile.port}"
+
+    @property
+    def gcs_address(self) -> str:
+        return f"127.0.0.1:{self._ports.gcs}"
+
+    @property
+    def main_deployment(self) -> str:
+        """Of the model that the load asks: the profile's first."""
+        return deployment_of(self.profile.platform.models[0].name)
+
+    @property
+    def nodes(self) -> list[RayNode]:
+        return [self.head, *self.workers]
+
+    def start(self) -> None:
+        """Start everything; returns once all of it runs.
+
+        Raises:
+            NodeFailed, CannotRun: it does not start; the message says why.
+        """
+        self.home.mkdir(exist_ok=True)
+        try:
+            self._redis = Redis(self.folder / "redis", free_port())
+        except NoRedis as exc:
+            self.why_no_redis = str(exc)
+        self._tell(f"starting a head and {self._num_workers} workers")
+        self.start_head()
+        self.workers = [self._worker(number) for number in range(self._num_workers)]
+        for worker in self.workers:
+            worker.start()
+        for worker in self.workers:
+            worker.wait_until_started()
+        self._tell("deploying the application")
+        self.deploy(self.document())
+        self.wait_until_settled()
+
+    def stop(self) -> None:
+        """Stop it and remove its folder; returns when its processes are gone."""
+        self._api.close()
+        for node in reversed(self.nodes):
+            node.stop()
+        if self._redis is not None:
+            self._redis.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def start_head(self) -> None:
+        self.head = self._head_node()
+        self.head.start()
+        self.head.wait_until_started()
+
+    def revive_nodes(self) -> None:
+        """Start those anew that do not run."""
+        if not self.head.is_running:
+            self.start_head()
+        for number, worker in enumerate(self.workers):
+            if not worker.is_running:
+                worker.stop()
+                self.workers[number] = self._worker(number)
+                self.workers[number].start()
+                self.workers[number].wait_until_started()
+
+    def deploy(self, document: Mapping[str, Any]) -> None:
+        """Have Serve want this; returns before it is so."""
+        self._wanted = dict(document)
+        self._api.deploy(document)
+
+    def deploy_original(self) -> None:
+        if self._wanted != self.document():
+            self.deploy(self.document())
+
+    def document(
+        self, changes: Mapping[str, Any] | None = None, num_replicas: Mapping[str, int] | None = None
+    ) -> dict[str, Any]:
+        """Serve's configuration.
+
+        Args:
+            changes: of the platform's top keys; every deployment then has a new version.
+            num_replicas: deployment -> how many instead; no version changes.
+        """
+        platform = self.profile.platform.model_dump(mode="json", exclude_unset=True)
+        application: dict[str, Any] = {
+            "name": self.profile.app_name,
+            "route_prefix": self.profile.route_prefix,
+            "import_path": IMPORT_PATH,
+            "args": platform | dict(changes or {}),
+        }
+        if num_replicas:
+            application["deployments"] = [
+                {"name": name, "num_replicas": num} for name, num in num_replicas.items()
+            ]
+        return {
+            "proxy_location": "EveryNode",
+            "http_options": {"host": self.profile.host, "port": self.profile.port},
+            "applications": [application],
+        }
+
+    def wait_until_settled(self, timeout_s: float = SETTLE_TIMEOUT_S) -> None:
+        """Return once everything runs as it is wanted, and answers.
+
+        Raises:
+            CannotRun: it does not in time.
+        """
+        give_up = time.monotonic() + timeout_s
+        while (why_not := self.why_unsettled()) is not None:
+            if time.monotonic() > give_up:
+                raise CannotRun(f"the application did not settle within {timeout_s:.0f} s: {why_not}")
+            time.sleep(0.5)
+
+    def why_unsettled(self) -> str | None:
+        """Why not everything runs as it is wanted; None: it does."""
+        try:
+            details = self._api.details()
+        except BadTarget as exc:
+            return str(exc)
+        # A proxy runs on the head, and on each node that has a replica.
+        with_replicas = [worker for worker in self.workers if worker.below(is_any_replica)]
+        return why_unsettled(details, self.profile.app_name, 1 + len(with_replicas)) or self._why_unready()
+
+    def worker_of(self, deployment: str) -> RayNode:
+        """The worker with the most replicas of a deployment, and of those the one with the most of all."""
+        is_wanted = is_replica_of(self.profile.app_name, deployment)
+        return max(
+            self.workers,
+            key=lambda worker: (len(worker.below(is_wanted)), len(worker.below(is_any_replica))),
+        )
+
+    def replicas(self, deployment: str) -> list[psutil.Process]:
+        """The processes of a deployment's replicas, on all nodes."""
+        is_wanted = is_replica_of(self.profile.app_name, deployment)
+        return [process for node in self.nodes for process in node.below(is_wanted)]
+
+    def all_replicas(self) -> list[psutil.Process]:
+        return [process for node in self.nodes for process in node.below(is_any_replica)]
+
+    def ray_environment(self) -> dict[str, str]:
+        """What Ray's own commands need to reach the cluster."""
+        return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token, "RAY_USAGE_STATS_ENABLED": "0"}
+
+    def _why_unready(self) -> str | None:
+        for _ in range(NUM_READY):  # a new connection each, so that another proxy may take it
+            try:
+                response = httpx.get(f"{self.url}/readyz", timeout=10.0, trust_env=False)
+            except httpx.HTTPError as exc:
+                return f"{self.url}/readyz: {exc or exc.__class__.__name__}"
+            if response.status_code != 200:
+                return f"{self.url}/readyz answered {response.status_code}: {response.text[:200]}"
+        return None
+
+    # ------------------------------------------------------------ how nodes are started
+
+    def _worker(self, number: int) -> RayNode:
+        more = dict(self.preload) if number == 0 else {}
+        arguments = ["--address", self.gcs_address, "--num-cpus", str(CPUS_OF_A_WORKER)]
+        return self._node(f"worker{number}", arguments, more)
+
+    def _head_node(self) -> RayNode:
+        more = {}
+        if self._redis is not None:  # its state outlives it
+            more = {
+                "RAY_REDIS_ADDRESS": self._redis.address,
+                "RAY_external_storage_namespace": self.folder.name,
+            }
+        return self._node("head", self._head_arguments(), more)
+
+    def _head_arguments(self) -> list[str]:
+        ports = self._ports
+        flags = {
+            "--port": str(ports.gcs),
+            "--dashboard-host": "127.0.0.1",
+            "--dashboard-port": str(ports.dashboard),
+            "--include-dashboard": "true",
+            "--ray-client-server-port": str(ports.client),
+            "--num-cpus": "0",  # no replicas on the head, as Ray advises for a RayService
+        }
+        return ["--head", "--no-monitor", *_words(flags)]
+
+    def _node(self, name: str, arguments: list[str], more: Mapping[str, str] | None = None) -> RayNode:
+        folder = self.folder / name
+        # No --node-name: Serve takes it for an address that proxies can reach.
+        flags = {
+            "--node-ip-address": "127.0.0.1",
+            "--temp-dir": str(folder),
+            "--object-store-memory": "80000000",
+            "--include-log-monitor": "false",
+            # Each raylet on one machine needs its own; 0 lets the kernel choose.
+            "--min-worker-port": "0",
+            "--max-worker-port": "0",
+            "--dashboard-agent-listen-port": str(free_port()),
+            "--dashboard-agent-grpc-port": str(free_port()),
+            "--runtime-env-agent-port": str(free_port()),
+            "--metrics-export-port": str(free_port()),
+        }
+        return RayNode(name, [*arguments, *_words(flags)], self._node_environment(folder, more or {}), folder)
+
+    def _node_environment(self, folder: Path, more: Mapping[str, str]) -> dict[str, str]:
+        environment = dict(self._environment(folder)) | self.ray_environment()
+        environment |= {
+            "MANTA_HOME": str(self.home),
+            "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "m.sock"),
+            "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(self._direct_port),
+            "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(self._direct_port + 200),
+            "SERVE_SOCKET_REUSE_PORT_ENABLED": "1",  # the proxies share their port
+        }
+        return environment | dict(more)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _direct_port() -> int:
+    """The first of 200 ports for ingress replicas, below those that the kernel hands out (from 32,768)."""
+    return 20_000 + 200 * secrets.randbelow(50)
+
+
+def _words(flags: Mapping[str, str]) -> list[str]:
+    return [word for pair in flags.items() for word in pair]
