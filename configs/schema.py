@@ -32,14 +32,26 @@ class SecretRef(Strict):
     )
 
 
-class AutoscalerConfig(Strict):
-    """How fast Serve's autoscaler follows the load: its own settings, under its own names."""
+# Seconds, where a policy is given none: Serve's own, and what was best in docs/simulator.md.
+_UPSCALE_DELAY_S = {"ongoing_requests": 30.0, "work": 0.0}
 
+
+class AutoscalerConfig(Strict):
+    """How the number of replicas follows the load: Serve's own settings under its own names, and the policy's."""
+
+    policy: Literal["work", "ongoing_requests"] = Field(
+        default="work",
+        description="What decides. `work`: requests that run and wait, and what replicas say of their queues (tokens, "
+        "age), up at once and down slowly. `ongoing_requests`: Serve's own, an average over target_ongoing_requests.",
+    )
     initial_replicas: int | None = Field(
         default=None, ge=0, description="Replicas at the start; None: min_replicas."
     )
-    upscale_delay_s: float = Field(
-        default=30.0, ge=0, description="Seconds for which more replicas must be wanted before they start."
+    upscale_delay_s: float | None = Field(
+        default=None,
+        ge=0,
+        description="Seconds for which more replicas must be wanted before they start; None: 0 with `work`, 30 with "
+        "`ongoing_requests`. The first one always starts at once.",
     )
     downscale_delay_s: float = Field(
         default=600.0, ge=0, description="Seconds for which fewer replicas must be wanted before some stop."
@@ -47,14 +59,35 @@ class AutoscalerConfig(Strict):
     downscale_to_zero_delay_s: float | None = Field(
         default=None, ge=0, description="The same for the last replica; None: downscale_delay_s."
     )
+    max_queue_age_s: float | None = Field(
+        default=5.0,
+        gt=0,
+        description="`work` only: more replicas start when a request waits longer than this inside half of them; None: "
+        "however long it waits.",
+    )
+    queued_tokens_per_replica: int | None = Field(
+        default=None,
+        ge=1,
+        description="`work` only: one more replica for so many tokens that wait inside replicas; None: requests are "
+        "counted and not their tokens.",
+    )
+    cold_start_timeout_s: float = Field(
+        default=120.0,
+        gt=0,
+        description="Seconds that a request waits for the first replica of what is scaled to zero; beyond it 503.",
+    )
     upscaling_factor: float = Field(
-        default=1.0, gt=0, description="Of the replicas that are missing, how many times as many start."
+        default=1.0,
+        gt=0,
+        description="`ongoing_requests` only: of the replicas that are missing, how many times as many start.",
     )
     downscaling_factor: float = Field(
-        default=1.0, gt=0, description="Of the replicas that are too many, how many times as many stop."
+        default=1.0,
+        gt=0,
+        description="`ongoing_requests` only: of the replicas that are too many, how many times as many stop.",
     )
     look_back_period_s: float = Field(
-        default=30.0, gt=0, description="Seconds over which running requests are averaged."
+        default=30.0, gt=0, description="Seconds over which callers' running requests are averaged."
     )
     metrics_interval_s: float = Field(
         default=10.0,
@@ -62,6 +95,23 @@ class AutoscalerConfig(Strict):
         description="Seconds between reports to the autoscaler. Ray warns that this setting will become an "
         "environment variable when it is not 10.",
     )
+
+    @property
+    def upscale_after_s(self) -> float:
+        """`upscale_delay_s`, or the policy's own."""
+        return _UPSCALE_DELAY_S[self.policy] if self.upscale_delay_s is None else self.upscale_delay_s
+
+    @property
+    def sleep_after_s(self) -> float:
+        """`downscale_to_zero_delay_s`, or what it falls back to."""
+        delay_s = self.downscale_to_zero_delay_s
+        return self.downscale_delay_s if delay_s is None else delay_s
+
+    @model_validator(mode="after")
+    def _of_the_policy(self) -> AutoscalerConfig:
+        if self.policy == "work" and (self.upscaling_factor, self.downscaling_factor) != (1.0, 1.0):
+            raise ValueError("upscaling_factor and downscaling_factor are of the policy ongoing_requests")
+        return self
 
 
 class HealthConfig(Strict):
@@ -113,10 +163,19 @@ class ScalingConfig(Strict):
         default=AutoscalerConfig(), description="How fast the autoscaler follows the load."
     )
     max_ongoing_requests: int = Field(
-        default=32, ge=1, description="Requests that one replica works on at once."
+        default=32, ge=1, description="Requests that one replica works on at once: its slots."
     )
     max_queued_requests: int = Field(
-        default=128, ge=1, description="Requests that may wait per caller; beyond it callers get 429."
+        default=128,
+        ge=1,
+        description="Requests that may wait for a slot of one replica; beyond it callers get 429 with Retry-After, "
+        "and interactive requests take the places of batch requests.",
+    )
+    max_queue_wait_s: float = Field(
+        default=30.0,
+        gt=0,
+        description="Seconds that a request may wait for a slot; one that would wait longer is refused at once. "
+        "A queue that stands is kept shorter than this.",
     )
     num_cpus: float = Field(default=0.0, ge=0, description="CPUs that Ray reserves for each replica.")
     health: HealthConfig = Field(default=HealthConfig(), description="When a replica counts as broken.")
@@ -183,6 +242,12 @@ class ModelBase(Strict):
     optional: bool = Field(
         default=False,
         description="Leave the model out, with a warning, when its weights are not on this machine.",
+    )
+    max_deadline_s: float | None = Field(
+        default=None,
+        gt=0,
+        description="Most seconds that a request of this model has, queue included, whatever it asks for; None: no "
+        "limit of its own.",
     )
     scaling: ScalingConfig = Field(default=ScalingConfig(), description="Replicas and limits.")
 
@@ -467,10 +532,37 @@ class IngressConfig(Strict):
         default=120.0, gt=0, description="Seconds that a request has when it does not say."
     )
     max_deadline_s: float = Field(default=600.0, gt=0, description="Most seconds that a request may ask for.")
+    priorities: tuple[Literal["interactive", "batch"], ...] = Field(
+        default=("interactive", "batch"),
+        min_length=1,
+        description="Priorities that requests may ask for; the first is that of requests that ask for none.",
+    )
     default_tenant: Name = Field(default="default", description="Tenant of requests that name none.")
     scaling: ScalingConfig = Field(
         default=ScalingConfig(max_ongoing_requests=512, max_queued_requests=1024),
         description="Replicas and limits.",
+    )
+
+
+class StreamsConfig(Strict):
+    """How the streams of engines and agents travel to who called them."""
+
+    transport: Literal["channel", "plain"] = Field(
+        default="channel",
+        description="`channel`: the streams of two replicas share one connection of their own, and their frames "
+        "travel together. `plain`: each frame is a message of Ray Serve.",
+    )
+    continues: bool = Field(
+        default=True,
+        description="Continue an answer whose replica was lost on another one, if the request makes the same text "
+        "again: `temperature` 0 or a `seed`, one choice, no tools. Otherwise, and where the texts differ, the "
+        "client gets an error event.",
+    )
+    silence_timeout_s: float = Field(
+        default=10.0,
+        gt=0,
+        description="Seconds without an answer after which the replica at the other end of a channel counts as hung: "
+        "its streams end with an error.",
     )
 
 
@@ -486,6 +578,9 @@ class PlatformConfig(Strict):
     embedder: EmbedderConfig = Field(description="The embedding model.")
     knowledge: KnowledgeConfig = Field(default=KnowledgeConfig(), description="The knowledge base.")
     agent: AgentConfig = Field(description="The agent pipeline.")
+    streams: StreamsConfig = Field(
+        default=StreamsConfig(), description="How streams travel between replicas."
+    )
 
     @model_validator(mode="after")
     def _names(self) -> PlatformConfig:

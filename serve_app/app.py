@@ -19,6 +19,7 @@ from ray import serve
 from ray.serve import Application
 from ray.serve.config import AutoscalingConfig
 
+from configs.autoscaling import serve_autoscaling
 from configs.load import ProfileError, default_profile, home, parse_platform, read_profile
 from configs.schema import LlamaCppModel, ModelConfig, PlatformConfig, ScalingConfig
 from serve_app.agent.deployment import AgentDeployment
@@ -58,6 +59,7 @@ def build(args: dict[str, Any]) -> Application:
         {name: models[name] for name in config.agent.models if name in models},
         cards,
         knowledge,
+        config.streams,
     )
     cards |= {
         config.embedder.name: embedder_card(config.embedder),
@@ -66,6 +68,7 @@ def build(args: dict[str, Any]) -> Application:
     ingress = _deployment(serve.ingress()(IngressDeployment), "Ingress", config.ingress.scaling)
     return ingress.bind(
         config.ingress,
+        config.streams,
         models,
         embedder,
         knowledge,
@@ -108,14 +111,7 @@ def _deployment(cls: type, name: str, scaling: ScalingConfig) -> serve.Deploymen
 def _replicas(scaling: ScalingConfig) -> dict[str, Any]:
     if scaling.min_replicas == scaling.max_replicas:
         return {"num_replicas": scaling.min_replicas}
-    autoscaling = AutoscalingConfig(
-        min_replicas=scaling.min_replicas,
-        max_replicas=scaling.max_replicas,
-        target_ongoing_requests=scaling.target_ongoing_requests,
-        # What was not set stays Serve's own default; naming some of them makes Ray warn.
-        **scaling.autoscaler.model_dump(exclude_defaults=True),
-    )
-    return {"autoscaling_config": autoscaling}
+    return {"autoscaling_config": AutoscalingConfig(**serve_autoscaling(scaling))}
 
 
 def _present(config: PlatformConfig, folder: Path) -> tuple[list[ModelConfig], dict[str, str]]:

@@ -8,6 +8,7 @@
     |-- BodyTooLarge               413  request_too_large       send less
     |-- Overloaded                 429  overloaded              retry after a while
     |-- EngineFailed               502  engine_failed           retry, perhaps elsewhere
+    |   `-- StreamLost             502  stream_lost             ask again: the answer was cut
     |-- Unavailable                503  unavailable             retry after a while
     |-- DeadlineExceeded           504  deadline_exceeded       allow more time
     |-- StorageFull                507  storage_full            free some disk
@@ -92,6 +93,12 @@ class EngineFailed(MantaError):
 
     status = 502
     code = "engine_failed"
+
+
+class StreamLost(EngineFailed):
+    """The replica that made the answer went away before it was complete."""
+
+    code = "stream_lost"
 
 
 class Unavailable(MantaError):

@@ -1,20 +1,19 @@
-"""DeploymentHandles as the protocols that the rest of the code is written against.
-
-This is the seam between replicas. Ray's faults become errors of our tree here and nowhere else; a
-caller that leaves cancels the call below it, which ends the work on the other side.
-"""
+"""DeploymentHandles as the protocols that the rest of the code is written against."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any
 
-from ray.exceptions import RayError, RayTaskError
-from ray.serve.exceptions import BackPressureError, RayServeException, RequestCancelledError
 from ray.serve.handle import DeploymentHandle
 
-from serve_app.errors import DeadlineExceeded, EngineFailed, MantaError, Overloaded, Unavailable
+from configs.schema import StreamsConfig
+from serve_app.admission.retries import RetryBudget
+from serve_app.agent.events import decode_events
+from serve_app.attempts import Attempts
+from serve_app.calls import Caller
+from serve_app.channel.inbox import Inbox
 from serve_app.messages import (
     AgentEvent,
     AgentQuestion,
@@ -31,74 +30,58 @@ from serve_app.messages import (
     SearchResult,
     SyncPlan,
 )
-from serve_app.streams import next_within
-
-
-class Caller:
-    """Calls methods of one deployment."""
-
-    def __init__(self, handle: DeploymentHandle[Any], name: str) -> None:
-        self._handle = handle
-        self._streaming = handle.options(stream=True)
-        self._name = name
-
-    async def call(
-        self, method: str, *args: Any, context: RequestContext | None = None, **kwargs: Any
-    ) -> Any:
-        """The method's result, within the context's deadline."""
-        if context is not None:
-            context.deadline.check(f"calling {self._name}")
-        response = getattr(self._handle, method).remote(*args, **kwargs)
-        try:
-            async with asyncio.timeout(None if context is None else context.deadline.remaining_s()):
-                return await response
-        except asyncio.CancelledError:
-            response.cancel()
-            raise
-        # Before TimeoutError, which the other side's own time-out is too once it has crossed.
-        except (RayError, RayServeException, MantaError) as exc:
-            raise _translated(exc, self._name) from exc
-        except TimeoutError as exc:
-            response.cancel()
-            raise DeadlineExceeded(f"the request's time was over at: {self._name}", self._name) from exc
-
-    async def stream(self, method: str, *args: Any, context: RequestContext) -> AsyncIterator[Any]:
-        """The method's items; each wait is within the context's deadline."""
-        context.deadline.check(f"calling {self._name}")
-        response = getattr(self._streaming, method).remote(*args)
-        is_over = False
-        try:
-            while True:
-                item = await next_within(response, context.deadline, self._name)
-                yield item
-        except StopAsyncIteration:
-            is_over = True
-        except (RayError, RayServeException, MantaError) as exc:
-            raise _translated(exc, self._name) from exc
-        finally:
-            if not is_over:
-                response.cancel()
-
-    async def check_health(self) -> None:
-        """Raise what is wrong with a replica of the deployment. Wakes one that is scaled to zero."""
-        await self.call("check_health")
+from serve_app.openai_api.continuation import is_repeatable
 
 
 class ModelHandle:
     """A chat model's deployment as a ModelClient."""
 
-    def __init__(self, handle: DeploymentHandle[Any], name: str) -> None:
-        self._caller = Caller(handle, name)
+    def __init__(
+        self,
+        handle: DeploymentHandle[Any],
+        name: str,
+        inbox: Inbox | None = None,
+        *,
+        continues: bool = True,
+        max_deadline_s: float | None = None,
+    ) -> None:
+        """`continues`: an answer that was cut and can be made again is continued by another replica."""
+        self._caller = Caller(handle, name, inbox)
+        self._attempts = Attempts(name, RetryBudget())
+        self._continues = continues
+        self._max_deadline_s = max_deadline_s
 
     async def respond(self, endpoint: Endpoint, body: JsonObject, context: RequestContext) -> bytes:
-        document: bytes = await self._caller.call("respond", endpoint, body, context, context=context)
+        context = context.at_most(self._max_deadline_s)
+        document: bytes = await self._attempts.result(
+            lambda: self._caller.call("respond", endpoint, body, context, context=context)
+        )
         return document
 
     def stream(self, endpoint: Endpoint, body: JsonObject, context: RequestContext) -> AsyncIterator[bytes]:
-        return self._caller.stream("stream", endpoint, body, context, context=context)
+        context = context.at_most(self._max_deadline_s)
+        return self._attempts.stream(
+            lambda: self._caller.stream("stream", endpoint, body, context=context),
+            may_continue=self._continues and is_repeatable(body),
+        )
 
     async def check_health(self) -> None:
         await self._caller.check_health()
+
+
+def model_handles(
+    models: Mapping[str, DeploymentHandle[Any]],
+    cards: Mapping[str, ModelCard],
+    inbox: Inbox | None,
+    streams: StreamsConfig,
+) -> dict[str, ModelHandle]:
+    """The chat models of the graph, by name. `cards` has one for each."""
+    return {
+        name: ModelHandle(
+            handle, name, inbox, continues=streams.continues, max_deadline_s=cards[name].max_deadline_s
+        )
+        for name, handle in models.items()
+    }
 
 
 class EmbedderHandle(ModelHandle):
@@ -112,13 +95,17 @@ class EmbedderHandle(ModelHandle):
         is_query: bool = False,
         truncate: bool = False,
     ) -> Embeddings:
-        embeddings: Embeddings = await self._caller.call(
-            "embed", list(texts), context, context=context, is_query=is_query, truncate=truncate
+        embeddings: Embeddings = await self._attempts.result(
+            lambda: self._caller.call(
+                "embed", list(texts), context, context=context, is_query=is_query, truncate=truncate
+            )
         )
         return embeddings
 
     async def count_tokens(self, texts: Sequence[str], context: RequestContext) -> list[int]:
-        counts: list[int] = await self._caller.call("count_tokens", list(texts), context, context=context)
+        counts: list[int] = await self._attempts.result(
+            lambda: self._caller.call("count_tokens", list(texts), context, context=context)
+        )
         return counts
 
     async def describe(self) -> ModelCard:
@@ -131,9 +118,12 @@ class KnowledgeHandle:
 
     def __init__(self, handle: DeploymentHandle[Any]) -> None:
         self._caller = Caller(handle, "the knowledge base")
+        self._attempts = Attempts("the knowledge base", RetryBudget())
 
     async def search(self, query: SearchQuery, context: RequestContext) -> SearchResult:
-        result: SearchResult = await self._caller.call("search", query, context, context=context)
+        result: SearchResult = await self._attempts.result(
+            lambda: self._caller.call("search", query, context, context=context)
+        )
         return result
 
     async def plan_sync(
@@ -175,26 +165,16 @@ class KnowledgeHandle:
 class AgentHandle:
     """An agent's deployment as an AgentClient."""
 
-    def __init__(self, handle: DeploymentHandle[Any], name: str) -> None:
-        self._caller = Caller(handle, name)
+    def __init__(self, handle: DeploymentHandle[Any], name: str, inbox: Inbox | None = None) -> None:
+        self._caller = Caller(handle, name, inbox)
+        self._attempts = Attempts(name, RetryBudget())
 
-    def answer(self, question: AgentQuestion, context: RequestContext) -> AsyncIterator[AgentEvent]:
-        return self._caller.stream("answer", question, context, context=context)
+    async def answer(self, question: AgentQuestion, context: RequestContext) -> AsyncGenerator[AgentEvent]:
+        run = self._attempts.stream(lambda: self._caller.stream("answer", question, context=context))
+        async with aclosing(run) as lines:
+            async for data in lines:
+                for event in decode_events(data):
+                    yield event
 
     async def check_health(self) -> None:
         await self._caller.check_health()
-
-
-def _translated(exc: Exception, name: str) -> MantaError:
-    """The error of our tree that a fault of Ray or of the other side means."""
-    if isinstance(exc, RayTaskError) and isinstance(exc.cause, MantaError):
-        return exc.cause
-    if isinstance(exc, MantaError):
-        return exc
-    if isinstance(exc, BackPressureError):
-        return Overloaded(f"{name} has no free place in its queue", exc.retry_after_s or 1.0)
-    if isinstance(exc, RequestCancelledError):
-        return Unavailable(f"{name} cancelled the request")
-    if isinstance(exc, RayTaskError):
-        return EngineFailed(f"{name} failed: {exc.cause.__class__.__name__}: {exc.cause}")
-    return Unavailable(f"{name} is not there: {exc.__class__.__name__}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -58,6 +58,14 @@ class Priority(StrEnum):
     BATCH = "batch"
 
 
+class CancelReason(StrEnum):
+    """Why work was stopped before its end, as metrics count it."""
+
+    CALLER_LEFT = "caller_left"  # the client is gone, or another branch has won
+    DEADLINE = "deadline"
+    CONNECTION_LOST = "connection_lost"  # between two replicas
+
+
 @dataclass(frozen=True, slots=True)
 class RequestContext:
     """What every call carries besides its payload."""
@@ -67,6 +75,12 @@ class RequestContext:
     deadline: Deadline
     priority: Priority = Priority.INTERACTIVE
     traceparent: str | None = None  # W3C trace context
+
+    def at_most(self, seconds: float | None) -> RequestContext:
+        """The same with no more than so many seconds left; None sets no limit."""
+        if seconds is None or self.deadline.remaining_s() <= seconds:
+            return self
+        return replace(self, deadline=Deadline.after(seconds))
 
 
 class Endpoint(StrEnum):
@@ -88,6 +102,7 @@ class ModelCard:
     dim: int | None = None  # of an embedder's vectors
     embedding_id: str | None = None  # changes when vectors stop being comparable: weights, type, pooling
     is_generative: bool = True
+    max_deadline_s: float | None = None  # most seconds that a request of it has
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,25 +15,72 @@ from serve_app.messages import Deadline
 
 T = TypeVar("T")
 
+# For generators that yield nothing and must be generators all the same.
+NO_ITEMS: tuple[bytes, ...] = ()
+
 
 async def until_deadline(stream: AsyncIterator[T], deadline: Deadline, stage: str) -> AsyncGenerator[T]:
     """The stream's items until it ends or the deadline is over.
 
-    Each wait has its own timer: one timer around the whole loop would also strike while the consumer
-    works, in the consumer's code.
+    One timer for the whole stream, because one for each token costs as much as the token. It interrupts
+    the wait for an item, and never the consumer while that works with one.
 
     Raises:
         DeadlineExceeded: the time was over while waiting for an item; it names `stage`.
     """
+    alarm = _Alarm(deadline)
     try:
         while True:
+            # A stream that always has an item ready never suspends, so that no timer could stop it.
+            deadline.check(stage)
+            alarm.arm()
             try:
-                item = await next_within(stream, deadline, stage)
+                item = await anext(stream)
             except StopAsyncIteration:
                 return
+            except asyncio.CancelledError as exc:
+                if alarm.has_struck():
+                    raise DeadlineExceeded(f"the request's time was over at: {stage}", stage) from exc
+                raise
+            finally:
+                alarm.disarm()
             yield item
     finally:
+        alarm.stop()
         await close(stream)
+
+
+class _Alarm:
+    """Cancels what waits when the deadline is over."""
+
+    __slots__ = ("_has_struck", "_num_cancels", "_task", "_timer")
+
+    def __init__(self, deadline: Deadline) -> None:
+        self._timer = asyncio.get_running_loop().call_later(max(0.0, deadline.remaining_s()), self._strike)
+        self._task: asyncio.Task[object] | None = None  # that waits now
+        self._num_cancels = 0  # that were asked for by others before the wait
+        self._has_struck = False
+
+    def arm(self) -> None:
+        self._task = asyncio.current_task()
+        assert self._task is not None
+        self._num_cancels = self._task.cancelling()
+
+    def disarm(self) -> None:
+        self._task = None
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+    def has_struck(self) -> bool:
+        """Whether the cancellation that just came is this alarm's alone."""
+        assert self._task is not None
+        return self._has_struck and self._task.uncancel() <= self._num_cancels
+
+    def _strike(self) -> None:
+        if self._task is not None:
+            self._has_struck = True
+            self._task.cancel()
 
 
 async def next_within(stream: AsyncIterator[T], deadline: Deadline, stage: str) -> T:

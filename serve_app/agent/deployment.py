@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 from ray.serve.handle import DeploymentHandle
 
-from configs.schema import AgentConfig
+from configs.schema import AgentConfig, StreamsConfig
+from serve_app.agent.events import encode_event
 from serve_app.agent.pipeline import AnswerPipeline
-from serve_app.handles import KnowledgeHandle, ModelHandle
+from serve_app.channel.address import ReplyTo
+from serve_app.channel.outbox import StreamReset
+from serve_app.handles import KnowledgeHandle, model_handles
 from serve_app.messages import AgentEvent, AgentQuestion, ModelCard, RequestContext
+from serve_app.replica import open_inbox, open_outbox
+from serve_app.streams import NO_ITEMS
 from serve_app.telemetry.deployment import Instruments
 from serve_app.telemetry.metrics import AGENT_DEGRADED, AGENT_DURATION
 
@@ -26,20 +31,35 @@ class AgentDeployment:
         models: Mapping[str, DeploymentHandle[Any]],
         cards: Mapping[str, ModelCard],
         knowledge: DeploymentHandle[Any],
+        streams: StreamsConfig,
     ) -> None:
         """`models` and `cards` hold the models of `config.models` that are served, by name."""
-        clients = {name: ModelHandle(handle, name) for name, handle in models.items()}
+        inbox = open_inbox(streams)
+        clients = model_handles(models, cards, inbox, streams)
         self._name = config.name
         self._pipeline = AnswerPipeline(config, clients, cards, KnowledgeHandle(knowledge))
         self._instruments = Instruments()
+        self._inbox = inbox
+        self._outbox = open_outbox()
 
-    async def answer(self, question: AgentQuestion, context: RequestContext) -> AsyncIterator[AgentEvent]:
+    async def answer(self, question: AgentQuestion, context: RequestContext) -> AsyncIterator[bytes]:
+        """The answer's events, encoded."""
         began = time.perf_counter()
         async with aclosing(self._pipeline.answer(question, context)) as events:
             async for event in events:
                 if event.type == "answer.final":
                     self._count(event, time.perf_counter() - began)
-                yield event
+                yield encode_event(event)
+
+    async def answer_by_channel(
+        self, question: AgentQuestion, context: RequestContext, reply_to: ReplyTo
+    ) -> AsyncIterator[bytes]:
+        """The same, sent by the channel; there are no items."""
+        with suppress(StreamReset):
+            await self._outbox.send_all(self.answer(question, context), reply_to)
+        # Without a single item; but a stream, for Serve counts a call as queued until it streams or ends.
+        for item in NO_ITEMS:
+            yield item
 
     def _count(self, final: AgentEvent, seconds: float) -> None:
         outcome = final.data["outcome"]
@@ -49,3 +69,8 @@ class AgentDeployment:
 
     async def check_health(self) -> None:
         return
+
+    async def __del__(self) -> None:
+        await self._outbox.close()
+        if self._inbox is not None:
+            self._inbox.close()

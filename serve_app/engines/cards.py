@@ -15,6 +15,7 @@ def model_card(config: ModelConfig) -> ModelCard:
         endpoints=_TEXT,
         context_tokens=getattr(config, "context_tokens", None),
         is_generative=config.engine != "extractive",
+        max_deadline_s=config.max_deadline_s,
     )
 
 

@@ -46,7 +46,7 @@ def read_context(headers: Headers, own_id: str, config: IngressConfig) -> Reques
         request_id=own_id,
         tenant=_tenant(headers, config),
         deadline=Deadline.after(_timeout_s(headers, config)),
-        priority=_priority(headers),
+        priority=_priority(headers, config),
         # A malformed one starts a new trace: the standard says to ignore it.
         traceparent=traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
     )
@@ -73,10 +73,9 @@ def _timeout_s(headers: Headers, config: IngressConfig) -> float:
     return min(float(given), config.max_deadline_s)
 
 
-def _priority(headers: Headers) -> Priority:
-    given = headers.get(PRIORITY, Priority.INTERACTIVE)
-    try:
-        return Priority(given)
-    except ValueError as exc:
-        allowed = " or ".join(Priority)
-        raise BadRequest(f"the header {PRIORITY} is {allowed}, not {given!r:.80}", PRIORITY) from exc
+def _priority(headers: Headers, config: IngressConfig) -> Priority:
+    given = headers.get(PRIORITY, config.priorities[0])
+    if given not in config.priorities:
+        allowed = " or ".join(config.priorities)
+        raise BadRequest(f"the header {PRIORITY} is {allowed} here, not {given!r:.80}", PRIORITY)
+    return Priority(given)

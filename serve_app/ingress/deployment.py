@@ -10,12 +10,13 @@ import ray
 from fastapi import FastAPI
 from ray.serve.handle import DeploymentHandle
 
-from configs.schema import IngressConfig
+from configs.schema import IngressConfig, StreamsConfig
 from serve_app.errors import Unavailable
-from serve_app.handles import AgentHandle, EmbedderHandle, KnowledgeHandle, ModelHandle
+from serve_app.handles import AgentHandle, EmbedderHandle, KnowledgeHandle, model_handles
 from serve_app.ingress.app import create_app
 from serve_app.ingress.services import Services
 from serve_app.messages import ModelCard
+from serve_app.replica import open_inbox
 
 
 class IngressDeployment:
@@ -24,6 +25,7 @@ class IngressDeployment:
     def __init__(
         self,
         config: IngressConfig,
+        streams: StreamsConfig,
         models: Mapping[str, DeploymentHandle[Any]],
         embedder: DeploymentHandle[Any],
         knowledge: DeploymentHandle[Any],
@@ -37,10 +39,11 @@ class IngressDeployment:
     ) -> None:
         """`cards` has one for every model in the graph, the embedder and the agent. What is named in
         `may_sleep` scales to zero: asking whether it is ready would wake it, so nobody asks."""
-        chat = {name: ModelHandle(handle, name) for name, handle in models.items()}
+        self._inbox = inbox = open_inbox(streams)
+        chat = model_handles(models, cards, inbox, streams)
         embedder_handle = EmbedderHandle(embedder, embedder_name)
         knowledge_handle = KnowledgeHandle(knowledge)
-        agent_handle = AgentHandle(agent, agent_name)
+        agent_handle = AgentHandle(agent, agent_name, inbox)
         probes = {name: handle.check_health for name, handle in chat.items()}
         probes |= {
             embedder_name: embedder_handle.check_health,
@@ -62,6 +65,10 @@ class IngressDeployment:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return create_app(self._config, self._services, echoes_request_id=False)  # Serve does
+
+    def __del__(self) -> None:
+        if self._inbox is not None:
+            self._inbox.close()
 
 
 async def read_node_metrics() -> bytes:

@@ -18,10 +18,12 @@ from serve_app.messages import JsonObject, Vectors
 
 DONE = b"data: [DONE]\n\n"
 
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
 
 def encode(document: object) -> bytes:
     """Compact UTF-8 JSON; NaN and infinities are no JSON and raise ValueError."""
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    return _to_json(document).encode()
 
 
 def event(document: object, name: str | None = None) -> bytes:
@@ -89,6 +91,12 @@ class TextShape:
         self._model = model
         self._created = created
         self._is_chat = is_chat
+        # A piece of text is an event of which only the text changes, and there is one for every token.
+        empty: JsonObject = {"delta": {"content": ""}} if is_chat else {"text": ""}
+        template = event(self._envelope(self._chunk_kind, [self._choice(**empty)]))
+        key = b'"content":' if is_chat else b'"text":'
+        before, _, after = template.rpartition(key + b'""')
+        self._before_text, self._after_text = before + key, after
 
     def document(self, text: str, finish_reason: str, counts: JsonObject, **extra: Any) -> bytes:
         """The whole answer. `extra` fields stand beside OpenAI's, as below."""
@@ -109,8 +117,7 @@ class TextShape:
 
     def delta(self, text: str) -> bytes:
         """A piece of text."""
-        part: JsonObject = {"delta": {"content": text}} if self._is_chat else {"text": text}
-        return event(self._envelope(self._chunk_kind, [self._choice(**part)]))
+        return self._before_text + encode(text) + self._after_text
 
     def finish(self, finish_reason: str, **extra: Any) -> bytes:
         """The end of the text."""

@@ -14,6 +14,7 @@ from serve_app.errors import EngineFailed
 from serve_app.messages import JsonObject
 
 _EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+_LINE_END = re.compile(r"\r\n|\n|\r")  # and no other: str.splitlines also cuts at what JSON may hold
 _DONE = "[DONE]"
 
 
@@ -37,7 +38,7 @@ class SseReader:
 
 
 def _data(event: str) -> str:
-    lines = [line[5:].removeprefix(" ") for line in event.splitlines() if line.startswith("data:")]
+    lines = [line[5:].removeprefix(" ") for line in _LINE_END.split(event) if line.startswith("data:")]
     return "\n".join(lines)
 
 

@@ -50,8 +50,8 @@ CHUNKS_EMBEDDED = Metric(
 REQUESTS_CANCELLED = Metric(
     "model_requests_cancelled_total",
     "counter",
-    "Model calls whose caller left before the end.",
-    ("model",),
+    "Model calls that were stopped before their end.",
+    ("model", "reason"),
 )
 
 ALL = (

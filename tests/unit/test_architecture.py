@@ -53,8 +53,13 @@ def test_only_load_reads_the_environment() -> None:
             is_environ = isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv")
             if is_environ and isinstance(node.value, ast.Name) and node.value.id == "os":
                 readers.append(relative(path))
-    # These three hand the environment to processes that they start.
-    writers = {"cluster/local.py", "benchmarks/application.py", "benchmarks/overhead/ray_server.py"}
+    # These hand the environment to processes that they start.
+    writers = {
+        "cluster/local.py",
+        "benchmarks/application.py",
+        "benchmarks/conformance/ray_node.py",
+        "benchmarks/overhead/ray_server.py",
+    }
     assert set(readers) == {"configs/load.py"} | writers
 
 

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 from ray.exceptions import ActorDiedError, RayTaskError
-from ray.serve.exceptions import BackPressureError, RequestCancelledError
+from ray.serve._private.common import DeploymentID
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RequestCancelledError
 
+from serve_app.calls import Caller
 from serve_app.errors import (
     BadRequest,
     DeadlineExceeded,
@@ -14,9 +16,9 @@ from serve_app.errors import (
     MantaError,
     ModelNotFound,
     Overloaded,
+    StreamLost,
     Unavailable,
 )
-from serve_app.handles import Caller
 from serve_app.messages import Deadline, RequestContext
 
 
@@ -75,7 +77,8 @@ FAULTS = [
     (task_error(TimeoutError("theirs")), EngineFailed, "the engine failed: TimeoutError: theirs"),
     (BackPressureError(3, 2), Overloaded, "the engine has no free place"),
     (RequestCancelledError("r"), Unavailable, "cancelled"),
-    (ActorDiedError(), Unavailable, "the engine is not there: ActorDiedError"),
+    (ActorDiedError(), StreamLost, "the engine is not there any more: ActorDiedError"),
+    (DeploymentUnavailableError(DeploymentID("m", "app")), Unavailable, "the engine is not there: Depl"),
 ]
 
 

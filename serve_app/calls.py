@@ -1,0 +1,169 @@
+"""Calls of a deployment's methods through its DeploymentHandle.
+
+This is the seam between replicas. Ray's faults become errors of our tree here and nowhere else; a
+caller that leaves cancels the call below it, which ends the work on the other side.
+
+A stream takes one of two ways. `stream` is Serve's own: a message for every item. `channel_stream` holds
+the call open, for Serve to choose the replica, count, cancel and report by, while the items come by the
+channel (`serve_app.channel`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.serve.exceptions import BackPressureError, RayServeException, RequestCancelledError
+from ray.serve.handle import DeploymentHandle
+
+from serve_app.channel.connecting import ChannelUnavailable
+from serve_app.channel.inbox import Inbox
+from serve_app.channel.incoming import Incoming
+from serve_app.errors import DeadlineExceeded, EngineFailed, MantaError, Overloaded, StreamLost, Unavailable
+from serve_app.messages import CancelReason, RequestContext
+from serve_app.streams import next_within
+
+logger = logging.getLogger("manta.calls")
+
+# Between the end of a call and the end of its stream, or the other way round, when both sides are well.
+END_TIMEOUT_S = 5.0
+
+
+class Caller:
+    """Calls methods of one deployment.
+
+    Args:
+        handle: of the deployment.
+        name: what errors call it.
+        inbox: where the streams of this replica arrive; None: they take Serve's own way.
+    """
+
+    def __init__(self, handle: DeploymentHandle[Any], name: str, inbox: Inbox | None = None) -> None:
+        self._handle = handle
+        self._streaming = handle.options(stream=True)
+        self._name = name
+        self._inbox = inbox
+        self._ending: set[asyncio.Task[None]] = set()  # calls whose streams are over
+
+    async def call(
+        self, method: str, *args: Any, context: RequestContext | None = None, **kwargs: Any
+    ) -> Any:
+        """The method's result, within the context's deadline."""
+        if context is not None:
+            context.deadline.check(f"calling {self._name}")
+        response = getattr(self._handle, method).remote(*args, **kwargs)
+        try:
+            async with asyncio.timeout(None if context is None else context.deadline.remaining_s()):
+                return await response
+        except asyncio.CancelledError:
+            response.cancel()
+            raise
+        # Before TimeoutError, which the other side's own time-out is too once it has crossed.
+        except (RayError, RayServeException, MantaError) as exc:
+            raise _translated(exc, self._name) from exc
+        except TimeoutError as exc:
+            response.cancel()
+            raise DeadlineExceeded(f"the request's time was over at: {self._name}", self._name) from exc
+
+    async def stream(self, method: str, *args: Any, context: RequestContext) -> AsyncGenerator[bytes]:
+        """The bytes that the method yields, or that its twin NAME_by_channel sends."""
+        if self._inbox is not None:
+            try:
+                async with aclosing(self._channel_stream(self._inbox, method, args, context)) as items:
+                    async for data in items:
+                        yield data
+            except ChannelUnavailable as exc:  # comes before the first item, and nothing was worked on
+                logger.warning("%s: a stream takes Serve's own way: %s", self._name, exc)
+                await self._inbox.listen_for_other_nodes()
+            else:
+                return
+        async with aclosing(self._plain_stream(method, args, context)) as items:
+            async for data in items:
+                yield data
+
+    async def check_health(self) -> None:
+        """Raise what is wrong with a replica of the deployment. Wakes one that is scaled to zero."""
+        await self.call("check_health")
+
+    async def _plain_stream(
+        self, method: str, args: tuple[Any, ...], context: RequestContext
+    ) -> AsyncGenerator[bytes]:
+        context.deadline.check(f"calling {self._name}")
+        response = getattr(self._streaming, method).remote(*args, context)
+        is_over = False
+        try:
+            while True:
+                item = await next_within(response, context.deadline, self._name)
+                yield item
+        except StopAsyncIteration:
+            is_over = True
+        except (RayError, RayServeException, MantaError) as exc:
+            raise _translated(exc, self._name) from exc
+        finally:
+            if not is_over:
+                response.cancel()
+
+    async def _channel_stream(
+        self, inbox: Inbox, method: str, args: tuple[Any, ...], context: RequestContext
+    ) -> AsyncGenerator[bytes]:
+        context.deadline.check(f"calling {self._name}")
+        incoming, reply_to = await inbox.open()
+        response = getattr(self._streaming, f"{method}_by_channel").remote(*args, context, reply_to)
+        ending = asyncio.create_task(self._until_over(response, incoming))
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
+        loop = asyncio.get_running_loop()
+        alarm = loop.call_later(
+            context.deadline.remaining_s(), incoming.give_up, self._too_late(), CancelReason.DEADLINE
+        )
+        try:
+            async for data in incoming:
+                yield data
+        finally:
+            alarm.cancel()
+            incoming.close(CancelReason.CALLER_LEFT)
+            if not incoming.has_begun:
+                ending.cancel()  # nobody to tell by the channel; the call itself is cancelled
+            elif not ending.done():
+                at_last = loop.call_later(END_TIMEOUT_S, ending.cancel)
+                ending.add_done_callback(lambda _: at_last.cancel())
+
+    async def _until_over(self, response: Any, incoming: Incoming) -> None:
+        """Wait for the call's end, which has no items; its faults are the stream's."""
+        try:
+            await anext(response)
+        except StopAsyncIteration:
+            pass
+        except asyncio.CancelledError:
+            response.cancel()
+            raise
+        except (RayError, RayServeException, MantaError) as exc:
+            incoming.fail(_translated(exc, self._name))
+            return
+        if not incoming.is_over:
+            # Its last frames are still on their way, by another connection.
+            await asyncio.sleep(END_TIMEOUT_S)
+            incoming.fail(StreamLost(f"{self._name} ended its call without ending its stream"))
+
+    def _too_late(self) -> DeadlineExceeded:
+        return DeadlineExceeded(f"the request's time was over at: {self._name}", self._name)
+
+
+def _translated(exc: Exception, name: str) -> MantaError:
+    """The error of our tree that a fault of Ray or of the other side means."""
+    cause = exc.cause if isinstance(exc, RayTaskError) else exc
+    if isinstance(cause, MantaError):
+        return cause
+    if isinstance(exc, BackPressureError):
+        return Overloaded(f"{name} has no free place in its queue", exc.retry_after_s or 1.0)
+    if isinstance(exc, RequestCancelledError):
+        return Unavailable(f"{name} cancelled the request")
+    if isinstance(exc, RayTaskError):
+        return EngineFailed(f"{name} failed: {cause.__class__.__name__}: {cause}")
+    if isinstance(exc, RayActorError):
+        return StreamLost(f"{name} is not there any more: {exc.__class__.__name__}")
+    return Unavailable(f"{name} is not there: {exc.__class__.__name__}")

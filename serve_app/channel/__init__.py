@@ -1,0 +1,1 @@
+"""The stream channel: all streams between two replicas in one connection."""

@@ -1,0 +1,180 @@
+"""The sending side: an engine's or agent's replica, with one connection to each of its callers.
+
+`send_all` runs a source into its stream. It ends when the source ends, and cancels the source when the
+caller resets the stream, when its connection breaks, or when its own task is cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from types import TracebackType
+
+from serve_app.channel.address import ChannelAddress, ReplyTo
+from serve_app.channel.connecting import SenderLink, connect
+from serve_app.channel.faults import encode_error
+from serve_app.channel.frames import WINDOW_BYTES, Kind
+from serve_app.errors import MantaError, StreamLost
+from serve_app.streams import close
+
+
+class StreamReset(Exception):
+    """The caller does not want the rest, for its `reason`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Outbox:
+    """All streams that one replica sends."""
+
+    def __init__(self, node_id: str) -> None:
+        self._node_id = node_id
+        self._links: dict[str, asyncio.Task[SenderLink]] = {}
+
+    @property
+    def num_links(self) -> int:
+        return len(self._links)
+
+    async def open(self, reply_to: ReplyTo) -> Outgoing:
+        """A stream to the caller.
+
+        Raises:
+            ChannelUnavailable: there is no connection to be had; the caller may ask without a channel.
+        """
+        link = await self._link(reply_to.address)
+        return Outgoing(link, reply_to.stream_id)
+
+    async def send_all(self, source: AsyncIterator[bytes], reply_to: ReplyTo) -> MantaError | None:
+        """Run `source` into the caller's stream; its error too, if it is one of our tree, and return that.
+
+        Raises:
+            ChannelUnavailable: see `open`; the source was closed before its first item.
+            StreamReset: the caller did not want the rest.
+            Exception: the source's own, when the caller could not be told.
+        """
+        try:
+            outgoing = await self.open(reply_to)
+            async with outgoing:
+                try:
+                    async for data in source:
+                        await outgoing.send(data)
+                except MantaError as exc:
+                    outgoing.finish(exc)
+                    return exc
+                outgoing.finish()
+                return None
+        finally:
+            await close(source)
+
+    async def close(self) -> None:
+        """Close every connection; what was written still leaves."""
+        for task in list(self._links.values()):
+            task.cancel()
+            with suppress(asyncio.CancelledError, MantaError):
+                (await task).close()
+
+    async def _link(self, address: ChannelAddress) -> SenderLink:
+        """The connection to a caller, made by the first of the streams that want it."""
+        task = self._links.get(address.id)
+        if task is None:
+            task = asyncio.create_task(connect(address, self._node_id))
+            self._links[address.id] = task
+            task.add_done_callback(lambda done: self._watch(address.id, done))
+        # Shielded: a stream that is cancelled meanwhile must not take the others' connection with it.
+        return await asyncio.shield(task)
+
+    def _watch(self, address_id: str, connecting: asyncio.Task[SenderLink]) -> None:
+        if connecting.cancelled() or connecting.exception() is not None:
+            del self._links[address_id]
+            return
+        connecting.result().on_lost = lambda: self._links.pop(address_id, None)
+
+
+class Outgoing:
+    """One stream as its sender sees it. A context manager of the task that sends.
+
+    When the caller resets the stream or the connection breaks, the task is interrupted wherever it
+    waits, and the block raises StreamReset.
+    """
+
+    __slots__ = (
+        "_credit",
+        "_has_credit",
+        "_is_finished",
+        "_link",
+        "_reason",
+        "_task",
+        "id",
+        "is_first",
+        "pending",
+    )
+
+    def __init__(self, link: SenderLink, stream_id: int) -> None:
+        self.id = stream_id
+        self.pending: list[bytes] = []  # not yet written; the link's
+        self.is_first = True  # the link's: nothing was written yet
+        self._link = link
+        self._credit = WINDOW_BYTES
+        self._has_credit: asyncio.Future[None] | None = None
+        self._reason: str | None = None
+        self._task: asyncio.Task[object] | None = None
+        self._is_finished = False
+
+    async def __aenter__(self) -> Outgoing:
+        self._task = asyncio.current_task()
+        self._link.add(self)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        task, self._task = self._task, None
+        assert task is not None
+        self._link.remove(self)
+        if self._reason is not None and kind is asyncio.CancelledError and task.uncancel() == 0:
+            raise StreamReset(self._reason) from error
+        if not self._is_finished and self._reason is None:
+            # The sender was cancelled or failed in a way that is not ours to tell: the handle call says why.
+            self._link.write_last(self, Kind.ERROR, encode_error(_told(error)))
+
+    async def send(self, data: bytes) -> None:
+        """Send one message; waits while the caller has too much unread."""
+        while self._credit <= 0:
+            self._has_credit = asyncio.get_running_loop().create_future()
+            await self._has_credit
+        if not self._link.can_write:
+            await self._link.writable()
+        self._credit -= len(data)
+        self._link.write(self, data)
+
+    def finish(self, error: MantaError | None = None) -> None:
+        """Tell the end, or what came instead. Whatever was sent before arrives before."""
+        self._is_finished = True
+        if error is None:
+            self._link.write_last(self, Kind.END, b"")
+        else:
+            self._link.write_last(self, Kind.ERROR, encode_error(error))
+
+    def grant(self, num_bytes: int) -> None:
+        """The caller has read so much."""
+        self._credit += num_bytes
+        if self._has_credit is not None and not self._has_credit.done() and self._credit > 0:
+            self._has_credit.set_result(None)
+
+    def reset(self, reason: str) -> None:
+        """Interrupt the sender."""
+        if self._reason is None and not self._is_finished:
+            self._reason = reason
+            if self._task is not None:
+                self._task.cancel()
+
+
+def _told(error: BaseException | None) -> Exception:
+    return (
+        error
+        if isinstance(error, Exception)
+        else StreamLost("the replica stopped before the answer was complete")
+    )
