@@ -19,6 +19,7 @@ from benchmarks.errors import BenchmarkError
 from configs.load import default_home
 
 READY_TIMEOUT_S = 300.0
+_STOP_TIMEOUT_S = 60.0
 
 
 class CannotStart(BenchmarkError):
@@ -101,7 +102,11 @@ def served(command: Sequence[str], url: str, **environment: str) -> Iterator[Sta
             yield Started(url, process.pid, time.perf_counter() - began)
         finally:
             process.terminate()  # not SIGINT, which a shell's background jobs ignore
-            process.wait(timeout=60)
+            try:
+                process.wait(timeout=_STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()  # what is below it ends with it, less gently
+                process.wait()
             assert process.stdin is not None
             process.stdin.close()
 

@@ -65,15 +65,29 @@ def _overhead(arguments: argparse.Namespace) -> tuple[str, dict[str, Any], list[
 
 
 def _slots(arguments: argparse.Namespace) -> tuple[str, dict[str, Any], list[Record]]:
-    summary, records = {}, []
-    for way in arguments.chosen:
-        if way.has_hop and not way.via_agent:
-            with way.running(slots.PACE, slots.ENGINE) as fresh:
-                trials, alone_ms = asyncio.run(slots.run_trials(fresh.url, arguments.slots, arguments.seed))
-            summary[way.name] = slots.summarise(trials, alone_ms)
-            records += [{"way": way.name, **msgspec.to_builtins(trial)} for trial in trials]
-            print(f"\n{way.name}:\n{slots.as_text(summary[way.name])}", flush=True)
+    summary: dict[str, Any] = {}
+    records: list[Record] = []
+    try:
+        for way in arguments.chosen:
+            if not way.has_hop or way.via_agent:
+                continue
+            for owner in slots.OWNERS:
+                name = f"{way.name}, slot of the {owner}"
+                summary[name], trials = _slots_of(name, way, owner, arguments)
+                records += trials
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
     return "slots", summary, records
+
+
+def _slots_of(
+    name: str, way: Way, owner: str, arguments: argparse.Namespace
+) -> tuple[dict[str, Any], list[Record]]:
+    with way.running(slots.PACE, slots.OWNERS[owner]) as fresh:
+        trials, alone_ms = asyncio.run(slots.run_trials(fresh.url, arguments.slots, arguments.seed))
+    summary = slots.summarise(trials, alone_ms)
+    print(f"\n{name}:\n{slots.as_text(summary)}", flush=True)
+    return summary, [{"way": way.name, "owner": owner, **msgspec.to_builtins(trial)} for trial in trials]
 
 
 def _experiment(arguments: argparse.Namespace, pace: Pace, folder: Path) -> Iterator[Record]:

@@ -1,9 +1,9 @@
 """How long an engine works for a client that has left, or whose time is over.
 
-The engine has one slot. A first request holds it; a probe waits for it. When the first one's client leaves, the
-probe's first token tells that the slot was free: with an engine that makes its first token at once, the time from
-the leaving to that token is the time until the slot was free plus the probe's own way back. So it is an upper
-bound, measured from outside with the client's clock alone, and true of any engine.
+The engine, or its replica, has one slot. A first request holds it; a probe waits for it. When the first one's
+client leaves, the probe's first token tells that the slot was free: with an engine that makes its first token at
+once, the time from the leaving to that token is the time until the slot was free plus the probe's own way back. So
+it is an upper bound, measured from outside with the client's clock alone, and true of any engine.
 
 What the engine made after the leaving is bounded by the same time: a token a step, begun steps counted.
 """
@@ -36,7 +36,14 @@ STEP_MS = 5.0
 BAR_MS = 100.0 + STEP_MS
 # The first token at once, so that the probe waits for the slot and for nothing else.
 PACE = Pace(ttft_ms=0.0, tpot_ms=STEP_MS, num_tokens=100_000)
-ENGINE: dict[str, Any] = {"max_concurrent": 1, "context_tokens": 1_000_000}
+# Whose slot -> settings of the mock: the engine's own, or the replica's, which callers wait for.
+OWNERS: dict[str, dict[str, Any]] = {
+    "engine": {"max_concurrent": 1, "context_tokens": 1_000_000},
+    "replica": {
+        "context_tokens": 1_000_000,
+        "scaling": {"max_ongoing_requests": 1, "max_queued_requests": 64},
+    },
+}
 
 _TIMEOUT_S = 15.0
 _SETTLE_S = 0.03  # for the probe to be in the engine's queue; later only makes the bound looser
@@ -73,38 +80,35 @@ async def run_trials(url: str, num: int, seed: int) -> tuple[list[Trial], list[f
 
 async def _trial(url: str, hop: Hop, end: End, rng: random.Random) -> Trial:
     timeout_s = rng.uniform(0.15, 0.25)
-    holder = await _hold(url, hop, end, timeout_s)
-    probe = await _probe(url)
-    await asyncio.sleep(_SETTLE_S)
-    if probe.pieces_ns:
-        raise BenchmarkError(f"{hop}, {end}: the probe was served while the slot was held")
-    if end == "deadline":
-        left_ns = holder.sent_ns + round(timeout_s * 1e9)
-    else:
-        await asyncio.sleep(rng.uniform(0.0, 2 * STEP_MS / 1e3))  # any moment of a step
-        left_ns = holder.leave()
-    served_ns = await probe.piece(1, _TIMEOUT_S)
-    await probe.end(_TIMEOUT_S)
-    probe.leave()
-    if end == "deadline":
-        await holder.end(_TIMEOUT_S)
-        holder.leave()
+    async with await _holder(url, hop, end, timeout_s) as holder:
+        await _has_slot(holder, end)
+        async with await _probe(url) as probe:
+            await asyncio.sleep(_SETTLE_S)
+            if probe.pieces_ns:
+                raise BenchmarkError(f"{hop}, {end}: the probe was served while the slot was held")
+            if end == "deadline":
+                left_ns = holder.sent_ns + round(timeout_s * 1e9)
+            else:
+                await asyncio.sleep(rng.uniform(0.0, 2 * STEP_MS / 1e3))  # any moment of a step
+                left_ns = holder.leave()
+            served_ns = await probe.piece(1, _TIMEOUT_S)
+            await probe.end(_TIMEOUT_S)
     return Trial(hop, end, round((served_ns - left_ns) / 1e6, 3))
 
 
-async def _hold(url: str, hop: Hop, end: End, timeout_s: float) -> Answer:
-    """A request that has the slot."""
-    is_stream = end != "request closed"
-    body = {"messages": _PROMPT, "model": AGENT if hop == "agent" else MODEL, "stream": is_stream}
+async def _holder(url: str, hop: Hop, end: End, timeout_s: float) -> Answer:
+    body = {"messages": _PROMPT, "model": AGENT if hop == "agent" else MODEL, "max_tokens": MAX_ANSWER_TOKENS}
     headers = {"x-request-timeout-s": f"{timeout_s:.6f}"} if end == "deadline" else {}
-    holder = await ask(url, body | {"max_tokens": MAX_ANSWER_TOKENS}, headers)
-    if is_stream:
-        await holder.piece(2, _TIMEOUT_S)
-    else:
-        await asyncio.sleep(2 * _SETTLE_S)
+    return await ask(url, body | {"stream": end != "request closed"}, headers)
+
+
+async def _has_slot(holder: Answer, end: End) -> None:
+    if end == "request closed":
+        await asyncio.sleep(2 * _SETTLE_S)  # nothing tells when it has it
         if holder.is_over:
-            raise BenchmarkError(f"{hop}: the answer ended at once: {holder.error or holder.status}")
-    return holder
+            raise BenchmarkError(f"the answer ended at once: {holder.error or holder.status}")
+    else:
+        await holder.piece(2, _TIMEOUT_S)
 
 
 async def _probe(url: str) -> Answer:
@@ -112,10 +116,9 @@ async def _probe(url: str) -> Answer:
 
 
 async def _alone_ms(url: str) -> float:
-    probe = await _probe(url)
-    first_ns = await probe.piece(1, _TIMEOUT_S)
-    await probe.end(_TIMEOUT_S)
-    probe.leave()
+    async with await _probe(url) as probe:
+        first_ns = await probe.piece(1, _TIMEOUT_S)
+        await probe.end(_TIMEOUT_S)
     return (first_ns - probe.sent_ns) / 1e6
 
 

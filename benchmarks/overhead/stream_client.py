@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from typing import Any, cast
+from types import TracebackType
+from typing import Any, Self, cast
 from urllib.parse import urlsplit
 
 import httptools
@@ -19,7 +20,7 @@ from benchmarks.errors import BenchmarkError
 
 
 class Answer(asyncio.Protocol):
-    """A chat answer as it comes.
+    """A chat answer as it comes. As a context it closes its connection at the end.
 
     Args:
         request: the whole HTTP request.
@@ -32,12 +33,22 @@ class Answer(asyncio.Protocol):
         self._body = b""
         self._transport: asyncio.Transport | None = None
         self._has_news = asyncio.Event()
+        self._lost = asyncio.Event()
         self._is_event_stream = False
         self.status: int | None = None
         self.sent_ns = 0
         self.pieces_ns: list[int] = []  # when each piece of text came
         self.is_over = False  # it ended, or its connection did
         self.error: str | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.leave()
+        await self._lost.wait()
 
     async def piece(self, num: int, timeout_s: float) -> int:
         """When the `num`-th piece of text came (1 is the first), in nanoseconds of the monotonic clock.
@@ -88,6 +99,7 @@ class Answer(asyncio.Protocol):
             self.error = str(exc)
         self.is_over = True
         self._has_news.set()
+        self._lost.set()
 
     # ---------------------------------------------------------------- httptools' callbacks
 
@@ -121,7 +133,7 @@ class Answer(asyncio.Protocol):
 
 
 async def ask(url: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Answer:
-    """Send a chat request on a new connection.
+    """Send a chat request on a new connection; it is open until the answer's context is left.
 
     Raises:
         BenchmarkError: the server is not there.

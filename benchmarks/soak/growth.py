@@ -5,7 +5,8 @@ samples, so that neighbours are nearly independent, as Mann and Kendall's test w
 test finds a rise that chance makes once in two hundred runs, and if the rise is more than a tolerance: a few pages or
 one file in an hour are nothing that anybody would ever notice. Falling is fine.
 
-Besides, what is held when the load is over must be what was held before it, within the same tolerance.
+Besides, files and sockets that are open when the load is over must be those that were before it, within the same
+tolerance. Memory and threads need not: allocators and thread pools keep what they had, up to a bound.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ TREND_Z = 2.58
 # Of the load's whole time. Memory has besides a share of its level: allocators round up.
 TOLERANCES: Mapping[str, float] = {"pss_mib": 2.0, "num_fds": 2.0, "num_sockets": 2.0, "num_threads": 1.0}
 MEMORY_SHARE = 0.01
+MUST_COME_BACK = frozenset({"num_fds", "num_sockets"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +131,7 @@ def _trend(
     is_flat: bool | None = None
     if len(bins) >= MIN_BINS:
         is_kept = idle_before is not None and idle_after is not None and idle_after - idle_before > tolerance
-        # Memory that an allocator keeps after the load is no leak by itself; files and threads are.
-        is_flat = not (z > TREND_Z and growth > tolerance) and not (is_kept and series != "pss_mib")
+        is_flat = not (z > TREND_Z and growth > tolerance) and not (is_kept and series in MUST_COME_BACK)
     return Trend(
         kind=kind,
         pid=pid,

@@ -82,6 +82,10 @@ def test_files_that_stay_open_after_the_load_are_a_leak() -> None:
     assert trend.is_flat is False
 
 
+def test_threads_of_a_pool_may_stay() -> None:
+    assert the("num_threads", soak("num_threads", lambda _: 5.0, after=5.0)).is_flat
+
+
 def test_a_short_soak_tells_nothing() -> None:
     assert the("num_fds", soak("num_fds", lambda n: n, num=6)).is_flat is None
     assert trends([]) == []
