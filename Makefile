@@ -1,4 +1,4 @@
-# The verbs: run, test, check, lock. Needs Python 3.11, a C++ compiler and make; everything else
+# The verbs: run, test, check, faults, lock. Needs Python 3.11, a C++ compiler and make; everything else
 # comes from requirements.lock (run) and requirements-dev.lock (test, check) into .venv.
 
 PYTHON ?= python3.11
@@ -9,7 +9,7 @@ UV_VERSION := 0.13.8
 UV := $(BIN)/uv pip install --python $(BIN)/python --require-hashes
 ARGS ?=
 
-.PHONY: run test check format docs lock clean
+.PHONY: run test check faults format docs lock clean
 
 run: $(VENV)/.run  ## start everything from configs/local.yaml, ask one question, keep serving
 	@$(BIN)/manta up configs/local.yaml --demo $(ARGS)
@@ -21,6 +21,9 @@ check: $(VENV)/.dev  ## formatter, linter, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+faults: $(VENV)/.run  ## do faults to the whole application on several raylets, and say what clients saw
+	$(BIN)/manta conformance configs/faults.yaml $(ARGS)
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

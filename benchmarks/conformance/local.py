@@ -20,6 +20,8 @@ from typing import Any
 import httpx
 import psutil
 
+from benchmarks.conformance.clock import SteppableClock
+from benchmarks.conformance.disk import SmallDisk
 from benchmarks.conformance.processes import is_any_replica, is_replica_of
 from benchmarks.conformance.ray_node import RayNode
 from benchmarks.conformance.redis import NoRedis, Redis
@@ -73,7 +75,10 @@ class LocalApplication:
         self._ports = Ports(free_port(), free_port(), free_port())
         self._redis: Redis | None = None
         self._direct_port = _direct_port()
-        self.preload: Mapping[str, str] = {}  # more environment of the first worker
+        self.disk = SmallDisk(self.home)
+        self.clock: SteppableClock | None = None  # of the first worker
+        self.why_no_disk: str | None = None
+        self.why_no_clock: str | None = None
         self.head = self._head_node()
         self.workers: list[RayNode] = []
         self._api = ServeApi(f"http://127.0.0.1:{self._ports.dashboard}", self.token)
@@ -102,21 +107,30 @@ class LocalApplication:
         Raises:
             NodeFailed, CannotRun: it does not start; the message says why.
         """
-        self.home.mkdir(exist_ok=True)
-        try:
-            self._redis = Redis(self.folder / "redis", free_port())
-        except NoRedis as exc:
-            self.why_no_redis = str(exc)
+        self._have_what_faults_need()
         self._tell(f"starting a head and {self._num_workers} workers")
         self.start_head()
         self.workers = [self._worker(number) for number in range(self._num_workers)]
         for worker in self.workers:
             worker.start()
-        for worker in self.workers:
-            worker.wait_until_started()
         self._tell("deploying the application")
         self.deploy(self.document())
         self.wait_until_settled()
+
+    def _have_what_faults_need(self) -> None:
+        """What is missing on this machine leaves out its own row only."""
+        try:
+            self._redis = Redis(self.folder / "redis", free_port())
+        except NoRedis as exc:
+            self.why_no_redis = str(exc)
+        try:
+            self.disk.mount()
+        except CannotRun as exc:
+            self.why_no_disk = str(exc)
+        try:
+            self.clock = SteppableClock(self.folder)
+        except CannotRun as exc:
+            self.why_no_clock = str(exc)
 
     def stop(self) -> None:
         """Stop it and remove its folder; returns when its processes are gone."""
@@ -125,12 +139,12 @@ class LocalApplication:
             node.stop()
         if self._redis is not None:
             self._redis.stop()
+        self.disk.unmount()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def start_head(self) -> None:
         self.head = self._head_node()
         self.head.start()
-        self.head.wait_until_started()
 
     def revive_nodes(self) -> None:
         """Start those anew that do not run."""
@@ -141,7 +155,6 @@ class LocalApplication:
                 worker.stop()
                 self.workers[number] = self._worker(number)
                 self.workers[number].start()
-                self.workers[number].wait_until_started()
 
     def deploy(self, document: Mapping[str, Any]) -> None:
         """Have Serve want this; returns before it is so."""
@@ -233,7 +246,7 @@ class LocalApplication:
     # ------------------------------------------------------------ how nodes are started
 
     def _worker(self, number: int) -> RayNode:
-        more = dict(self.preload) if number == 0 else {}
+        more = self.clock.environment if self.clock is not None and number == 0 else {}
         arguments = ["--address", self.gcs_address, "--num-cpus", str(CPUS_OF_A_WORKER)]
         return self._node(f"worker{number}", arguments, more)
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from benchmarks.conformance import cluster
+from benchmarks.conformance.clock import StepClock
+from benchmarks.conformance.disk import FillDisk
 from benchmarks.conformance.local import LocalApplication
 from benchmarks.conformance.local_faults import (
     CutConnection,
@@ -46,6 +48,8 @@ class LocalCluster:
             cluster.NODE_DRAINED: lambda: DrainNode(application),
             cluster.NODE_KILLED: lambda: KillNode(application),
             cluster.HEAD_KILLED: self._restart_head,
+            cluster.DISK_FULL: self._fill_disk,
+            cluster.CLOCK_STEPPED: self._step_clock,
         }
 
     @property
@@ -73,7 +77,8 @@ class LocalCluster:
 
         def find() -> list[Any]:
             nodes = [*self._application.workers, self._application.head]
-            found = [process for node in nodes for process in node.below(is_haproxy)]
+            # The newest of a node: older ones only end what they still carry since the last reload.
+            found = [process for node in nodes for process in reversed(node.below(is_haproxy))]
             return found or [process for node in nodes for process in node.below(is_python_proxy)]
 
         return SignalOne("a worker's proxy", "is killed", find, signal.SIGKILL)
@@ -96,6 +101,17 @@ class LocalCluster:
         if sleepy is None:
             raise CannotRun("no model of the profile scales to zero")
         return Nap(self._application, Target(self.url, sleepy.name), ROLL_TIMEOUT_S)
+
+    def _fill_disk(self) -> Fault:
+        if self._application.why_no_disk is not None:
+            raise CannotRun(self._application.why_no_disk)
+        return FillDisk(self._application.disk, Target(self.url, ""))
+
+    def _step_clock(self) -> Fault:
+        clock = self._application.clock
+        if clock is None:
+            raise CannotRun(self._application.why_no_clock or "there is no clock to step")
+        return StepClock(clock, self.url)
 
     def _changes(self) -> dict[str, Any]:
         """Another configuration of the first model and of the agent, which changes no answer."""

@@ -21,6 +21,7 @@ from benchmarks.scenarios.processes import below, is_gone
 
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 15.0
+NUM_ATTEMPTS = 3  # Ray gives a node half a minute to start, which a busy machine may need more than once
 _STARTED = "Ray runtime started"
 
 
@@ -49,7 +50,23 @@ class RayNode:
         self._log = folder / "node.log"
 
     def start(self) -> None:
-        """Start it; returns without waiting for it."""
+        """Start it; returns once its raylet runs.
+
+        Raises:
+            NodeFailed: it ended, or is not there in time.
+        """
+        for attempt in range(1, NUM_ATTEMPTS + 1):
+            self._spawn()
+            try:
+                self._wait()
+            except NodeFailed:
+                self.stop()
+                if attempt == NUM_ATTEMPTS:
+                    raise
+            else:
+                return
+
+    def _spawn(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         inherited = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
         with self._log.open("wb") as log:
@@ -62,22 +79,15 @@ class RayNode:
                 start_new_session=True,  # Ctrl-C is for us alone
             )
 
-    def wait_until_started(
-        self, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
-    ) -> None:
-        """Return once its raylet runs.
-
-        Raises:
-            NodeFailed: it ended, or is not there in time.
-        """
+    def _wait(self) -> None:
         assert self._process is not None
-        give_up = clock() + START_TIMEOUT_S
+        give_up = time.monotonic() + START_TIMEOUT_S
         while _STARTED not in self._log.read_text(errors="replace"):
             if self._process.poll() is not None:
                 raise NodeFailed(f"the node {self.name} did not start: {self._last_words()}")
-            if clock() > give_up:
+            if time.monotonic() > give_up:
                 raise NodeFailed(f"the node {self.name} did not start within {START_TIMEOUT_S:.0f} s")
-            sleep(0.1)
+            time.sleep(0.1)
 
     @property
     def is_running(self) -> bool:

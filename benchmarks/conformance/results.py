@@ -27,13 +27,14 @@ _COLUMNS: Mapping[str, Callable[[Tally], object]] = {
     "unanswered": lambda counted: counted.num(Ending.UNANSWERED),
     "in vain": lambda counted: counted.num_vain_tokens,
 }
-_HEADINGS = ("fault", *_COLUMNS, "recovery s", "slowest ttft ms", "verdict")
+_HEADINGS = ("fault", *_COLUMNS, "recovery s", "whole s", "slowest ttft ms", "verdict")
 _STYLES = {"passed": "green", "failed": "bold red", "not run": "yellow"}
 LEGEND = (
     "Streams: started (status 200 came), completed, told (cut by an error event), broken (cut with the connection), "
     "lost (ended as if whole, or never). Tokens: twice and missing against the text that the seed gives; in vain are "
     "those of streams that were then cut. Requests without a stream: refused (429, 503 with Retry-After), errors "
-    "(other statuses), unanswered. Recovery: from the fault to the first arrival from which on all end well."
+    "(other statuses), unanswered. Recovery: from the fault to the first arrival from which on all end well; whole: "
+    "until every replica, proxy and node ran again, the window itself included."
 )
 
 
@@ -93,11 +94,14 @@ def write(findings: Sequence[Finding], folder: Path, title: str, settings: Mappi
 
 def _cells(finding: Finding) -> list[str]:
     if finding.counted is None:
-        return ["-"] * (len(_COLUMNS) + 2)
+        return ["-"] * (len(_COLUMNS) + 3)
     cells = [str(value(finding.counted)) for value in _COLUMNS.values()]
-    slowest_ms = finding.counted.slowest_first_token_ms
-    recovery = "-" if finding.recovery_s is None else f"{finding.recovery_s:.1f}"
-    return [*cells, recovery, "-" if slowest_ms is None else f"{slowest_ms:.0f}"]
+    times_s = [_number(finding.recovery_s, 1), _number(finding.whole_again_s, 0)]
+    return [*cells, *times_s, _number(finding.counted.slowest_first_token_ms, 0)]
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def _document(finding: Finding) -> dict[str, Any]:
@@ -111,6 +115,7 @@ def _document(finding: Finding) -> dict[str, Any]:
             for check in finding.checks
         ],
         "recovery_s": finding.recovery_s,
+        "whole_again_s": finding.whole_again_s,
         "measured": dict(finding.measured),
         "folder": finding.folder,
     }

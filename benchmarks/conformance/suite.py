@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,8 @@ class Finding:
         problem: why it was not done, or not measured; None: it was.
         counted: None where there is a problem.
         recovery_s: see `expectations.recovery_s`.
+        whole_again_s: from the fault until everything ran again as before it, with what was started for that;
+            at least as long as the window. None: it does not.
         measured: what the fault itself measured, by name.
     """
 
@@ -64,6 +66,7 @@ class Finding:
     counted: Tally | None = None
     injected: Injected | None = None
     recovery_s: float | None = None
+    whole_again_s: float | None = None
     measured: Mapping[str, Any] = field(default_factory=dict)
     folder: str | None = None
 
@@ -107,6 +110,7 @@ class Suite:
         tools: Tools,
         load: LoadDials | None = None,
         windows: WindowDials | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._cluster = cluster
         self._rows = rows
@@ -116,6 +120,7 @@ class Suite:
         self._tools = tools
         self._load = load or LoadDials()
         self._windows = windows or WindowDials()
+        self._clock = clock
 
     def run(self, names: Sequence[str]) -> list[Finding]:
         """One finding a name, in their order; Ctrl-C leaves out the rest."""
@@ -135,6 +140,7 @@ class Suite:
             self._cluster.mend()
             fault = row.make()
             self._tools.tell(f"{row.name}: {fault.start_text}")
+            start_s = self._clock()
             run, injected = self._measure(row, fault, folder_name)
         except CannotRun as exc:
             return Finding(row.name, problem=f"not run: {exc}")
@@ -142,13 +148,20 @@ class Suite:
             return Finding(row.name, problem=str(exc))
         if run.was_interrupted:
             raise KeyboardInterrupt
-        return self._judged(row, fault, run.records, injected, folder_name)
+        finding = self._judged(row, fault, run.records, injected, folder_name)
+        return replace(finding, whole_again_s=self._whole_again_s(start_s, injected))
+
+    def _whole_again_s(self, start_s: float, injected: Injected | None) -> float | None:
+        """Mend it. A window that does not is no fault of its row: the next one says so."""
+        try:
+            self._cluster.mend()
+        except BenchmarkError:
+            return None
+        return self._clock() - start_s - injected.start_s if injected is not None else None
 
     def _measure(self, row: Row, fault: Fault, folder_name: str) -> tuple[Run, Injected | None]:
         windows = self._windows
-        injection = Injection(
-            fault, windows.before_s, windows.before_s, self._settle_s, Objectives(), time.perf_counter
-        )
+        injection = Injection(fault, windows.before_s, windows.before_s, self._settle_s, Objectives())
         with self._tools.watching(row.name) as show:
 
             def on_progress(progress: Progress) -> None:
