@@ -7,18 +7,27 @@ see its end. That needs the right to trace the process: the same user (unless th
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import socket
+import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
 from benchmarks.scenarios.faults import FaultFailed
 
 _PIDFD_GETFD = 438  # the same on every architecture: linux/include/uapi/asm-generic/unistd.h
+_UCRED = struct.Struct("3i")  # pid, uid, gid: what SO_PEERCRED gives, unix(7)
 
 Address = tuple[str, int]
+
+
+class ClosedMeanwhile(FaultFailed):
+    """The process has closed the socket since we saw it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +41,19 @@ class End:
 
 
 def cut_connections(pid_a: int, pid_b: int) -> int:
-    """Cut every TCP connection between two processes; how many there were.
+    """Cut every connection between two processes, TCP or Unix; how many there were.
 
     Raises:
         FaultFailed: there is none, or they may not be cut.
     """
-    between = list(pairs(list(ends_of(pid_a)), list(ends_of(pid_b))))
-    if not between:
-        raise FaultFailed(f"no TCP connection is open between the processes {pid_a} and {pid_b}")
-    for end in between:
-        shut_down(end)
-    return len(between)
+    tcp = list(pairs(list(ends_of(pid_a)), list(ends_of(pid_b))))
+    for end in tcp:
+        with lent(end.pid, end.fd) as connection:
+            connection.shutdown(socket.SHUT_RDWR)
+    num = len(tcp) + _cut_unix(pid_a, pid_b)
+    if not num:
+        raise FaultFailed(f"no connection is open between the processes {pid_a} and {pid_b}")
+    return num
 
 
 def ends_of(pid: int) -> Iterator[End]:
@@ -66,29 +77,69 @@ def pairs(ends_a: list[End], ends_b: list[End]) -> Iterator[End]:
     return (end for end in ends_a if (end.local, end.remote) in others)
 
 
-def shut_down(end: End) -> None:
-    """Shut down a connection through one of its ends.
+@contextmanager
+def lent(pid: int, fd: int) -> Iterator[socket.socket]:
+    """A socket of another process, for a moment; closing it here leaves it open there.
 
     Raises:
-        FaultFailed: the kernel does not lend it.
+        FaultFailed: the kernel does not lend it, or it cannot be used.
     """
     try:
-        process_fd = os.pidfd_open(end.pid)
+        process_fd = os.pidfd_open(pid)
     except OSError as exc:
-        raise FaultFailed(f"process {end.pid}: {exc.strerror}") from exc
+        raise FaultFailed(f"process {pid}: {exc.strerror}") from exc
     try:
-        libc = ctypes.CDLL(None, use_errno=True)
-        lent_fd = libc.syscall(_PIDFD_GETFD, process_fd, end.fd, 0)
+        lent_fd = ctypes.CDLL(None, use_errno=True).syscall(_PIDFD_GETFD, process_fd, fd, 0)
         if lent_fd < 0:
-            raise FaultFailed(
-                f"process {end.pid} does not lend its connections: {os.strerror(ctypes.get_errno())}"
-            )
-        with socket.socket(fileno=lent_fd) as lent:
-            lent.shutdown(socket.SHUT_RDWR)
+            why = ctypes.get_errno()
+            kind = ClosedMeanwhile if why == errno.EBADF else FaultFailed
+            raise kind(f"process {pid} does not lend its sockets: {os.strerror(why)}")
+        with socket.socket(fileno=lent_fd) as connection:
+            yield connection
     except OSError as exc:
-        raise FaultFailed(f"cannot cut a connection of process {end.pid}: {exc.strerror}") from exc
+        raise FaultFailed(f"a socket of process {pid}: {exc.strerror}") from exc
     finally:
         os.close(process_fd)
+
+
+def _cut_unix(pid_a: int, pid_b: int) -> int:
+    """Cut the Unix stream connections between them. Each end knows which process has the other (SO_PEERCRED)."""
+    num = 0
+    for fd in _sockets_of(pid_a):
+        try:
+            with lent(pid_a, fd) as connection:
+                if _unix_peer(connection) == pid_b:
+                    connection.shutdown(socket.SHUT_RDWR)
+                    num += 1
+        except ClosedMeanwhile:
+            continue
+    return num
+
+
+def _unix_peer(connection: socket.socket) -> int | None:
+    """The process at the other end; None: it is no Unix stream, or a listener."""
+    if connection.family != socket.AF_UNIX or connection.type != socket.SOCK_STREAM:
+        return None
+    if connection.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        return None
+    pid: int
+    pid, _, _ = _UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+    return pid
+
+
+def _sockets_of(pid: int) -> list[int]:
+    try:
+        entries = list(Path(f"/proc/{pid}/fd").iterdir())
+    except OSError as exc:  # it ended, or is another user's
+        raise FaultFailed(f"cannot see the sockets of process {pid}: {exc.strerror}") from exc
+    return [int(entry.name) for entry in entries if _target(entry).startswith("socket:")]
+
+
+def _target(entry: Path) -> str:
+    try:
+        return str(entry.readlink())
+    except FileNotFoundError:  # closed meanwhile
+        return ""
 
 
 def _address(address: object) -> Address:
