@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from benchmarks.simulate.draws import draw
 from benchmarks.simulate.events import Events
+from benchmarks.simulate.meters import Meter
 from benchmarks.simulate.nodes import Node, Nodes
 from benchmarks.simulate.replica import Replica
 from benchmarks.simulate.requests import Request
@@ -58,6 +59,7 @@ class Fleet:
         on_killed: Callable[[Request], None],
     ) -> None:
         self.target = 0
+        self._held = Meter()
         self._stack = stack
         self._events = events
         self._nodes = nodes
@@ -82,6 +84,10 @@ class Fleet:
     def num_draining(self) -> int:
         return len(self._draining)
 
+    def replica_seconds(self) -> float:
+        """Until now, of all replicas from when they were asked for until their places were free again."""
+        return self._held.read(self._events.now_s)
+
     @property
     def running(self) -> list[Replica]:
         return [member.replica for member in self._running if member.replica is not None]
@@ -94,6 +100,7 @@ class Fleet:
             member = self._make()
             member.node = places[number] if places else None
             self._run(member)
+        self._count()
         self._on_running(self.running)
 
     def update(self) -> None:
@@ -109,6 +116,8 @@ class Fleet:
         for _ in range(missing):
             self._begin()
         stopped = [self._stop_one() for _ in range(-missing)]
+        if missing:
+            self._count()
         if ready or any(member.replica is not None for member in stopped):
             self._on_running(self.running)
 
@@ -163,7 +172,12 @@ class Fleet:
         for request in replica.requests():
             self._on_killed(request)
         self._draining.remove(member)
+        self._count()
         self._free(member)
+
+    def _count(self) -> None:
+        num_held = len(self._starting) + len(self._running) + len(self._draining)
+        self._held.set(self._events.now_s, num_held)
 
     def _free(self, member: Member) -> None:
         if self._nodes is not None and member.node is not None:

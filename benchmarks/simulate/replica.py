@@ -72,6 +72,7 @@ class Replica:
     def accept(self, request: Request) -> None:
         self.num_ongoing += 1
         request.replica = self
+        request.accepted_s = self._events.now_s
         self._waiting.append(request)
         if self._span_step_s == 0.0:
             self._plan()
@@ -97,6 +98,18 @@ class Replica:
         """Those accepted and not ended."""
         running = [request for _, _, request in self._running if request.outcome is None]
         return [*running, *self._reading, *self._waiting]
+
+    def work(self) -> dict[str, float]:
+        """What a replica's `record_autoscaling_stats` says; those whose prompt nobody has begun to read wait."""
+        waiting = [request for request in self._reading if request.num_unread == request.num_prompt]
+        waiting += self._waiting
+        oldest_s = waiting[0].accepted_s if waiting else None
+        return {
+            "running": float(self.num_ongoing - len(waiting)),
+            "queued": float(len(waiting)),
+            "queued_tokens": float(sum(request.num_prompt for request in waiting)),
+            "oldest_queued_s": 0.0 if oldest_s is None else self._events.now_s - oldest_s,
+        }
 
     def _plan(self) -> None:
         """At the end of a step, or when idle: what the next event is."""

@@ -53,6 +53,7 @@ class Request:
     """One request on its way. Times are seconds of the simulation; None until they happened."""
 
     __slots__ = (
+        "accepted_s",
         "arrived_s",
         "end_step",
         "ended_s",
@@ -74,6 +75,7 @@ class Request:
     def __init__(self, index: int, arrived_s: float, num_prompt: int, num_output: int) -> None:
         self.index = index
         self.arrived_s = arrived_s  # at the client
+        self.accepted_s: float | None = None  # by its replica
         self.num_prompt = num_prompt
         self.num_output = num_output
         self.num_unread = num_prompt  # of the prompt, by the engine

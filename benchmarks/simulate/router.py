@@ -28,6 +28,7 @@ from benchmarks.simulate.requests import Request
 
 INITIAL_BACKOFF_S = 0.025
 MAX_BACKOFF_S = 0.5
+MAX_DOUBLINGS = 10  # the pause has reached its maximum long before
 MAX_ATTEMPTS_AT_ONCE = 50
 
 
@@ -191,7 +192,9 @@ class Router:
                 return
             attempt.num_pauses += 1
             if attempt.num_pauses > 0:
-                pause_s = min(MAX_BACKOFF_S, INITIAL_BACKOFF_S * 2 ** (attempt.num_pauses - 1))
+                # Who waits for long pauses more often than a float has powers of two.
+                doublings = min(attempt.num_pauses - 1, MAX_DOUBLINGS)
+                pause_s = min(MAX_BACKOFF_S, INITIAL_BACKOFF_S * 2**doublings)
                 self._events.at(self._events.now_s + pause_s, self._search_again, attempt)
                 return
 

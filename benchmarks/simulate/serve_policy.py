@@ -1,8 +1,9 @@
 """Serve's own autoscaler in simulated time: ray.serve's code decides, nothing of it is copied.
 
 The only place of `benchmarks` that imports Ray, and it starts none. The classes are Serve's internal ones
-of the locked version: the state that averages what callers report and asks the policy. They read the
-clock of their modules, so for the length of a simulation those modules get another clock.
+of the locked version: the state that averages what callers report and asks the policy, Serve's own or the
+one that the configuration names by its import path. They read the clock of their modules, so for the length
+of a simulation those modules get another clock.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from configs.autoscaling import serve_autoscaling
 from configs.schema import ScalingConfig
 
 _APPLICATION = "simulated"
@@ -53,12 +55,7 @@ class ServeAutoscaler:
         with warnings.catch_warnings():
             # That metrics_interval_s will be a variable of the environment matters to who deploys it.
             warnings.simplefilter("ignore", DeprecationWarning)
-            config = AutoscalingConfig(
-                min_replicas=scaling.min_replicas,
-                max_replicas=scaling.max_replicas,
-                target_ongoing_requests=scaling.target_ongoing_requests,
-                **scaling.autoscaler.model_dump(exclude_defaults=True),
-            )
+            config = AutoscalingConfig(**serve_autoscaling(scaling))
         info = DeploymentInfo(
             deployment_config=DeploymentConfig(autoscaling_config=config),
             replica_config=None,  # type: ignore[arg-type]  # of no interest to the autoscaler
@@ -99,6 +96,21 @@ class ServeAutoscaler:
                 "q_val": np.array([value for _, value in queued], dtype=np.float64),
             }
         )
+
+    def report_work(self, replica: str, at_s: float, work: Mapping[str, Points]) -> None:
+        """What one replica recorded of its own work: key -> points."""
+        from ray.serve._private.common import ReplicaMetricReport, TimeStampedValue
+
+        metrics = {
+            name: [TimeStampedValue(_EPOCH_S + at, value) for at, value in points]
+            for name, points in work.items()
+        }
+        report = ReplicaMetricReport(
+            replica_id=self._replica_id(replica),  # type: ignore[no-untyped-call]
+            metrics=metrics,
+            timestamp=_EPOCH_S + at_s,
+        )
+        self._state.record_request_metrics_for_replica(report)
 
     def decide(self, at_s: float, num_target: int) -> int:
         """The replicas that there should be, when `num_target` were aimed at so far."""

@@ -16,7 +16,13 @@ import msgspec
 import numpy as np
 
 from benchmarks.records import Outcome, Record
-from benchmarks.simulate.autoscaler import CONTROL_LOOP_S, ControlLoop, Reporter, ScalingPolicy
+from benchmarks.simulate.autoscaler import (
+    CONTROL_LOOP_S,
+    ControlLoop,
+    Reporter,
+    ScalingPolicy,
+    WorkReporter,
+)
 from benchmarks.simulate.draws import draw_many
 from benchmarks.simulate.events import Events
 from benchmarks.simulate.fleet import Fleet
@@ -27,6 +33,7 @@ from benchmarks.simulate.replica import Replica
 from benchmarks.simulate.requests import Arrivals, Request
 from benchmarks.simulate.router import Router
 from benchmarks.simulate.serve_policy import serve_autoscaler
+from configs.autoscaling import reports_work
 from configs.simulation import Stack
 
 MAX_SAMPLES = 7200
@@ -53,7 +60,11 @@ class Simulated:
         records: one for every request that arrived, in the order of their index.
         samples: about once a second.
         end_s: the end of arrivals or of the last request, whichever is later.
-        replica_seconds, node_seconds: until then; node_seconds is None without nodes.
+        replica_seconds: of those that took requests, until then.
+        held_replica_seconds: of all, from when they were asked for until their places were free again.
+        node_seconds: None without nodes.
+        num_ups, num_downs: decisions for more and for fewer replicas.
+        num_turns: of these, those that went the other way than the one before.
     """
 
     records: tuple[Record, ...]
@@ -62,8 +73,12 @@ class Simulated:
     min_replicas: int
     max_replicas: int
     replica_seconds: float
+    held_replica_seconds: float
     max_nodes: int | None
     node_seconds: float | None
+    num_ups: int
+    num_downs: int
+    num_turns: int
 
 
 def simulate(
@@ -160,6 +175,10 @@ class _Run:
         ]
         for router, reporter in zip(self._routers, self._reporters, strict=False):
             router.on_no_replica = reporter.report
+        self._autoscaler = stack.scaling.autoscaler
+        self._asks_for_work = policy is not None and reports_work(stack.scaling)
+        self._work_reporters: dict[Replica, WorkReporter] = {}
+        self._control_loop: ControlLoop | None = None
 
     def start(self, num_replicas: int) -> None:
         self._fleet.start(num_replicas)
@@ -167,7 +186,8 @@ class _Run:
         for reporter in self._reporters:
             reporter.start(self._rng, self._fleet.running)
         if self._policy is not None:
-            ControlLoop(self._fleet, self._policy, self.events, self._rng.random() * CONTROL_LOOP_S)
+            phase_s = self._rng.random() * CONTROL_LOOP_S
+            self._control_loop = ControlLoop(self._fleet, self._policy, self.events, phase_s)
         self.events.at(self._duration_s, self._on_end_of_arrivals)
         self.events.at(0.0, self._sample)
         # NaN sorts last.
@@ -248,8 +268,23 @@ class _Run:
         self._replicas.set(self.events.now_s, len(replicas))
         if self._policy is not None:
             self._policy.set_running([replica.name for replica in replicas])
+        if self._asks_for_work:
+            self._report_work(replicas)
         for router in self._routers:
             router.set_replicas(replicas)
+
+    def _report_work(self, replicas: list[Replica]) -> None:
+        """Have exactly these report what they do."""
+        assert self._policy is not None
+        for replica in self._work_reporters.keys() - set(replicas):
+            self._work_reporters.pop(replica).stop()
+        for replica in replicas:
+            if replica not in self._work_reporters:
+                reporter = WorkReporter(replica, self._policy, self._autoscaler, self.events)
+                self._work_reporters[replica] = reporter
+                # Those that run from the start did before it, since they did.
+                is_first = self.events.now_s == 0.0
+                reporter.start(self._rng.random() * self._autoscaler.metrics_interval_s if is_first else 0.0)
 
     def _on_nodes(self) -> None:
         if self._nodes is not None:
@@ -275,6 +310,7 @@ class _Run:
 
     def result(self) -> Simulated:
         end_s = self.events.now_s
+        loop = self._control_loop
         return Simulated(
             records=tuple(
                 record_of(request, self._arrivals.label(request.index))
@@ -286,6 +322,10 @@ class _Run:
             min_replicas=self._replicas.low or 0,
             max_replicas=self._replicas.high or 0,
             replica_seconds=self._replicas.read(end_s),
+            held_replica_seconds=self._fleet.replica_seconds(),
             max_nodes=self._num_nodes.high,
             node_seconds=self._num_nodes.read(end_s) if self._nodes is not None else None,
+            num_ups=0 if loop is None else loop.num_ups,
+            num_downs=0 if loop is None else loop.num_downs,
+            num_turns=0 if loop is None else loop.num_turns,
         )

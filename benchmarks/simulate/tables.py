@@ -31,6 +31,11 @@ def _lines(rows: Sequence[Row]) -> list[tuple[str, list[str]]]:
             "replicas, min / mean / max",
             [f"{row.min_replicas} / {row.mean_replicas:.1f} / {row.max_replicas}" for row in rows],
         ),
+        ("replica-hours", [_number(row.replica_hours, 2) for row in rows]),
+        (
+            "decisions up / down / turns",
+            [f"{row.num_ups} / {row.num_downs} / {row.num_turns}" for row in rows],
+        ),
         ("nodes, max", [NOTHING if row.max_nodes is None else f"{row.max_nodes}" for row in rows]),
         ("node-hours", [_number(None if cost is None else cost.node_hours, 2) for cost in costs]),
         ("USD per hour", [_number(None if cost is None else cost.usd_per_hour, 2) for cost in costs]),

@@ -16,7 +16,7 @@ import msgspec
 from benchmarks.results_folder import machine, write_json
 from benchmarks.run.folder import write_lines
 from benchmarks.simulate.arrivals import arrivals_of
-from benchmarks.simulate.costs import Costs, costs_of
+from benchmarks.simulate.costs import SECONDS_PER_HOUR, Costs, costs_of
 from benchmarks.simulate.prices import usd_per_hour
 from benchmarks.simulate.requests import Arrivals
 from benchmarks.simulate.simulation import Simulated, simulate
@@ -30,6 +30,9 @@ class Row(msgspec.Struct, frozen=True):
 
     Args:
         mean_replicas: that took requests, over time.
+        replica_hours: of all replicas, from when they were asked for until their places were free again.
+        num_ups, num_downs: decisions for more and for fewer replicas.
+        num_turns: of these, those that went the other way than the one before.
         max_nodes, costs: None without nodes.
         attainment: share of the requests that met the objectives; None: the workload has none.
         latencies_ms: metric ("ttft", "e2e", "tpot") -> its percentiles; None where so many failed.
@@ -42,6 +45,10 @@ class Row(msgspec.Struct, frozen=True):
     min_replicas: int
     mean_replicas: float
     max_replicas: int
+    replica_hours: float
+    num_ups: int
+    num_downs: int
+    num_turns: int
     max_nodes: int | None
     costs: Costs | None
     attainment: float | None
@@ -149,6 +156,10 @@ def _row(name: str, stack: Stack, simulated: Simulated, summary: Summary, took_s
         min_replicas=simulated.min_replicas,
         mean_replicas=simulated.replica_seconds / simulated.end_s,
         max_replicas=simulated.max_replicas,
+        replica_hours=simulated.held_replica_seconds / SECONDS_PER_HOUR,
+        num_ups=simulated.num_ups,
+        num_downs=simulated.num_downs,
+        num_turns=simulated.num_turns,
         max_nodes=simulated.max_nodes if stack.nodes is not None else None,
         costs=costs_of(simulated, stack),
         attainment=None if summary.objectives is None else summary.objectives.attainment,

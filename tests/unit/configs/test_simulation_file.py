@@ -35,7 +35,7 @@ def test_variants_differ_where_they_say(tmp_path: Path) -> None:
     more, quick = read.stacks["more"], read.stacks["quick"]
     assert (more.scaling.max_replicas, more.scaling.target_ongoing_requests, more.rate_factor) == (8, 2, 2)
     assert (quick.scaling.max_replicas, quick.scaling.autoscaler.upscale_delay_s) == (4, 1)
-    assert read.stacks["base"].scaling.autoscaler.upscale_delay_s == 30
+    assert read.stacks["base"].scaling.autoscaler.upscale_delay_s is None
 
 
 def test_a_service_model_can_be_a_calibration(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.simulate.autoscaler import Points, Reporter
+from benchmarks.simulate.autoscaler import Points, Reporter, WorkReporter
 from benchmarks.simulate.events import Events
 from benchmarks.simulate.replica import Replica
 from benchmarks.simulate.requests import Request
@@ -22,7 +22,9 @@ SCALING = ScalingConfig(
     min_replicas=1,
     max_replicas=10,
     target_ongoing_requests=4,
-    autoscaler=AutoscalerConfig(upscale_delay_s=5, downscale_delay_s=20, look_back_period_s=20),
+    autoscaler=AutoscalerConfig(
+        policy="ongoing_requests", upscale_delay_s=5, downscale_delay_s=20, look_back_period_s=20
+    ),
 )
 
 
@@ -103,12 +105,16 @@ class Heard:
 
     def __init__(self) -> None:
         self.reports: list[tuple[float, Points, Mapping[str, Points]]] = []
+        self.work: list[tuple[float, Mapping[str, Points]]] = []
 
     def set_running(self, names: Sequence[str]) -> None: ...
 
     def report(self, caller: str, at_s: float, queued: Points, running: Mapping[str, Points]) -> None:
         kept = {name: tuple(points) for name, points in running.items()}
         self.reports.append((at_s, tuple(queued), kept))
+
+    def report_work(self, replica: str, at_s: float, work: Mapping[str, Points]) -> None:
+        self.work.append((at_s, {name: tuple(points) for name, points in work.items()}))
 
     def decide(self, at_s: float, num_target: int) -> int:
         return num_target
@@ -146,3 +152,27 @@ def test_a_caller_records_within_the_look_back_and_reports_each_interval(
         assert [value for _, value in points] == [3.0 if at >= 5.0 else 0.0 for at, _ in points]
         gaps = [after - before for (before, _), (after, _) in itertools.pairwise(points)]
         assert gaps == pytest.approx([2.0] * len(gaps))
+
+
+def test_a_replica_records_its_work_from_its_start_until_it_takes_no_more(
+    events: Events, service: ServiceModel
+) -> None:
+    heard = Heard()
+    replica = Replica("r0", events, service, keep_token_times=False)
+    config = AutoscalerConfig(look_back_period_s=10, metrics_interval_s=4)
+    reporter = WorkReporter(replica, heard, config, events)
+    events.at(3.0, lambda _: reporter.start())
+    for number in range(6):
+        events.at(8.0, replica.accept, Request(number, 8.0, 10, 10_000))
+    events.at(20.0, lambda _: reporter.stop())
+    events.at(40.0, lambda _: events.stop())
+    events.run()
+
+    assert [at_s for at_s, _ in heard.work] == [3.0, 7.0, 11.0, 15.0, 19.0]
+    last = heard.work[-1][1]
+    # What is recorded at the moment of a report goes with the next one.
+    assert [at for at, _ in last["running"]] == [7.0, 9.0, 11.0, 13.0, 15.0, 17.0]
+    assert [value for _, value in last["running"]] == [0.0, 4.0, 4.0, 4.0, 4.0, 4.0]  # the batch's places
+    assert last["queued"][-1] == (17.0, 2.0)
+    assert last["queued_tokens"][-1] == (17.0, 20.0)
+    assert last["oldest_queued_s"][-1] == (17.0, 9.0)

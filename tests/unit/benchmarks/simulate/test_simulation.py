@@ -17,7 +17,12 @@ ELASTIC = {
     "target_ongoing_requests": 2,
     "max_ongoing_requests": 4,
     "max_queued_requests": 1000,
-    "autoscaler": {"upscale_delay_s": 5, "downscale_delay_s": 20, "look_back_period_s": 15},
+    "autoscaler": {
+        "policy": "ongoing_requests",
+        "upscale_delay_s": 5,
+        "downscale_delay_s": 20,
+        "look_back_period_s": 15,
+    },
 }
 
 
