@@ -47,7 +47,7 @@ class Admission:
         self._clock = clock
         self._slots = Slots(limits.num_slots, now)
         self._line: Line[_Waiter] = Line()
-        self._overload = OverloadWatch(limits.num_slots, limits.max_queued, now)
+        self._overload = OverloadWatch(limits.num_slots, limits.max_queued, limits.max_wait_s, now)
         self._num_refused: Counter[Refusal] = Counter()
         self._num_cancelled = 0
         self._is_closed = False
@@ -149,7 +149,7 @@ class Admission:
     def _make_room(self, now: float) -> None:
         """For an interactive request: older ones go in an overload, and a batch request when all is full."""
         if self._overload.is_overload:
-            while self._line.num(Priority.INTERACTIVE) >= self._overload.num_standing:
+            while self._line.num(Priority.INTERACTIVE) >= self._overload.num_kept:
                 oldest = self._line.pop_oldest_interactive()
                 self._push_out(
                     oldest, Refusal.PUSHED_OUT, now, "is overloaded and serves newer requests first"

@@ -224,7 +224,7 @@ async def test_who_would_wait_longer_than_anybody_may_is_refused_at_once(make_co
 
 
 async def test_in_an_overload_few_wait_and_the_newest_is_served_first(make_context: Make) -> None:
-    admission = admission_of(num_slots=4, max_queued=100)
+    admission = admission_of(num_slots=4, max_queued=26)
     await teach(admission, make_context, hold_s=2.0)
     users = Users(admission)
     for n in range(30):
@@ -249,6 +249,23 @@ async def test_in_an_overload_few_wait_and_the_newest_is_served_first(make_conte
     assert users.began[8:] == ["newest", "new", "burst 29", "batch"]
     await asyncio.sleep(20.0)
     assert not admission.state().is_overload
+
+
+async def test_callers_who_wait_for_their_answer_before_they_ask_again_are_all_served(
+    make_context: Make,
+) -> None:
+    """Their queue stands, but within the allowed wait."""
+    admission = admission_of(num_slots=4, max_queued=100, max_wait_s=12.0)
+    await teach(admission, make_context, hold_s=2.0)
+    users = Users(admission)
+
+    async def ask(name: str) -> None:
+        for n in range(20):
+            await users.send(f"{name}.{n}", make_context(), 2.0)
+
+    await asyncio.gather(*(ask(str(n)) for n in range(20)))
+    assert not users.errors
+    assert len(users.began) == 400
 
 
 async def test_nobody_is_refused_by_a_guess_before_the_rate_is_known(make_context: Make) -> None:

@@ -1,20 +1,24 @@
 """Which queue keeps goodput at three times the capacity: a simulation, the same every time.
 
 Sixteen slots, answers of 1 s in the mean with a long tail, Poisson arrivals. Good is whoever began within half an
-answer's time; the operator allows waits of 10 s, because bursts are to be survived. The figures are goodput as a
-share of the capacity, by the load as a multiple of it:
+answer's time, while the operator allows waits of 2 s. Goodput as a share of the capacity, by the load as a multiple
+of it; bursts are 3 times the capacity for 2 s of every 10 and half of it in between:
 
-                                                       0.9x   1x     3x     refused after, at 3x
-    in order, refused when full                        0.82   0.31   0.00   1.1 s
-    in order, refused by the expected wait alone       0.82   0.31   0.00   0.6 s
-    newest first, the oldest pushed out when full      0.85   0.86   0.99   6.2 s
-    ours: in order, and in an overload newest first
-    with the oldest pushed out of a short queue        0.88   0.90   1.01   0.1 s
+                                                       0.9x   1x     3x     bursts  refused after, at 3x
+    in order, refused when full or aged                0.82   0.35   0.00   0.37    2.0 s
+    in order, refused by the expected wait alone       0.83   0.43   0.00   0.39    0.1 s
+    newest first, the oldest pushed out when full      0.86   0.88   0.99   0.65    2.0 s
+    ours: in order, refused by the expected wait;
+    in an overload newest first, and few of them       0.83   0.65   0.98   0.53    0.1 s
+
+Newest first always would serve more at and just above the capacity, by letting others wait to their limit in
+vain: with callers who ask again only when they were answered, those would be refused who need only wait.
 """
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import math
 import random
 from collections.abc import Callable
@@ -29,7 +33,7 @@ from serve_app.admission.overload import OverloadWatch
 from serve_app.errors import Overloaded
 from serve_app.messages import RequestContext
 
-LIMITS = QueueLimits(num_slots=16, max_queued=200, max_wait_s=10.0)
+LIMITS = QueueLimits(num_slots=16, max_queued=200, max_wait_s=2.0)
 GOOD_WAIT_S = 0.5
 ARRIVALS_S = 120.0
 SETTLED_S = 20.0  # from here on requests count
@@ -92,14 +96,14 @@ class Outcome:
     refused_after_s: float  # in the mean
 
 
-def ours() -> Queue:
-    return Admission("model", LIMITS, asyncio.get_running_loop().time)
+def ours(limits: QueueLimits = LIMITS) -> Queue:
+    return Admission("model", limits, asyncio.get_running_loop().time)
 
 
 def by_expected_wait_alone() -> Queue:
     loop = asyncio.get_running_loop()
     admission = Admission("model", LIMITS, loop.time)
-    admission._overload = Blind(LIMITS.num_slots, LIMITS.max_queued, loop.time())
+    admission._overload = Blind(LIMITS.num_slots, LIMITS.max_queued, LIMITS.max_wait_s, loop.time())
     return admission
 
 
@@ -154,9 +158,14 @@ def bursts(at_s: float) -> float:
     return 3.0 if at_s % 10.0 < 2.0 else 0.5
 
 
-async def test_goodput_at_three_times_the_capacity_is_near_its_best(make_context: Make) -> None:
+@pytest.mark.parametrize("max_wait_s", [0.5, 2.0, 10.0])
+async def test_goodput_at_three_times_the_capacity_is_near_its_best(
+    make_context: Make, max_wait_s: float
+) -> None:
+    """Whatever waits the operator allows: users need not tell what they want."""
+    limits = dataclasses.replace(LIMITS, max_wait_s=max_wait_s)
     found = {
-        multiple: (await simulate(ours, constant(multiple), make_context)).goodput
+        multiple: (await simulate(lambda: ours(limits), constant(multiple), make_context)).goodput
         for multiple in (0.5, 0.9, 1.0, 1.5, 2.0, 3.0)
     }
     assert found[3.0] >= 0.9 * max(found.values()), found
@@ -173,21 +182,19 @@ async def test_a_bound_on_the_wait_alone_is_as_bad_when_it_is_long(make_context:
 async def test_newest_first_makes_those_wait_that_it_refuses(make_context: Make) -> None:
     theirs = await simulate(newest_first, constant(3.0), make_context)
     own = await simulate(ours, constant(3.0), make_context)
-    assert theirs.refused_after_s > 5.0
+    assert theirs.refused_after_s > 0.9 * LIMITS.max_wait_s
     assert own.refused_after_s < 0.2
     assert own.goodput >= 0.9 * theirs.goodput
 
 
 @pytest.mark.parametrize("make", [by_expected_wait_alone, in_order])
-async def test_below_the_capacity_patience_costs_little(
-    make: Callable[[], Queue], make_context: Make
-) -> None:
+async def test_below_the_capacity_it_costs_nothing(make: Callable[[], Queue], make_context: Make) -> None:
     others = await simulate(make, constant(0.9), make_context)
     own = await simulate(ours, constant(0.9), make_context)
-    assert own.goodput >= 0.95 * others.goodput
+    assert own.goodput >= others.goodput
 
 
-async def test_bursts_are_served_as_well_as_by_any(make_context: Make) -> None:
+async def test_bursts_are_served_as_well_as_in_order(make_context: Make) -> None:
     own = await simulate(ours, bursts, make_context)
-    for other in (in_order, newest_first, by_expected_wait_alone):
-        assert own.goodput >= 0.95 * (await simulate(other, bursts, make_context)).goodput
+    for other in (in_order, by_expected_wait_alone):
+        assert own.goodput >= (await simulate(other, bursts, make_context)).goodput
