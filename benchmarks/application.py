@@ -115,7 +115,7 @@ def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> 
     give_up = time.monotonic() + READY_TIMEOUT_S
     while time.monotonic() < give_up:
         if process.poll() is not None:
-            raise CannotStart((log.read_text(errors="replace").strip() or "it said nothing").splitlines()[-1])
+            raise CannotStart(last_words(log.read_text(errors="replace")))
         try:
             if httpx.get(f"{url}/readyz", timeout=5.0, trust_env=False).status_code == 200:
                 return
@@ -123,6 +123,13 @@ def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> 
             pass
         time.sleep(0.2)
     raise CannotStart(f"{url}/readyz did not answer 200 within {READY_TIMEOUT_S:.0f} s")
+
+
+def last_words(log: str) -> str:
+    """The line of a log that says best why its process ended: a crash's first line, else the last one."""
+    lines = [line for line in log.splitlines() if line.strip()]
+    crashes = [line for line in lines if line.startswith("Fatal Python error")]
+    return (crashes or lines[-1:] or ["it said nothing"])[0]
 
 
 def free_port() -> int:
