@@ -120,12 +120,12 @@ class HealthConfig(Strict):
     check_period_s: float = Field(
         default=2.0,
         ge=0.5,
-        description="Seconds between two health checks of a replica; one that died is noticed by the next.",
+        description="Seconds between two health checks of a replica. One that dies is noticed at once.",
     )
     check_timeout_s: float = Field(
-        default=10.0,
+        default=5.0,
         ge=0.5,
-        description="Seconds after which a health check without an answer has failed. Three failed ones in a row "
+        description="Seconds after which a health check whose answer is due has failed. Three failed ones in a row "
         "replace the replica.",
     )
     max_loop_block_s: float = Field(

@@ -32,6 +32,9 @@ from serve_app.retrieval.deployment import KnowledgeBaseDeployment
 
 logger = logging.getLogger("manta")
 
+# Of calls that need no place in a replica's queue: readiness, counting tokens.
+_QUEUE_MARGIN = 64
+
 
 def build(args: dict[str, Any]) -> Application:
     """The application that a PlatformConfig describes.
@@ -47,14 +50,14 @@ def build(args: dict[str, Any]) -> Application:
     served, left_out = _present(config, folder)
 
     models = {model.name: _model(model, folder) for model in served}
-    embedder = _deployment(EmbedderDeployment, "Embedder", config.embedder.scaling).bind(
+    embedder = _queueing(EmbedderDeployment, "Embedder", config.embedder.scaling).bind(
         config.embedder, folder
     )
     knowledge = _deployment(KnowledgeBaseDeployment, "KnowledgeBase", config.knowledge.scaling).bind(
         config.knowledge, folder, embedder
     )
     cards = {model.name: model_card(model) for model in served}
-    agent = _deployment(AgentDeployment, "Agent", config.agent.scaling).bind(
+    agent = _queueing(AgentDeployment, "Agent", config.agent.scaling).bind(
         config.agent,
         {name: models[name] for name in config.agent.models if name in models},
         cards,
@@ -88,21 +91,39 @@ def _may_sleep(config: PlatformConfig) -> frozenset[str]:
 
 
 def _model(config: ModelConfig, folder: Path) -> Application:
-    return _deployment(ModelDeployment, f"Model-{config.name.replace('/', '-')}", config.scaling).bind(
+    return _queueing(ModelDeployment, f"Model-{config.name.replace('/', '-')}", config.scaling).bind(
         config, folder
     )
 
 
 def _deployment(cls: type, name: str, scaling: ScalingConfig) -> serve.Deployment:
+    """A deployment whose requests wait in Serve's own queue, at the callers."""
+    return _made(cls, name, scaling, scaling.max_ongoing_requests, scaling.max_queued_requests)
+
+
+def _queueing(cls: type, name: str, scaling: ScalingConfig) -> serve.Deployment:
+    """A deployment whose requests wait inside its replicas (`serve_app.admission`), by priority and age.
+
+    Serve's own limits are only a second line of defence, and wider: replicas say why they refuse. Serve
+    counts a call that does not stream as queued at its caller until it ends, so callers get room for all.
+    """
+    taken = scaling.max_ongoing_requests + scaling.max_queued_requests + _QUEUE_MARGIN
+    return _made(cls, name, scaling, taken, taken * scaling.max_replicas)
+
+
+def _made(
+    cls: type, name: str, scaling: ScalingConfig, max_ongoing: int, max_queued: int
+) -> serve.Deployment:
     made: serve.Deployment = serve.deployment(
         name=name,
         ray_actor_options={"num_cpus": scaling.num_cpus},
-        max_ongoing_requests=scaling.max_ongoing_requests,
-        max_queued_requests=scaling.max_queued_requests,
+        max_ongoing_requests=max_ongoing,
+        max_queued_requests=max_queued,
         graceful_shutdown_timeout_s=scaling.graceful_shutdown_timeout_s,
         max_surge_percent=scaling.max_surge_percent,
         health_check_period_s=scaling.health.check_period_s,
-        health_check_timeout_s=scaling.health.check_timeout_s,
+        # A check stays open for one period before it is late: see serve_app/health/replica.py.
+        health_check_timeout_s=scaling.health.check_period_s + scaling.health.check_timeout_s,
         **_replicas(scaling),
     )(cls)
     return made

@@ -86,8 +86,8 @@ class Caller:
                 yield data
 
     async def check_health(self) -> None:
-        """Raise what is wrong with a replica of the deployment. Wakes one that is scaled to zero."""
-        await self.call("check_health")
+        """Raise what keeps a replica of the deployment from working. Wakes one that is scaled to zero."""
+        await self.call("check_ready")
 
     async def _plain_stream(
         self, method: str, args: tuple[Any, ...], context: RequestContext

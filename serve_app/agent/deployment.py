@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import Any
 
 from ray.serve.handle import DeploymentHandle
@@ -13,10 +13,9 @@ from configs.schema import AgentConfig, StreamsConfig
 from serve_app.agent.events import encode_event
 from serve_app.agent.pipeline import AnswerPipeline
 from serve_app.channel.address import ReplyTo
-from serve_app.channel.outbox import StreamReset
 from serve_app.handles import KnowledgeHandle, model_handles
 from serve_app.messages import AgentEvent, AgentQuestion, ModelCard, RequestContext
-from serve_app.replica import open_inbox, open_outbox
+from serve_app.replica import Replica, open_inbox
 from serve_app.streams import NO_ITEMS
 from serve_app.telemetry.deployment import Instruments
 from serve_app.telemetry.metrics import AGENT_DEGRADED, AGENT_DURATION
@@ -40,26 +39,33 @@ class AgentDeployment:
         self._pipeline = AnswerPipeline(config, clients, cards, KnowledgeHandle(knowledge))
         self._instruments = Instruments()
         self._inbox = inbox
-        self._outbox = open_outbox()
+        self._replica = Replica(config.name, config.scaling)
 
     async def answer(self, question: AgentQuestion, context: RequestContext) -> AsyncIterator[bytes]:
         """The answer's events, encoded."""
+        async with aclosing(self._replica.stream(context, lambda: self._answer(question, context))) as events:
+            async for event in events:
+                yield event
+
+    async def answer_by_channel(
+        self, question: AgentQuestion, context: RequestContext, reply_to: ReplyTo
+    ) -> AsyncIterator[bytes]:
+        """The same, sent by the channel; there are no items."""
+        await self._replica.send(context, lambda: self._answer(question, context), reply_to)
+        # Without a single item; but a stream, for Serve counts a call as queued until it streams or ends.
+        for item in NO_ITEMS:
+            yield item
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        return self._replica.autoscaling_stats()
+
+    async def _answer(self, question: AgentQuestion, context: RequestContext) -> AsyncIterator[bytes]:
         began = time.perf_counter()
         async with aclosing(self._pipeline.answer(question, context)) as events:
             async for event in events:
                 if event.type == "answer.final":
                     self._count(event, time.perf_counter() - began)
                 yield encode_event(event)
-
-    async def answer_by_channel(
-        self, question: AgentQuestion, context: RequestContext, reply_to: ReplyTo
-    ) -> AsyncIterator[bytes]:
-        """The same, sent by the channel; there are no items."""
-        with suppress(StreamReset):
-            await self._outbox.send_all(self.answer(question, context), reply_to)
-        # Without a single item; but a stream, for Serve counts a call as queued until it streams or ends.
-        for item in NO_ITEMS:
-            yield item
 
     def _count(self, final: AgentEvent, seconds: float) -> None:
         outcome = final.data["outcome"]
@@ -68,9 +74,13 @@ class AgentDeployment:
             self._instruments.count(AGENT_DEGRADED, agent=self._name, reason=flag)
 
     async def check_health(self) -> None:
-        return
+        """For Serve, which replaces this replica if it raises: see ReplicaHealth."""
+        await self._replica.check_health()
+
+    async def check_ready(self) -> None:
+        """Return; what the agent depends on is asked by itself."""
 
     async def __del__(self) -> None:
-        await self._outbox.close()
+        await self._replica.close()
         if self._inbox is not None:
             self._inbox.close()

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import aclosing, contextmanager, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from pathlib import Path
 
-from configs.schema import EmbedderConfig, ModelConfig
+from configs.schema import EmbedderConfig, ExternalEmbedder, ExternalModel, ModelConfig
 from serve_app.channel.address import ReplyTo
-from serve_app.channel.outbox import StreamReset
+from serve_app.engines.base import ModelEngine
 from serve_app.engines.registry import open_embedder, open_model
-from serve_app.errors import DeadlineExceeded
-from serve_app.messages import CancelReason, Embeddings, Endpoint, JsonObject, ModelCard, RequestContext
-from serve_app.replica import open_outbox
+from serve_app.health.replica import nothing_to_check
+from serve_app.messages import Embeddings, Endpoint, JsonObject, ModelCard, RequestContext
+from serve_app.replica import Replica
 from serve_app.streams import NO_ITEMS, joined
-from serve_app.telemetry.deployment import Instruments
-from serve_app.telemetry.metrics import REQUESTS_CANCELLED
 
 # A message between replicas costs about as much as 5 ms of a stream: see docs/decisions/0003.
 JOIN_WINDOW_S = 0.005
@@ -26,60 +23,44 @@ class ModelDeployment:
     """One replica of a chat model."""
 
     def __init__(self, config: ModelConfig, home: Path) -> None:
-        self._name = config.name
         self._engine = open_model(config, home, _num_threads(config.scaling.num_cpus))
-        self._instruments = Instruments()
-        self._outbox = open_outbox()
+        self._replica = _replica(config, self._engine)
 
     async def respond(self, endpoint: Endpoint, body: JsonObject, context: RequestContext) -> bytes:
-        with self._counting_cancellations():
+        async with self._replica.working(context):
             return await self._engine.respond(endpoint, body, context)
 
     async def stream(
         self, endpoint: Endpoint, body: JsonObject, context: RequestContext
     ) -> AsyncIterator[bytes]:
-        source = self._engine.stream(endpoint, body, context)
-        with self._counting_cancellations():
-            async with aclosing(joined(source, JOIN_WINDOW_S)) as frames:
-                async for frame in frames:
-                    yield frame
+        source = self._replica.stream(context, lambda: self._engine.stream(endpoint, body, context))
+        async with aclosing(joined(source, JOIN_WINDOW_S)) as frames:
+            async for frame in frames:
+                yield frame
 
     async def stream_by_channel(
         self, endpoint: Endpoint, body: JsonObject, context: RequestContext, reply_to: ReplyTo
     ) -> AsyncIterator[bytes]:
         """The stream, sent by the channel; there are no items."""
-        source = self._engine.stream(endpoint, body, context)
-        with suppress(StreamReset), self._counting_cancellations():
-            error = await self._outbox.send_all(source, reply_to)
-            if isinstance(error, DeadlineExceeded):
-                self._count_cancelled(CancelReason.DEADLINE)
+        await self._replica.send(context, lambda: self._engine.stream(endpoint, body, context), reply_to)
         # Without a single item; but a stream, for Serve counts a call as queued until it streams or ends.
         for item in NO_ITEMS:
             yield item
 
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        return self._replica.autoscaling_stats()
+
     async def check_health(self) -> None:
+        """For Serve, which replaces this replica if it raises: see ReplicaHealth."""
+        await self._replica.check_health()
+
+    async def check_ready(self) -> None:
+        """Return if the engine, and what it depends on, can work."""
         await self._engine.check_health()
 
     async def __del__(self) -> None:
+        await self._replica.close()
         await self._engine.close()
-        await self._outbox.close()
-
-    @contextmanager
-    def _counting_cancellations(self) -> Iterator[None]:
-        try:
-            yield
-        except StreamReset as exc:
-            self._count_cancelled(exc.reason)
-            raise
-        except (asyncio.CancelledError, GeneratorExit):
-            self._count_cancelled(CancelReason.CALLER_LEFT)
-            raise
-        except DeadlineExceeded:
-            self._count_cancelled(CancelReason.DEADLINE)
-            raise
-
-    def _count_cancelled(self, reason: str) -> None:
-        self._instruments.count(REQUESTS_CANCELLED, model=self._name, reason=reason)
 
 
 class EmbedderDeployment:
@@ -87,9 +68,11 @@ class EmbedderDeployment:
 
     def __init__(self, config: EmbedderConfig, home: Path) -> None:
         self._engine = open_embedder(config, home, _num_threads(config.scaling.num_cpus))
+        self._replica = _replica(config, self._engine)
 
     async def respond(self, endpoint: Endpoint, body: JsonObject, context: RequestContext) -> bytes:
-        return await self._engine.respond(endpoint, body, context)
+        async with self._replica.working(context):
+            return await self._engine.respond(endpoint, body, context)
 
     async def embed(
         self,
@@ -99,7 +82,8 @@ class EmbedderDeployment:
         is_query: bool = False,
         truncate: bool = False,
     ) -> Embeddings:
-        return await self._engine.embed(texts, context, is_query=is_query, truncate=truncate)
+        async with self._replica.working(context):
+            return await self._engine.embed(texts, context, is_query=is_query, truncate=truncate)
 
     async def count_tokens(self, texts: Sequence[str], context: RequestContext) -> list[int]:
         return await self._engine.count_tokens(texts, context)
@@ -107,11 +91,26 @@ class EmbedderDeployment:
     async def describe(self) -> ModelCard:
         return await self._engine.describe()
 
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        return self._replica.autoscaling_stats()
+
     async def check_health(self) -> None:
+        """For Serve, which replaces this replica if it raises: see ReplicaHealth."""
+        await self._replica.check_health()
+
+    async def check_ready(self) -> None:
+        """Return if the engine, and what it depends on, can work."""
         await self._engine.check_health()
 
     async def __del__(self) -> None:
+        await self._replica.close()
         await self._engine.close()
+
+
+def _replica(config: ModelConfig | EmbedderConfig, engine: ModelEngine) -> Replica:
+    # Another replica would call the same service, and find it in the same state.
+    is_elsewhere = isinstance(config, ExternalModel | ExternalEmbedder)
+    return Replica(config.name, config.scaling, nothing_to_check if is_elsewhere else engine.check_health)
 
 
 def _num_threads(num_cpus: float) -> int:

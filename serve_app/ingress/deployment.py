@@ -13,6 +13,7 @@ from ray.serve.handle import DeploymentHandle
 from configs.schema import IngressConfig, StreamsConfig
 from serve_app.errors import Unavailable
 from serve_app.handles import AgentHandle, EmbedderHandle, KnowledgeHandle, model_handles
+from serve_app.health.replica import ReplicaHealth
 from serve_app.ingress.app import create_app
 from serve_app.ingress.services import Services
 from serve_app.messages import ModelCard
@@ -62,11 +63,17 @@ class IngressDeployment:
             probes=probes,
             read_metrics=read_node_metrics,
         )
+        self._health = ReplicaHealth("the ingress", config.scaling.health)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return create_app(self._config, self._services, echoes_request_id=False)  # Serve does
 
+    async def check_health(self) -> None:
+        """For Serve: see ReplicaHealth."""
+        await self._health.check()
+
     def __del__(self) -> None:
+        self._health.close()
         if self._inbox is not None:
             self._inbox.close()
 

@@ -10,6 +10,7 @@ from ray.serve.handle import DeploymentHandle
 
 from configs.schema import KnowledgeConfig
 from serve_app.handles import EmbedderHandle
+from serve_app.health.replica import ReplicaHealth
 from serve_app.messages import (
     Deadline,
     DocumentInfo,
@@ -34,6 +35,7 @@ class KnowledgeBaseDeployment:
     def __init__(self, config: KnowledgeConfig, home: Path, embedder: DeploymentHandle[Any]) -> None:
         self._knowledge = open_knowledge(config, home, EmbedderHandle(embedder, "the embedder"))
         self._instruments = Instruments()
+        self._health = ReplicaHealth("the knowledge base", config.scaling.health)
 
     async def search(self, query: SearchQuery, context: RequestContext) -> SearchResult:
         result = await self._knowledge.search(query, context)
@@ -65,6 +67,10 @@ class KnowledgeBaseDeployment:
     async def status(self, context: RequestContext) -> KnowledgeStatus:
         return await self._knowledge.status(context)
 
+    async def check_health(self) -> None:
+        """For Serve: see ReplicaHealth."""
+        await self._health.check()
+
     async def check_ready(self) -> None:
         """Return if the store can be read. Not a health check: a new replica would find the same disk."""
         await self._knowledge.status(
@@ -72,4 +78,5 @@ class KnowledgeBaseDeployment:
         )
 
     async def __del__(self) -> None:
+        self._health.close()
         await self._knowledge.close()
