@@ -149,7 +149,8 @@ class Admission:
     def _make_room(self, now: float) -> None:
         """For an interactive request: older ones go in an overload, and a batch request when all is full."""
         if self._overload.is_overload:
-            while self._line.num(Priority.INTERACTIVE) >= self._overload.num_kept:
+            num_kept = self._overload.num_kept(self._slots.drain_rate_rps(now))
+            while self._line.num(Priority.INTERACTIVE) >= num_kept:
                 oldest = self._line.pop_oldest_interactive()
                 self._push_out(
                     oldest, Refusal.PUSHED_OUT, now, "is overloaded and serves newer requests first"
@@ -170,8 +171,8 @@ class Admission:
         return self._line.num_turns(priority, newest_first=self._overload.is_overload)
 
     def _look(self, now: float) -> None:
-        num_queued = self._line.num(Priority.INTERACTIVE)
-        self._overload.look(now, num_queued, self._slots.drain_rate_rps(now))
+        line, user = self._line, Priority.INTERACTIVE
+        self._overload.look(now, line.num(user), line.num_turns(user), self._slots.drain_rate_rps(now))
 
     # ---------------------------------------------------------------- in the queue
 

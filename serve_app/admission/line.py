@@ -1,10 +1,10 @@
 """The order in which requests wait. Knows nothing of time or of asyncio.
 
 Interactive before batch; first come first served, or the newest interactive request first (`overload` says when).
-Batch keeps a share: of ten slots that come free
-while both wait, one is batch's. A share bounds what batch can take from interactive users, however long an
-overload lasts; letting requests age into the higher class would, after some minutes, put every batch request
-before the users that the classes are there to protect.
+Batch keeps a share: one of ten slots that come free. What it gets while nobody
+interactive waits counts, so only a batch that would get less than that goes before interactive requests. A share
+bounds what batch can take from interactive users, however long an overload lasts; letting requests age into the
+higher class would, after some minutes, put every batch request before the users that the classes are there to protect.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Generic, TypeVar
 
 from serve_app.messages import Priority
 
-BATCH_EVERY = 10  # slots that come free, of which batch has one while both wait
+_INTERACTIVE_PER_BATCH = 9  # slots given to interactive requests while batch waits, for each that batch has
+_MAX_CREDIT = 10 * _INTERACTIVE_PER_BATCH  # slots that batch had before do not count for ever
 
 T = TypeVar("T")
 
@@ -27,7 +28,8 @@ class Line(Generic[T]):
         # Linked lists: whoever leaves from the middle costs nothing.
         self._interactive: OrderedDict[T, None] = OrderedDict()
         self._batch: OrderedDict[T, None] = OrderedDict()
-        self._turn = 0  # slots given to interactive since batch had one, while both waited
+        # Slots given to interactive requests while batch waited, less what batch had for them.
+        self._owed = 0
 
     def __len__(self) -> int:
         return len(self._interactive) + len(self._batch)
@@ -41,9 +43,10 @@ class Line(Generic[T]):
         if priority is Priority.INTERACTIVE:
             if newest_first:
                 num_interactive = 0
-            # Each BATCH_EVERY-1 of them let one batch request in between.
-            return num_interactive + 1 + min(num_batch, (num_interactive + self._turn) // (BATCH_EVERY - 1))
-        return num_batch + 1 + min(num_interactive, (num_batch + 1) * (BATCH_EVERY - 1) - self._turn)
+            num_between = max(0, (num_interactive + self._owed) // _INTERACTIVE_PER_BATCH)
+            return num_interactive + 1 + min(num_batch, num_between)
+        num_before = (num_batch + 1) * _INTERACTIVE_PER_BATCH - self._owed
+        return num_batch + 1 + min(num_interactive, num_before)
 
     def append(self, who: T, priority: Priority) -> None:
         self._of(priority)[who] = None
@@ -57,14 +60,13 @@ class Line(Generic[T]):
         Args:
             newest_first: of the interactive ones. Batch requests are always served in their order.
         """
-        if self._interactive and self._batch:
-            self._turn += 1
-            if self._turn == BATCH_EVERY:
-                self._turn = 0
-                return self._batch.popitem(last=False)[0]
+        if self._batch and (not self._interactive or self._owed >= _INTERACTIVE_PER_BATCH):
+            self._owed = max(self._owed - _INTERACTIVE_PER_BATCH, -_MAX_CREDIT)
+            return self._batch.popitem(last=False)[0]
         if self._interactive:
+            self._owed += bool(self._batch)
             return self._interactive.popitem(last=newest_first)[0]
-        return self._batch.popitem(last=False)[0] if self._batch else None
+        return None
 
     def pop_youngest_batch(self) -> T | None:
         """Who gives up its place first; None: no batch request waits."""

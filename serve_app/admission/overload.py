@@ -19,13 +19,16 @@ it is within the allowed wait they are served in order, and nobody is refused.
 
 from __future__ import annotations
 
-# A queue is long at this share of what leaves within the longest wait, or of all places. Not at all of it: there
-# newcomers are refused, and leaving callers would make it shorter for moments.
+# A queue is long when a newcomer would wait for this share of the longest wait, or when this share of the places is
+# taken. Not at all of it: there newcomers are refused, and leaving callers would make it shorter for moments.
 LONG_SHARE = 0.75
 # Who waits in an overload, as a share of the slots: so that nobody who is served has waited for more than about this
 # share of an answer's time. At least three, so that a slot that comes free finds somebody.
 KEPT_SHARE = 0.25
 MIN_KEPT = 3
+# In an overload the queue is long while it has this share of what is kept. Newer requests take the places of older
+# ones all the time, but just above the capacity the places are not all taken all the time.
+FILLED_SHARE = 0.5
 # How long a queue is long before it is an overload's: what a request takes, in which the slots turn over once,
 # and not less than a second.
 SPAN_HOLDS = 1.0
@@ -36,13 +39,11 @@ class OverloadWatch:
     """Looks at the queue's length at each change.
 
     An overload begins when the queue has been long for the span; a time in which it was not takes as much
-    back. It ends when it was shorter than what is kept in an overload for the span, all in all, so that a
-    lucky moment does not end it.
+    back. It ends when all of the span is taken back, so that a lucky moment does not end it.
     """
 
     def __init__(self, num_slots: int, max_queued: int, max_wait_s: float, now: float) -> None:
         self.is_overload = False
-        self.num_kept = max(1, min(max_queued, max(MIN_KEPT, round(KEPT_SHARE * num_slots))))
         self._num_slots = num_slots
         self._max_queued = max_queued
         self._max_wait_s = max_wait_s
@@ -50,8 +51,13 @@ class OverloadWatch:
         self._is_long = False
         self._looked_s = now
 
-    def look(self, now: float, num_queued: int, drain_rate_rps: float | None) -> None:
-        """To be told whenever the queue has changed, or is asked about."""
+    def look(self, now: float, num_queued: int, num_turns: int, drain_rate_rps: float | None) -> None:
+        """To be told whenever the queue has changed, or is asked about.
+
+        Args:
+            num_queued: interactive requests that wait.
+            num_turns: slots that have to come free until one would be a newcomer's, in order.
+        """
         # Before the rate is known nobody can tell what long is for this engine.
         if drain_rate_rps is not None:
             if self._is_long or self._stood > 0.0:
@@ -59,17 +65,25 @@ class OverloadWatch:
                 self._stood = min(1.0, max(0.0, self._stood + (step if self._is_long else -step)))
                 if self._stood in (0.0, 1.0):
                     self.is_overload = self._stood == 1.0
-            self._is_long = num_queued >= self._num_long(drain_rate_rps)
+            self._is_long = num_queued > 0 and self._is_queue_long(num_queued, num_turns, drain_rate_rps)
         self._looked_s = now
+
+    def num_kept(self, drain_rate_rps: float | None) -> int:
+        """Interactive requests that may wait in an overload."""
+        num = min(self._max_queued, max(MIN_KEPT, round(KEPT_SHARE * self._num_slots)))
+        if drain_rate_rps is not None:
+            num = min(num, int(self._max_wait_s * drain_rate_rps))
+        return max(1, num)
 
     def soonest_end_s(self, drain_rate_rps: float) -> float:
         """Seconds from the last look until the overload can be over; 0: there is none."""
         return self._stood * self._span_s(drain_rate_rps) if self.is_overload else 0.0
 
-    def _num_long(self, drain_rate_rps: float) -> float:
+    def _is_queue_long(self, num_queued: int, num_turns: int, drain_rate_rps: float) -> bool:
         if self.is_overload:
-            return self.num_kept
-        return max(self.num_kept, LONG_SHARE * min(self._max_queued, self._max_wait_s * drain_rate_rps))
+            return num_queued >= FILLED_SHARE * self.num_kept(drain_rate_rps)
+        waits_long = num_turns >= LONG_SHARE * self._max_wait_s * drain_rate_rps
+        return waits_long or num_queued >= LONG_SHARE * self._max_queued
 
     def _span_s(self, drain_rate_rps: float) -> float:
         return max(MIN_SPAN_S, SPAN_HOLDS * self._num_slots / drain_rate_rps)

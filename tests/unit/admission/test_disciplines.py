@@ -31,7 +31,7 @@ from serve_app.admission.admission import Admission
 from serve_app.admission.base import QueueLimits
 from serve_app.admission.overload import OverloadWatch
 from serve_app.errors import Overloaded
-from serve_app.messages import RequestContext
+from serve_app.messages import Priority, RequestContext
 
 LIMITS = QueueLimits(num_slots=16, max_queued=200, max_wait_s=2.0)
 GOOD_WAIT_S = 0.5
@@ -86,7 +86,7 @@ class Plain:
 class Blind(OverloadWatch):
     """Takes every overload for a burst."""
 
-    def look(self, now: float, num_queued: int, drain_rate_rps: float | None) -> None:
+    def look(self, now: float, num_queued: int, num_turns: int, drain_rate_rps: float | None) -> None:
         return
 
 
@@ -116,9 +116,9 @@ def newest_first() -> Queue:
 
 
 async def simulate(
-    make: Callable[[], Queue], rate_at: Callable[[float], float], make_context: Make
+    make: Callable[[], Queue], rate_at: Callable[[float], float], make_context: Make, batch_share: float = 0.0
 ) -> Outcome:
-    """Requests at `rate_at(seconds)` times the capacity."""
+    """Requests at `rate_at(seconds)` times the capacity; the outcome is that of interactive ones."""
     rng = random.Random(7)
     queue = make()
     clock = asyncio.get_running_loop().time
@@ -128,9 +128,11 @@ async def simulate(
 
     async def ask(hold_s: float) -> None:
         came_s = clock()
-        counts = came_s - start_s >= SETTLED_S
+        is_batch = batch_share > 0 and rng.random() < batch_share
+        counts = came_s - start_s >= SETTLED_S and not is_batch
+        priority = Priority.BATCH if is_batch else Priority.INTERACTIVE
         try:
-            await queue.acquire(make_context())
+            await queue.acquire(make_context(priority=priority))
         except Overloaded:
             if counts:
                 refused_s.append(clock() - came_s)
@@ -198,3 +200,15 @@ async def test_bursts_are_served_as_well_as_in_order(make_context: Make) -> None
     own = await simulate(ours, bursts, make_context)
     for other in (in_order, by_expected_wait_alone):
         assert own.goodput >= (await simulate(other, bursts, make_context)).goodput
+
+
+async def test_batch_costs_interactive_users_a_tenth_at_most(make_context: Make) -> None:
+    """Both together are three times the capacity, and interactive requests alone are twice."""
+    own = await simulate(ours, constant(3.0), make_context, batch_share=0.33)
+    assert own.goodput >= 0.9 * 0.95
+
+
+async def test_just_above_the_capacity_saying_batch_helps_the_others(make_context: Make) -> None:
+    marked = await simulate(ours, constant(1.2), make_context, batch_share=0.33)
+    unmarked = await simulate(ours, constant(1.2), make_context)
+    assert marked.goodput >= 1.3 * 0.67 * unmarked.goodput

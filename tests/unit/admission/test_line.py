@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve_app.admission.line import BATCH_EVERY, Line
+from serve_app.admission.line import Line
 from serve_app.messages import Priority
 
 INTERACTIVE, BATCH = Priority.INTERACTIVE, Priority.BATCH
@@ -40,7 +40,24 @@ def test_newest_first_holds_for_interactive_requests_only() -> None:
 def test_batch_has_one_of_ten_slots_while_both_wait_and_interactive_all_others() -> None:
     order = popped(line_of(*[BATCH] * 5, *[INTERACTIVE] * 50))
     batch_at = [at for at, who in enumerate(order) if who < 5]
-    assert batch_at == [BATCH_EVERY * n - 1 for n in range(1, 6)]
+    assert batch_at == [9, 19, 29, 39, 49]
+
+
+def test_what_batch_had_while_nobody_else_waited_counts() -> None:
+    line = line_of(*[BATCH] * 3)
+    assert [line.pop_next(), line.pop_next()] == [0, 1]
+    for number in range(100, 140):
+        line.append(number, INTERACTIVE)
+    assert popped(line).index(2) == 27  # 18 for the two that it had, 9 for its own turn
+
+
+def test_what_batch_had_long_ago_does_not_count_for_ever() -> None:
+    line = line_of(*[BATCH] * 1000)
+    for _ in range(999):
+        line.pop_next()
+    for number in range(2000, 3000):
+        line.append(number, INTERACTIVE)
+    assert popped(line).index(999) == 99
 
 
 def test_batch_is_served_at_once_when_nobody_else_waits() -> None:
