@@ -9,7 +9,7 @@ of it; bursts are 3 times the capacity for 2 s of every 10 and half of it in bet
     in order, refused by the expected wait alone       0.83   0.43   0.00   0.39    0.1 s
     newest first, the oldest pushed out when full      0.86   0.88   0.99   0.65    2.0 s
     ours: in order, refused by the expected wait;
-    in an overload newest first, and few of them       0.83   0.65   0.98   0.53    0.1 s
+    in an overload newest first, and few of them       0.87   0.65   0.98   0.53    0.1 s
 
 Newest first always would serve more at and just above the capacity, by letting others wait to their limit in
 vain: with callers who ask again only when they were answered, those would be refused who need only wait.
