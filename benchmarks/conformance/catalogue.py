@@ -34,7 +34,8 @@ EXPECTATIONS: Mapping[str, Expectation] = {
     faults.SCALED_TO_ZERO: NOTHING,
     faults.UPDATED: NOTHING,
     faults.NODE_DRAINED: NOTHING,
-    faults.NODE_KILLED: _CONNECTION_HOLDER_KILLED,
+    # The agent's parts have one replica each, and the knowledge base can have no more.
+    faults.NODE_KILLED: replace(_CONNECTION_HOLDER_KILLED, single_entries=("agent",), recover_within_s=60.0),
     faults.HEAD_KILLED: _CONNECTION_HOLDER_KILLED,
     SLOW_READERS: NOTHING,
     VANISHING_CLIENTS: NOTHING,

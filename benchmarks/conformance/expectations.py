@@ -24,12 +24,15 @@ class Expectation:
         may_fail_for_s: so long after the fault, requests that arrive may still fail; None: none that arrives
             after it may.
         recover_within_s: from the fault until everything that arrives ends well.
+        single_entries: entries of the load that need a deployment with one replica: until the recovery they may
+            be told that it is not there.
     """
 
     may_tell: bool = False
     may_break: bool = False
     may_fail_for_s: float | None = None
     recover_within_s: float = 0.0
+    single_entries: tuple[str, ...] = ()
 
 
 NOTHING = Expectation()  # nobody notices
@@ -104,6 +107,8 @@ def _only_those_that_may(
     text = f"only requests in flight fail, {' or '.join(ways)}"
     if expectation.may_fail_for_s is not None:
         text += f"; those that come until {expectation.may_fail_for_s:g} s after its end too"
+    if expectation.single_entries:
+        text += f"; and told, what needs a single replica ({', '.join(expectation.single_entries)})"
     return ObjectiveRow(text, f"{len(others)} others{_first(others)}", not others)
 
 
@@ -112,6 +117,9 @@ def _may(expectation: Expectation, request: Ended, injected: Injected) -> bool:
     until_s = injected.start_s + IN_FLIGHT_GRACE_S
     if expectation.may_fail_for_s is not None:
         until_s = max(until_s, injected.end_s + expectation.may_fail_for_s)
+    is_told = request.kind in (Ending.TOLD, Ending.ERROR, Ending.REFUSED)
+    if request.record.entry in expectation.single_entries and is_told:
+        until_s = max(until_s, injected.start_s + expectation.recover_within_s)
     if request.intended_s > until_s or request.end_s < injected.start_s:
         return False
     if request.kind in (
@@ -119,7 +127,7 @@ def _may(expectation: Expectation, request: Ended, injected: Injected) -> bool:
         Ending.UNANSWERED,
     ):  # with its connection, before its status or after it
         return expectation.may_break
-    return expectation.may_tell and request.kind in (Ending.TOLD, Ending.ERROR, Ending.REFUSED)
+    return expectation.may_tell and is_told
 
 
 def _recovers(expectation: Expectation, requests: Sequence[Ended], injected: Injected) -> ObjectiveRow:

@@ -31,8 +31,9 @@ from benchmarks.scenarios.processes import deployment_of
 from benchmarks.scenarios.subject import CannotRun
 from configs.load import IMPORT_PATH, Profile
 
-SETTLE_TIMEOUT_S = 150.0
+SETTLE_TIMEOUT_S = 240.0
 NUM_READY = 6  # answers in a row, so that every proxy has probably given one
+SPREAD_ATTEMPTS = 5
 CPUS_OF_A_WORKER = 4  # that Ray believes in; replicas take a tenth of one
 
 Tell = Callable[[str], None]
@@ -155,6 +156,33 @@ class LocalApplication:
                 worker.stop()
                 self.workers[number] = self._worker(number)
                 self.workers[number].start()
+
+    def spread(self) -> None:
+        """Have the replicas of what has several on more than one node: Serve moves none back to a node that is new.
+
+        Raises:
+            CannotRun: they are started on the same node again and again.
+        """
+        for _ in range(SPREAD_ATTEMPTS):
+            crowded = self._crowded()
+            if not crowded:
+                return
+            for process in crowded:
+                process.kill()  # another one is started, mostly where there is more room
+            psutil.wait_procs(crowded, timeout=5.0)
+            self.wait_until_settled()
+        if self._crowded():
+            raise CannotRun(f"Serve started all replicas on one node, {SPREAD_ATTEMPTS} times over")
+
+    def _crowded(self) -> list[psutil.Process]:
+        """One replica of each deployment that clients wait for and that has all its replicas on one node."""
+        found = []
+        for name in ("Ingress", self.main_deployment):
+            is_wanted = is_replica_of(self.profile.app_name, name)
+            on_nodes = [running for worker in self.workers if (running := worker.below(is_wanted))]
+            if len(on_nodes) == 1 and len(on_nodes[0]) > 1 and len(self.workers) > 1:
+                found.append(on_nodes[0][0])
+        return found
 
     def deploy(self, document: Mapping[str, Any]) -> None:
         """Have Serve want this; returns before it is so."""

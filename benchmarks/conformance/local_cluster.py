@@ -66,6 +66,7 @@ class LocalCluster:
         self._application.revive_nodes()
         self._application.deploy_original()
         self._application.wait_until_settled()
+        self._application.spread()
 
     def _kill_replica(self, deployment: str) -> Fault:
         return SignalOne(

@@ -13,14 +13,15 @@ import psutil
 from benchmarks.conformance.clients import chat_body, connected, read_until, request_bytes
 from benchmarks.conformance.connections import cut_connections
 from benchmarks.conformance.local import LocalApplication
-from benchmarks.conformance.processes import is_any_replica
-from benchmarks.conformance.ray_node import run_ray
+from benchmarks.conformance.processes import is_any_replica, is_haproxy
+from benchmarks.conformance.ray_node import RayNode, run_ray
 from benchmarks.errors import BenchmarkError
 from benchmarks.scenarios.faults import LOOK_EVERY_S, FaultFailed
 from benchmarks.scenarios.processes import deployment_of, is_gone
 from benchmarks.target import Target
 
 DRAIN_DEADLINE_S = 90
+DOORS_TIMEOUT_S = 15.0
 HEAD_DOWN_S = 2.0  # before it is started again, as an operator needs to notice
 COMMAND_TIMEOUT_S = 30.0
 
@@ -149,6 +150,7 @@ class DrainNode:
                 raise FaultFailed(f"{left} of {num_replicas} replicas of {node.name} did not go")
             time.sleep(LOOK_EVERY_S)
         taken_s = time.monotonic() - start_s
+        _close_doors(node)
         node.stop()
         return f"the {num_replicas} replicas of {node.name} went within {taken_s:.1f} s, and then the node"
 
@@ -160,6 +162,15 @@ class DrainNode:
             run_ray(arguments, self.application.ray_environment(), COMMAND_TIMEOUT_S)
         except BenchmarkError as exc:
             raise FaultFailed(str(exc)) from exc
+
+
+def _close_doors(node: RayNode) -> None:
+    """Have its proxies take no more connections and end with those they have, as a load balancer that takes a node
+    out does: here the kernel is the balancer, and goes on until a proxy stops listening (SIGUSR1, HAProxy's own)."""
+    doors = node.below(is_haproxy)
+    for door in doors:
+        door.send_signal(signal.SIGUSR1)
+    psutil.wait_procs(doors, timeout=DOORS_TIMEOUT_S)
 
 
 @dataclass(frozen=True, slots=True)

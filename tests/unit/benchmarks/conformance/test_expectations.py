@@ -112,3 +112,12 @@ def test_there_is_nothing_to_recover_from_where_only_earlier_requests_failed(
 def test_what_never_comes_back_has_no_recovery(make_record: MakeRecord) -> None:
     requests = ended([make_record(1.0), make_record(4.0, Outcome.CONNECT)])
     assert recovery_s(requests, 3.0) is None
+
+
+def test_what_needs_a_single_replica_may_be_told_until_the_recovery(
+    window: MakeWindow, make_record: MakeRecord, killed: Injected
+) -> None:
+    waiting = Expectation(may_tell=True, recover_within_s=5.0, single_entries=("agent",))
+    assert unmet(waiting, window(make_record(6.0, Outcome.REFUSED, entry="agent")), killed) == []
+    assert len(unmet(waiting, window(make_record(6.0, Outcome.REFUSED)), killed)) == 1
+    assert len(unmet(waiting, window(make_record(6.0, Outcome.RESET, entry="agent")), killed)) == 1
