@@ -20,6 +20,7 @@ from configs.load import default_home
 
 READY_TIMEOUT_S = 300.0
 _STOP_TIMEOUT_S = 60.0
+_CRASH = "Fatal Python error"
 
 
 class CannotStart(BenchmarkError):
@@ -126,10 +127,10 @@ def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> 
 
 
 def last_words(log: str) -> str:
-    """The line of a log that says best why its process ended: a crash's first line, else the last one."""
-    lines = [line for line in log.splitlines() if line.strip()]
-    crashes = [line for line in lines if line.startswith("Fatal Python error")]
-    return (crashes or lines[-1:] or ["it said nothing"])[0]
+    """The line of a log that says best why its process ended: the last one before a crash, else the last one."""
+    before, crash, _ = log.partition(_CRASH)
+    lines = [line for line in before.splitlines() if line.strip()]
+    return lines[-1] if lines else crash or "it said nothing"
 
 
 def free_port() -> int:

@@ -184,7 +184,8 @@ def _stop_when_input_ends() -> None:
     """A parent holds the other end of standard input; when it dies without a word, nothing else tells."""
 
     def wait() -> None:
-        sys.stdin.buffer.read()
+        while os.read(0, 4096):  # not sys.stdin: its lock, held at exit, would end Python by an abort
+            pass
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=wait, name="stdin", daemon=True).start()

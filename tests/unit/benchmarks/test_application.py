@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.application import last_words
 
-CRASH = """starting Ray
+CRASH = """manta: a replica does not start
 Fatal Python error: Aborted
 
 Current thread 0x00007f (most recent call first):
@@ -18,7 +18,8 @@ Current thread 0x00007f (most recent call first):
     ("log", "words"),
     [
         ("starting Ray\nmanta: the port is taken\n\n", "manta: the port is taken"),
-        (CRASH, "Fatal Python error: Aborted"),
+        (CRASH, "manta: a replica does not start"),
+        (CRASH.partition("\n")[2], "Fatal Python error"),
         ("", "it said nothing"),
     ],
 )
