@@ -84,10 +84,11 @@ def build(args: dict[str, Any]) -> Application:
     )
 
 
-def _may_sleep(config: PlatformConfig) -> frozenset[str]:
-    """Names of what scales to zero."""
+def _may_sleep(config: PlatformConfig) -> dict[str, float]:
+    """Names of what scales to zero, and the seconds that a request waits for its first replica."""
     parts = (*config.models, config.embedder, config.agent)
-    return frozenset(part.name for part in parts if part.scaling.min_replicas == 0)
+    asleep = [part for part in parts if part.scaling.min_replicas == 0]
+    return {part.name: part.scaling.autoscaler.cold_start_timeout_s for part in asleep}
 
 
 def _model(config: ModelConfig, folder: Path) -> Application:

@@ -64,6 +64,7 @@ class CancelReason(StrEnum):
     CALLER_LEFT = "caller_left"  # the client is gone, or another branch has won
     DEADLINE = "deadline"
     CONNECTION_LOST = "connection_lost"  # between two replicas
+    REPLACED = "replaced"  # the replica's grace time was over
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,34 @@
-"""This replica's ends of the stream channel. The only place that asks Ray where it runs."""
+"""What every replica has, whatever it serves: a queue, its ends of the stream channel, its health, its end.
+
+The only place that asks Ray where this replica runs.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+
 import ray
 
-from configs.schema import StreamsConfig
+from configs.schema import ScalingConfig, StreamsConfig
+from serve_app.admission.admission import Admission
+from serve_app.admission.base import QueueLimits
+from serve_app.channel.address import ReplyTo
 from serve_app.channel.inbox import Inbox
-from serve_app.channel.outbox import Outbox
+from serve_app.channel.outbox import Outbox, StreamReset
+from serve_app.draining import Draining
+from serve_app.errors import DeadlineExceeded, MantaError, StreamLost
+from serve_app.health.replica import Check, ReplicaHealth, nothing_to_check
+from serve_app.messages import CancelReason, RequestContext
+from serve_app.telemetry.deployment import Instruments
+from serve_app.telemetry.metrics import REQUESTS_CANCELLED, REQUESTS_REFUSED
+
+logger = logging.getLogger("manta.replica")
+
+# Before Serve kills a replica whose grace time is over: time for its streams' last words to arrive.
+LAST_WORDS_S = 1.0
 
 
 def open_inbox(config: StreamsConfig) -> Inbox | None:
@@ -17,9 +39,139 @@ def open_inbox(config: StreamsConfig) -> Inbox | None:
     return Inbox(_node_id(), host, silence_s=config.silence_timeout_s)
 
 
-def open_outbox() -> Outbox:
-    """Whence this replica's streams leave."""
-    return Outbox(_node_id())
+class Replica:
+    """One replica of a deployment that works for callers. Made in the last line of its constructor.
+
+    Args:
+        name: what errors and metrics call the deployment.
+        scaling: how much it takes at once, and how it is watched.
+        check: of its health, as ReplicaHealth wants it.
+    """
+
+    def __init__(self, name: str, scaling: ScalingConfig, check: Check = nothing_to_check) -> None:
+        self._name = name
+        self._grace_s = scaling.graceful_shutdown_timeout_s
+        limits = QueueLimits(
+            scaling.max_ongoing_requests, scaling.max_queued_requests, scaling.max_queue_wait_s
+        )
+        self._admission = Admission(name, limits)
+        self._outbox = Outbox(_node_id())
+        self._instruments = Instruments()
+        self._draining = Draining()
+        self._ending = asyncio.create_task(self._end_streams())
+        self._health = ReplicaHealth(name, scaling.health, check)
+
+    @asynccontextmanager
+    async def working(self, context: RequestContext) -> AsyncIterator[None]:
+        """A slot for the length of a block. What stops the block from outside is counted.
+
+        Raises:
+            Overloaded, DeadlineExceeded, Unavailable: there is no slot; nothing was done.
+        """
+        with self._counting():
+            await self._admit(context)
+            try:
+                yield
+            finally:
+                self._admission.release()
+
+    async def stream(
+        self, context: RequestContext, make: Callable[[], AsyncIterator[bytes]]
+    ) -> AsyncGenerator[bytes]:
+        """The items of `make()`, with a slot. Raises as `working`."""
+        with self._counting():
+            async with aclosing(self._slotted(context, make)) as items:
+                async for item in items:
+                    yield item
+
+    async def send(
+        self, context: RequestContext, make: Callable[[], AsyncIterator[bytes]], reply_to: ReplyTo
+    ) -> None:
+        """Send the items of `make()` to a caller, with a slot. The caller is told of every error of our tree.
+
+        Raises:
+            ChannelUnavailable: the caller cannot be reached; nothing was done.
+        """
+        try:
+            error = await self._outbox.send_all(self._slotted(context, make), reply_to)
+        except StreamReset as exc:
+            self._count_cancelled(exc.reason)
+        else:
+            if isinstance(error, DeadlineExceeded):
+                self._count_cancelled(CancelReason.DEADLINE)
+
+    def autoscaling_stats(self) -> dict[str, float]:
+        """What the policy `work` wants to know: see cluster/policies."""
+        state = self._admission.state()
+        return {
+            "running": state.num_running,
+            "queued": sum(state.num_queued.values()),
+            "queued_tokens": state.num_queued_tokens,
+            "oldest_queued_s": state.oldest_queued_s or 0.0,
+        }
+
+    async def check_health(self) -> None:
+        """For Serve, which replaces this replica if it raises."""
+        await self._health.check()
+
+    async def close(self) -> None:
+        self._health.close()
+        self._admission.close()
+        self._ending.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._ending
+        await self._draining.close()
+        await self._outbox.close()
+
+    # --------
+
+    async def _slotted(
+        self, context: RequestContext, make: Callable[[], AsyncIterator[bytes]]
+    ) -> AsyncGenerator[bytes]:
+        await self._admit(context)
+        try:
+            async with aclosing(_closable(make())) as items:
+                async for item in items:
+                    yield item
+        finally:
+            self._admission.release()
+
+    async def _admit(self, context: RequestContext) -> None:
+        try:
+            await self._admission.acquire(context)
+        except MantaError as exc:
+            self._instruments.count(REQUESTS_REFUSED, name=self._name, reason=exc.code or "")
+            raise
+
+    async def _end_streams(self) -> None:
+        """When this replica is drained and its grace time all but over: say why the streams end."""
+        await self._draining.grace_over(LAST_WORDS_S)
+        error = StreamLost(
+            f"this replica of {self._name} is being replaced, and the answer took longer than the "
+            f"{self._grace_s:g} s that it has for that"
+        )
+        num_ended = self._outbox.end_all(error)
+        logger.warning("%d streams were ended: %s", num_ended, error.message)
+
+    @contextmanager
+    def _counting(self) -> Iterator[None]:
+        try:
+            yield
+        except (asyncio.CancelledError, GeneratorExit):
+            self._count_cancelled(CancelReason.CALLER_LEFT)
+            raise
+        except DeadlineExceeded:
+            self._count_cancelled(CancelReason.DEADLINE)
+            raise
+
+    def _count_cancelled(self, reason: str) -> None:
+        self._instruments.count(REQUESTS_CANCELLED, name=self._name, reason=reason)
+
+
+def _closable(items: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+    """Streams of engines are generators, or close like one (`serve_app.engines.base`)."""
+    assert hasattr(items, "aclose")
+    return items  # type: ignore[return-value]
 
 
 def _node_id() -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
+from types import TracebackType
 from typing import TypeVar
 
 from serve_app.errors import DeadlineExceeded
@@ -19,6 +20,46 @@ T = TypeVar("T")
 NO_ITEMS: tuple[bytes, ...] = ()
 
 
+class Interrupt:
+    """`with interrupt:` runs a block that others can end, wherever it waits, with an error.
+
+    One after the other may be run with the same interrupt. What cancels the task for reasons of its own
+    goes through as always (as `asyncio.timeout` has it).
+    """
+
+    __slots__ = ("_error", "_num_cancels", "_task")
+
+    def __init__(self) -> None:
+        self._task: asyncio.Task[object] | None = None  # that runs the block now
+        self._num_cancels = 0  # that others had asked for before the block
+        self._error: Exception | None = None
+
+    def strike(self, error: Exception) -> bool:
+        """Make the block raise `error`; False if no block runs, or one was struck before."""
+        if self._task is None or self._error is not None:
+            return False
+        self._error = error
+        self._task.cancel()
+        return True
+
+    def __enter__(self) -> None:
+        self._task = asyncio.current_task()
+        assert self._task is not None
+        self._num_cancels = self._task.cancelling()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, raised: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        task, self._task = self._task, None
+        error, self._error = self._error, None
+        if error is None:
+            return
+        assert task is not None
+        is_ours_alone = task.uncancel() <= self._num_cancels
+        if is_ours_alone and kind is asyncio.CancelledError:
+            raise error from raised
+
+
 async def until_deadline(stream: AsyncIterator[T], deadline: Deadline, stage: str) -> AsyncGenerator[T]:
     """The stream's items until it ends or the deadline is over.
 
@@ -28,59 +69,23 @@ async def until_deadline(stream: AsyncIterator[T], deadline: Deadline, stage: st
     Raises:
         DeadlineExceeded: the time was over while waiting for an item; it names `stage`.
     """
-    alarm = _Alarm(deadline)
+    waiting = Interrupt()
+    error = DeadlineExceeded(f"the request's time was over at: {stage}", stage)
+    seconds = max(0.0, deadline.remaining_s())
+    timer = asyncio.get_running_loop().call_later(seconds, waiting.strike, error)
     try:
         while True:
             # A stream that always has an item ready never suspends, so that no timer could stop it.
             deadline.check(stage)
-            alarm.arm()
             try:
-                item = await anext(stream)
+                with waiting:
+                    item = await anext(stream)
             except StopAsyncIteration:
                 return
-            except asyncio.CancelledError as exc:
-                if alarm.has_struck():
-                    raise DeadlineExceeded(f"the request's time was over at: {stage}", stage) from exc
-                raise
-            finally:
-                alarm.disarm()
             yield item
     finally:
-        alarm.stop()
+        timer.cancel()
         await close(stream)
-
-
-class _Alarm:
-    """Cancels what waits when the deadline is over."""
-
-    __slots__ = ("_has_struck", "_num_cancels", "_task", "_timer")
-
-    def __init__(self, deadline: Deadline) -> None:
-        self._timer = asyncio.get_running_loop().call_later(max(0.0, deadline.remaining_s()), self._strike)
-        self._task: asyncio.Task[object] | None = None  # that waits now
-        self._num_cancels = 0  # that were asked for by others before the wait
-        self._has_struck = False
-
-    def arm(self) -> None:
-        self._task = asyncio.current_task()
-        assert self._task is not None
-        self._num_cancels = self._task.cancelling()
-
-    def disarm(self) -> None:
-        self._task = None
-
-    def stop(self) -> None:
-        self._timer.cancel()
-
-    def has_struck(self) -> bool:
-        """Whether the cancellation that just came is this alarm's alone."""
-        assert self._task is not None
-        return self._has_struck and self._task.uncancel() <= self._num_cancels
-
-    def _strike(self) -> None:
-        if self._task is not None:
-            self._has_struck = True
-            self._task.cancel()
 
 
 async def next_within(stream: AsyncIterator[T], deadline: Deadline, stage: str) -> T:

@@ -16,7 +16,8 @@ from serve_app.channel.connecting import SenderLink, connect
 from serve_app.channel.faults import encode_error
 from serve_app.channel.frames import WINDOW_BYTES, Kind
 from serve_app.errors import MantaError, StreamLost
-from serve_app.streams import close
+from serve_app.messages import CancelReason
+from serve_app.streams import Interrupt, close
 
 
 class StreamReset(Exception):
@@ -33,6 +34,7 @@ class Outbox:
     def __init__(self, node_id: str) -> None:
         self._node_id = node_id
         self._links: dict[str, asyncio.Task[SenderLink]] = {}
+        self._streams: set[Outgoing] = set()
 
     @property
     def num_links(self) -> int:
@@ -57,17 +59,21 @@ class Outbox:
         """
         try:
             outgoing = await self.open(reply_to)
-            async with outgoing:
-                try:
-                    async for data in source:
-                        await outgoing.send(data)
-                except MantaError as exc:
-                    outgoing.finish(exc)
-                    return exc
-                outgoing.finish()
-                return None
+            self._streams.add(outgoing)
+            try:
+                with outgoing:
+                    return await _send_all(source, outgoing)
+            finally:
+                self._streams.discard(outgoing)
         finally:
             await close(source)
+
+    def end_all(self, error: MantaError) -> int:
+        """End the streams that still run, and tell their callers why; how many there were."""
+        streams = list(self._streams)
+        for outgoing in streams:
+            outgoing.end(error)
+        return len(streams)
 
     async def close(self) -> None:
         """Close every connection; what was written still leaves."""
@@ -96,21 +102,11 @@ class Outbox:
 class Outgoing:
     """One stream as its sender sees it. A context manager of the task that sends.
 
-    When the caller resets the stream or the connection breaks, the task is interrupted wherever it
-    waits, and the block raises StreamReset.
+    When the caller resets the stream, the connection breaks or `end` is called, the task is interrupted
+    wherever it waits, and the block raises StreamReset.
     """
 
-    __slots__ = (
-        "_credit",
-        "_has_credit",
-        "_is_finished",
-        "_link",
-        "_reason",
-        "_task",
-        "id",
-        "is_first",
-        "pending",
-    )
+    __slots__ = ("_credit", "_has_credit", "_interrupt", "_is_finished", "_link", "id", "is_first", "pending")
 
     def __init__(self, link: SenderLink, stream_id: int) -> None:
         self.id = stream_id
@@ -119,26 +115,22 @@ class Outgoing:
         self._link = link
         self._credit = WINDOW_BYTES
         self._has_credit: asyncio.Future[None] | None = None
-        self._reason: str | None = None
-        self._task: asyncio.Task[object] | None = None
+        self._interrupt = Interrupt()
         self._is_finished = False
 
-    async def __aenter__(self) -> Outgoing:
-        self._task = asyncio.current_task()
+    def __enter__(self) -> Outgoing:
+        self._interrupt.__enter__()
         self._link.add(self)
         return self
 
-    async def __aexit__(
+    def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        task, self._task = self._task, None
-        assert task is not None
         self._link.remove(self)
-        if self._reason is not None and kind is asyncio.CancelledError and task.uncancel() == 0:
-            raise StreamReset(self._reason) from error
-        if not self._is_finished and self._reason is None:
-            # The sender was cancelled or failed in a way that is not ours to tell: the handle call says why.
-            self._link.write_last(self, Kind.ERROR, encode_error(_told(error)))
+        if not self._is_finished:
+            # Cancelled, or failed in a way that is not ours: the caller hears of it now.
+            self._finish(Kind.ERROR, encode_error(_told(error)))
+        self._interrupt.__exit__(kind, error, trace)
 
     async def send(self, data: bytes) -> None:
         """Send one message; waits while the caller has too much unread."""
@@ -152,11 +144,16 @@ class Outgoing:
 
     def finish(self, error: MantaError | None = None) -> None:
         """Tell the end, or what came instead. Whatever was sent before arrives before."""
-        self._is_finished = True
         if error is None:
-            self._link.write_last(self, Kind.END, b"")
+            self._finish(Kind.END, b"")
         else:
-            self._link.write_last(self, Kind.ERROR, encode_error(error))
+            self._finish(Kind.ERROR, encode_error(error))
+
+    def end(self, error: MantaError) -> None:
+        """Tell the caller this, and interrupt the sender."""
+        if not self._is_finished:
+            self.finish(error)
+            self._interrupt.strike(StreamReset(CancelReason.REPLACED))
 
     def grant(self, num_bytes: int) -> None:
         """The caller has read so much."""
@@ -165,11 +162,25 @@ class Outgoing:
             self._has_credit.set_result(None)
 
     def reset(self, reason: str) -> None:
-        """Interrupt the sender."""
-        if self._reason is None and not self._is_finished:
-            self._reason = reason
-            if self._task is not None:
-                self._task.cancel()
+        """The caller does not want the rest: interrupt the sender."""
+        if not self._is_finished:
+            self._is_finished = True
+            self._interrupt.strike(StreamReset(reason))
+
+    def _finish(self, kind: Kind, payload: bytes) -> None:
+        self._is_finished = True
+        self._link.write_last(self, kind, payload)
+
+
+async def _send_all(source: AsyncIterator[bytes], outgoing: Outgoing) -> MantaError | None:
+    try:
+        async for data in source:
+            await outgoing.send(data)
+    except MantaError as exc:
+        outgoing.finish(exc)
+        return exc
+    outgoing.finish()
+    return None
 
 
 def _told(error: BaseException | None) -> Exception:

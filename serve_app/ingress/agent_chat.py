@@ -16,21 +16,26 @@ from serve_app.errors import BadRequest, EngineFailed
 from serve_app.ingress.agent_events import FINAL, conversation, events_of, final_of
 from serve_app.ingress.answers import json_bytes
 from serve_app.ingress.call import Call
+from serve_app.ingress.services import Services
 from serve_app.ingress.sse import PING_EVERY_S, EventStream
 from serve_app.messages import AgentQuestion, JsonObject, RequestContext
 from serve_app.openai_api.requests import ChatCompletionRequest
 from serve_app.openai_api.responses import DONE, TextShape
 
 
-async def answer_chat(agent: AgentClient, wanted: ChatCompletionRequest, call: Call) -> Response:
+async def answer_chat(
+    services: Services, agent: AgentClient, wanted: ChatCompletionRequest, call: Call
+) -> Response:
     """The agent's answer as a chat completion, or as its chunks."""
     question = _question(wanted)
     shape = TextShape(f"chatcmpl-{call.context.request_id}", wanted.model, int(time.time()), is_chat=True)
     if not wanted.stream:
-        final = await call.run(wanted.model, final_of(agent, question, call.context))
+        asked = services.waking(wanted.model, final_of(agent, question, call.context))
+        final = await call.run(wanted.model, asked)
         return json_bytes(shape.document(final["text"], "stop", final["usage"], manta=_manta(final)))
     has_usage = wanted.stream_options is not None and wanted.stream_options.include_usage
-    frames = _frames(agent, question, call.context, shape, has_usage=has_usage)
+    answer = _frames(agent, question, call.context, shape, has_usage=has_usage)
+    frames = services.waking_stream(wanted.model, answer)
     return EventStream(frames, call.context.deadline, wanted.model, ping_every_s=PING_EVERY_S)
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from serve_app.engines.base import ModelClient
 from serve_app.ingress.call import Call
+from serve_app.ingress.services import Services
 from serve_app.ingress.sse import EventStream
 from serve_app.messages import Endpoint, JsonObject
 from serve_app.openai_api.responses import encode
@@ -23,13 +24,19 @@ def json_document(document: JsonObject) -> Response:
 
 
 async def ask_model(
-    client: ModelClient, name: str, endpoint: Endpoint, call: Call, *, is_stream: bool = False
+    services: Services,
+    client: ModelClient,
+    name: str,
+    endpoint: Endpoint,
+    call: Call,
+    *,
+    is_stream: bool = False,
 ) -> Response:
     """The model's answer. It gets the body as the client sent it, so that it sees all it may know."""
     if is_stream:
-        frames = client.stream(endpoint, call.body, call.context)
+        frames = services.waking_stream(name, client.stream(endpoint, call.body, call.context))
         return EventStream(frames, call.context.deadline, name)
-    return json_bytes(await call.run(name, _document(client, endpoint, call)))
+    return json_bytes(await call.run(name, services.waking(name, _document(client, endpoint, call))))
 
 
 async def _document(client: ModelClient, endpoint: Endpoint, call: Call) -> bytes:

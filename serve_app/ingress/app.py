@@ -39,7 +39,7 @@ def create_app(config: IngressConfig, services: Services, *, echoes_request_id: 
         # Manta has spans and metrics of its own; FastAPI's would count everything twice.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    edge.install(app, echoes_id=echoes_request_id)
+    edge.install(app, echoes_id=echoes_request_id, closing=services.closing)
     reader = CallReader(config)
     app.include_router(completions.router(reader, services))
     app.include_router(embeddings.router(reader, services, config.max_embedding_inputs))

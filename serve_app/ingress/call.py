@@ -11,9 +11,10 @@ from starlette.types import Receive
 
 from configs.schema import IngressConfig
 from serve_app.ingress.body import read_json
+from serve_app.ingress.closing import Closing
 from serve_app.ingress.connection import while_connected, within_deadline
 from serve_app.ingress.context import read_context
-from serve_app.ingress.edge import id_of
+from serve_app.ingress.edge import closing_of, id_of
 from serve_app.messages import JsonObject, RequestContext
 
 T = TypeVar("T")
@@ -26,14 +27,19 @@ class Call:
     context: RequestContext
     body: JsonObject
     receive: Receive
+    closing: Closing
 
     async def run(self, stage: str, work: Coroutine[Any, Any, T]) -> T:
-        """The result of `work`, unless the client leaves or the deadline passes.
+        """The result of `work`, unless the client leaves, the deadline passes or this replica ends.
 
         Raises:
-            ClientDisconnect, DeadlineExceeded: `work` was cancelled.
+            ClientDisconnect, DeadlineExceeded, Unavailable: `work` was cancelled.
         """
-        return await while_connected(self.receive, within_deadline(self.context.deadline, stage, work))
+        return await while_connected(self.receive, self._run(stage, work))
+
+    async def _run(self, stage: str, work: Coroutine[Any, Any, T]) -> T:
+        with self.closing.running():
+            return await within_deadline(self.context.deadline, stage, work)
 
 
 class CallReader:
@@ -53,9 +59,9 @@ class CallReader:
         context = read_context(request.headers, id_of(request.scope), self._config)
         reading = read_json(request, self._config.max_body_bytes)
         body = await within_deadline(context.deadline, "reading the body", reading)
-        return Call(context, body, request.receive)
+        return Call(context, body, request.receive, closing_of(request.scope))
 
     def read_headers(self, request: Request) -> Call:
         """For requests without a body."""
         context = read_context(request.headers, id_of(request.scope), self._config)
-        return Call(context, {}, request.receive)
+        return Call(context, {}, request.receive, closing_of(request.scope))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import httpx
@@ -11,13 +14,18 @@ from fastapi import FastAPI
 from ray.serve.handle import DeploymentHandle
 
 from configs.schema import IngressConfig, StreamsConfig
+from serve_app.draining import Draining
 from serve_app.errors import Unavailable
 from serve_app.handles import AgentHandle, EmbedderHandle, KnowledgeHandle, model_handles
 from serve_app.health.replica import ReplicaHealth
 from serve_app.ingress.app import create_app
+from serve_app.ingress.asleep import is_asleep
+from serve_app.ingress.cold_start import ColdStart
 from serve_app.ingress.services import Services
 from serve_app.messages import ModelCard
-from serve_app.replica import open_inbox
+from serve_app.replica import LAST_WORDS_S, open_inbox
+
+logger = logging.getLogger("manta.ingress")
 
 
 class IngressDeployment:
@@ -36,10 +44,11 @@ class IngressDeployment:
         *,
         embedder_name: str,
         agent_name: str,
-        may_sleep: frozenset[str],
+        may_sleep: Mapping[str, float],
     ) -> None:
         """`cards` has one for every model in the graph, the embedder and the agent. What is named in
-        `may_sleep` scales to zero: asking whether it is ready would wake it, so nobody asks."""
+        `may_sleep` scales to zero, and a request waits so many seconds for its first replica; asking
+        whether it is ready would wake it, so nobody asks."""
         self._inbox = inbox = open_inbox(streams)
         chat = model_handles(models, cards, inbox, streams)
         embedder_handle = EmbedderHandle(embedder, embedder_name)
@@ -62,7 +71,10 @@ class IngressDeployment:
             left_out=left_out,
             probes=probes,
             read_metrics=read_node_metrics,
+            cold_starts=_cold_starts({**models, embedder_name: embedder, agent_name: agent}, may_sleep),
         )
+        self._draining = Draining()
+        self._ending = asyncio.create_task(self._end_answers())
         self._health = ReplicaHealth("the ingress", config.scaling.health)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -72,10 +84,30 @@ class IngressDeployment:
         """For Serve: see ReplicaHealth."""
         await self._health.check()
 
-    def __del__(self) -> None:
+    async def __del__(self) -> None:
         self._health.close()
+        self._ending.cancel()
+        await self._draining.close()
         if self._inbox is not None:
             self._inbox.close()
+
+    async def _end_answers(self) -> None:
+        """When this replica is drained and its grace time all but over: say why the answers end."""
+        await self._draining.grace_over(LAST_WORDS_S)
+        error = Unavailable(
+            "this server is being replaced, and the answer took longer than the grace time that it has for that"
+        )
+        num_ended = self._services.closing.end_all(error)
+        logger.warning("%d answers were ended: %s", num_ended, error.message)
+
+
+def _cold_starts(
+    handles: Mapping[str, DeploymentHandle[Any]], may_sleep: Mapping[str, float]
+) -> dict[str, Callable[[], ColdStart]]:
+    return {
+        name: partial(ColdStart, name, timeout_s, partial(is_asleep, handles[name]))
+        for name, timeout_s in may_sleep.items()
+    }
 
 
 async def read_node_metrics() -> bytes:

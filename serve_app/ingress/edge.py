@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.errors import BadRequest, MantaError, Overloaded, Unavailable
+from serve_app.ingress.closing import Closing
 from serve_app.ingress.context import REQUEST_ID, request_id
 from serve_app.messages import JsonObject
 from serve_app.openai_api.responses import encode, error_body
@@ -21,6 +22,7 @@ from serve_app.openai_api.responses import encode, error_body
 logger = logging.getLogger("manta.ingress")
 
 _ID_KEY = "manta.request_id"
+_CLOSING_KEY = "manta.closing"
 # nginx' status for a client that closed its request: nobody reads it, logs and metrics count it.
 CLIENT_CLOSED_REQUEST = 499
 
@@ -30,11 +32,17 @@ def id_of(scope: Scope) -> str:
     return own_id
 
 
+def closing_of(scope: Scope) -> Closing:
+    closing: Closing = scope[_CLOSING_KEY]
+    return closing
+
+
 class Edge:
     """ASGI middleware around everything."""
 
-    def __init__(self, app: ASGIApp, *, echoes_id: bool) -> None:
+    def __init__(self, app: ASGIApp, *, echoes_id: bool, closing: Closing) -> None:
         self._app = app
+        self._closing = closing
         self._echoes_id = echoes_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -42,6 +50,7 @@ class Edge:
             await self._app(scope, receive, send)
             return
         own_id = scope[_ID_KEY] = request_id(Headers(scope=scope))
+        scope[_CLOSING_KEY] = self._closing
         own_headers = [(REQUEST_ID.encode(), own_id.encode())] if self._echoes_id else []
         is_started = False
 
@@ -64,9 +73,9 @@ class Edge:
             await _document(500, internal_error(own_id))(scope, receive, send_with_id)
 
 
-def install(app: FastAPI, *, echoes_id: bool) -> None:
+def install(app: FastAPI, *, echoes_id: bool, closing: Closing) -> None:
     """Put the edge around the application and give its faults OpenAI's shape."""
-    app.add_middleware(Edge, echoes_id=echoes_id)
+    app.add_middleware(Edge, echoes_id=echoes_id, closing=closing)
     app.add_exception_handler(MantaError, _on_manta_error)
     app.add_exception_handler(RequestValidationError, _on_bad_parameter)
     app.add_exception_handler(HTTPException, _on_http_exception)

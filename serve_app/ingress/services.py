@@ -5,14 +5,19 @@ Knows nothing of HTTP or Ray.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from serve_app.agent.base import AgentClient
 from serve_app.engines.base import EmbeddingClient, ModelClient
 from serve_app.errors import BadRequest, ModelNotFound
+from serve_app.ingress.closing import Closing
+from serve_app.ingress.cold_start import ColdStart
 from serve_app.messages import Endpoint, ModelCard
 from serve_app.retrieval.base import KnowledgeClient
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,19 @@ class Services:
     probes: Mapping[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
     # metrics in Prometheus' text format; None: nothing exports any here
     read_metrics: Callable[[], Awaitable[bytes]] | None = None
+    closing: Closing = field(default_factory=Closing)
+    # what scales to zero, by name -> a new wait for it
+    cold_starts: Mapping[str, Callable[[], ColdStart]] = field(default_factory=dict)
+
+    def waking_stream(self, name: str, frames: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """The frames; before them, where that name scales to zero, a bounded wait that is told in comments."""
+        wait = self.cold_starts.get(name)
+        return frames if wait is None else wait().stream(frames)
+
+    async def waking(self, name: str, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`; where that name scales to zero, after a bounded wait."""
+        wait = self.cold_starts.get(name)
+        return await (work if wait is None else wait().respond(work))
 
     def card(self, name: str) -> ModelCard:
         """The card of whatever is served under that name.

@@ -16,8 +16,9 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from serve_app.errors import EngineFailed, MantaError
+from serve_app.ingress.closing import Closing
 from serve_app.ingress.connection import while_connected, within_deadline
-from serve_app.ingress.edge import id_of, internal_error, log_failure
+from serve_app.ingress.edge import closing_of, id_of, internal_error, log_failure
 from serve_app.messages import Deadline
 from serve_app.openai_api.responses import error_body, event
 from serve_app.streams import close
@@ -66,16 +67,17 @@ class EventStream(StreamingResponse):
             MantaError: there was not even a first frame; nothing was sent.
             ClientDisconnect: the client left.
         """
-        await while_connected(receive, self._run(id_of(scope), send))
+        await while_connected(receive, self._run(id_of(scope), send, closing_of(scope)))
 
-    async def _run(self, own_id: str, send: Send) -> None:
+    async def _run(self, own_id: str, send: Send, closing: Closing) -> None:
         pinging: asyncio.Task[None] | None = None
         try:
-            first = await within_deadline(self._deadline, self._stage, self._first())
+            with closing.running():
+                first = await within_deadline(self._deadline, self._stage, self._first())
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             if self._ping_every_s is not None:
                 pinging = asyncio.create_task(self._ping(send, self._ping_every_s))
-            last = await self._rest(own_id, first, send)
+            last = await self._rest(own_id, first, send, closing)
         finally:
             if pinging is not None:
                 pinging.cancel()
@@ -89,10 +91,11 @@ class EventStream(StreamingResponse):
         except StopAsyncIteration as exc:
             raise EngineFailed(f"{self._stage} ended without an answer") from exc
 
-    async def _rest(self, own_id: str, first: bytes, send: Send) -> bytes:
+    async def _rest(self, own_id: str, first: bytes, send: Send, closing: Closing) -> bytes:
         """Send the frames; the error event that must end the response, or nothing."""
         try:
-            await within_deadline(self._deadline, self._stage, self._send_frames(first, send))
+            with closing.running():
+                await within_deadline(self._deadline, self._stage, self._send_frames(first, send))
         except MantaError as exc:
             log_failure(exc, own_id)
             return event(error_body(exc), self._error_event)

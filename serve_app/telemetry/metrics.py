@@ -48,10 +48,16 @@ CHUNKS_EMBEDDED = Metric(
     "knowledge_chunks_embedded_total", "counter", "Chunks whose text was new and had to be embedded."
 )
 REQUESTS_CANCELLED = Metric(
-    "model_requests_cancelled_total",
+    "requests_cancelled_total",
     "counter",
-    "Model calls that were stopped before their end.",
-    ("model", "reason"),
+    "Calls of a model, the embedder or the agent that were stopped before their end.",
+    ("name", "reason"),
+)
+REQUESTS_REFUSED = Metric(
+    "requests_refused_total",
+    "counter",
+    "Calls of a model, the embedder or the agent that got no slot, by the error's code.",
+    ("name", "reason"),
 )
 
 ALL = (
@@ -61,4 +67,5 @@ ALL = (
     DOCUMENTS_INGESTED,
     CHUNKS_EMBEDDED,
     REQUESTS_CANCELLED,
+    REQUESTS_REFUSED,
 )

@@ -49,11 +49,12 @@ def router(reader: CallReader, services: Services) -> APIRouter:
         name = _agent_name(wanted.agent, services)
         agent, question = services.agents[name], _question(wanted)
         if wanted.stream:
-            frames = _frames(agent, question, call.context)
+            frames = services.waking_stream(name, _frames(agent, question, call.context))
             return EventStream(
                 frames, call.context.deadline, name, error_event="error", ping_every_s=PING_EVERY_S
             )
-        final = await call.run(name, final_of(agent, question, call.context))
+        asked = services.waking(name, final_of(agent, question, call.context))
+        final = await call.run(name, asked)
         return json_document(
             {"object": "agent.answer", "id": call.context.request_id, "agent": name, **final}
         )

@@ -28,9 +28,9 @@ def router(reader: CallReader, services: Services) -> APIRouter:
         services.require(wanted.model, Endpoint.CHAT)
         agent = services.agents.get(wanted.model)
         if agent is not None:
-            return await answer_chat(agent, wanted, call)
+            return await answer_chat(services, agent, wanted, call)
         client = services.models[wanted.model]
-        return await ask_model(client, wanted.model, Endpoint.CHAT, call, is_stream=wanted.stream)
+        return await ask_model(services, client, wanted.model, Endpoint.CHAT, call, is_stream=wanted.stream)
 
     @routes.post("/v1/completions", openapi_extra=takes(CompletionRequest))
     async def complete(request: Request) -> Response:
@@ -39,6 +39,8 @@ def router(reader: CallReader, services: Services) -> APIRouter:
         wanted = parse_completion(call.body)
         services.require(wanted.model, Endpoint.COMPLETIONS)
         client = services.models[wanted.model]
-        return await ask_model(client, wanted.model, Endpoint.COMPLETIONS, call, is_stream=wanted.stream)
+        return await ask_model(
+            services, client, wanted.model, Endpoint.COMPLETIONS, call, is_stream=wanted.stream
+        )
 
     return routes

@@ -22,7 +22,9 @@ def router(reader: CallReader, services: Services, max_inputs: int) -> APIRouter
         _check_count(call.body, max_inputs)
         wanted = parse_embedding(call.body)
         services.require(wanted.model, Endpoint.EMBEDDINGS)
-        return await ask_model(services.embedders[wanted.model], wanted.model, Endpoint.EMBEDDINGS, call)
+        return await ask_model(
+            services, services.embedders[wanted.model], wanted.model, Endpoint.EMBEDDINGS, call
+        )
 
     return routes
 
