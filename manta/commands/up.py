@@ -9,7 +9,6 @@ import dataclasses
 import os
 import queue
 import signal
-import sys
 import threading
 import time
 from collections.abc import Mapping
