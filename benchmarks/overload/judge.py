@@ -38,6 +38,7 @@ def summarise(runs: Sequence[Measured]) -> dict[str, Any]:
             best,
         ),
         "best_goodput_rps": best,
+        "num_refusals_without_retry_after": sum(run.retry_after["num_without"] for run in runs),
         "rows": rows,
     }
 
@@ -64,6 +65,7 @@ def as_text(summary: Mapping[str, Any]) -> str:
         bar = summary[name]
         verdict = {True: "met", False: "NOT met", None: "not measured"}[bar["is_met"]]
         lines.append(f"{bar['what']}: {number(bar['ratio'], '.3f')}, {verdict}")
+    lines.append(f"refusals without Retry-After: {summary['num_refusals_without_retry_after']}")
     doubts = sorted(
         {f"{row['kind']} {row['multiple']:g}x: {p}" for row in summary["rows"] for p in row["problems"]}
     )
@@ -97,7 +99,6 @@ def _row(key: tuple[str, float, str], found: Sequence[tuple[Measured, Figures]])
         "e2e_ms": _medians([figures.e2e_ms for figures in each]),
         "refused_after_ms": _medians([figures.refused_after_ms for figures in each]),
         "retry_after_s": _medians([run.retry_after["seconds"] for run, _ in found]),
-        "num_without_retry_after": sum(run.retry_after["num_without"] for run, _ in found),
         "problems": sorted({problem for figures in each for problem in figures.problems}),
     }
 

@@ -60,7 +60,7 @@ def test_repetitions_are_judged_by_their_median() -> None:
     summary = summarise(runs)
     assert summary["bar"]["is_met"]
     assert summary["rows"][1]["goodputs_rps"] == [9.5, 1.0, 9.4]
-    assert summary["rows"][1]["num_without_retry_after"] == 3
+    assert summary["num_refusals_without_retry_after"] == 6
 
 
 def test_priorities_are_judged_by_the_interactive_ones_beside_marked_batch() -> None:
