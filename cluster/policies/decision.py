@@ -5,7 +5,8 @@ Up at once, down slowly. What is wanted now follows from the load:
     by requests   (running + waiting) / target_ongoing_requests
     by tokens     running / target_ongoing_requests + waiting tokens / queued_tokens_per_replica
     by age        more than there are now, when half of the replicas let a request wait longer than
-                  max_queue_age_s although those that were asked for last have had time to help
+                  max_queue_age_s, or turn requests away, although those that were asked for last have had
+                  time to help
 
 and the highest counts. There are then as many as the lowest that was wanted within upscale_delay_s, or as
 many as now, but no more than the highest within downscale_delay_s: the stabilization of Kubernetes'
@@ -38,12 +39,14 @@ class Work:
         num_running: requests that an engine works on.
         num_queued, num_queued_tokens: that wait inside of replicas.
         age_s: half of the replicas have a request that has waited for so long, or longer.
+        is_overload: half of them turn requests away, which then neither run nor wait nor age.
     """
 
     num_running: float
     num_queued: float
     num_queued_tokens: float
     age_s: float
+    is_overload: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,7 @@ def decide(seen: Observation, settings: Settings, state: State | None) -> tuple[
     state = _looked(seen, state or _first(seen))
     wanted = max(_by_load(seen, settings), _by_age(seen, settings, state))
     kept = max(wanted, _by_load(seen, settings, tolerance=TOLERANCE), 1)
-    if _is_too_old(seen, settings):
+    if _waits_in_vain(seen, settings):
         kept = max(kept, seen.num_target)  # those that start because of it would be stopped again before
     state = replace(
         state,
@@ -169,20 +172,25 @@ def _by_load(seen: Observation, settings: Settings, tolerance: float = 0.0) -> i
 
 
 def _by_age(seen: Observation, settings: Settings, state: State) -> int:
-    """More replicas than now while requests wait too long for those that there are; else 0."""
-    limit_s = settings.max_queue_age_s
-    if seen.work is None or limit_s is None or not _is_too_old(seen, settings):
-        return 0
+    """More replicas than now while requests wait in vain for those that there are; else 0."""
     since_s = state.complete_since_s
-    if since_s is None or seen.at_s < since_s + settings.report_delay_s + limit_s:
+    if since_s is None or not _waits_in_vain(seen, settings):
         return 0
-    times = min(MAX_AGE_STEP, seen.work.age_s / limit_s)
+    limit_s = settings.max_queue_age_s
+    if seen.at_s < since_s + settings.report_delay_s + (limit_s or 0.0):
+        return 0
+    times = MAX_AGE_STEP
+    if seen.work is not None and limit_s is not None and not seen.work.is_overload:
+        times = min(times, seen.work.age_s / limit_s)
     return max(seen.num_target + 1, math.floor(seen.num_target * times))
 
 
-def _is_too_old(seen: Observation, settings: Settings) -> bool:
+def _waits_in_vain(seen: Observation, settings: Settings) -> bool:
+    """Whether there are too few replicas, whatever the count of requests says."""
+    if seen.work is None:
+        return False
     limit_s = settings.max_queue_age_s
-    return seen.work is not None and limit_s is not None and seen.work.age_s > limit_s
+    return seen.work.is_overload or (limit_s is not None and seen.work.age_s > limit_s)
 
 
 def _may_sleep(seen: Observation, settings: Settings, state: State) -> bool:

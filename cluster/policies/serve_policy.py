@@ -23,11 +23,13 @@ from typing import Any, Protocol
 
 from cluster.policies.decision import Observation, Settings, State, Work, decide
 
-# Keys of `record_autoscaling_stats`; all are numbers, and 0 where nothing waits.
+# Keys of `record_autoscaling_stats`; all are numbers, and 0 where nothing waits. Without the last one nobody is
+# said to turn requests away.
 RUNNING = "running"
 QUEUED = "queued"
 QUEUED_TOKENS = "queued_tokens"
 OLDEST_QUEUED_S = "oldest_queued_s"
+OVERLOADED = "overloaded"  # 1 while requests are turned away
 
 _STATE = "work"
 # Of the look-back, how far apart Serve's records are.
@@ -117,16 +119,22 @@ def _work(context: Context) -> Work | None:
     metrics = context.raw_metrics
     if RUNNING not in metrics:
         return None
-    ages = _latest(metrics, OLDEST_QUEUED_S)
-    # One that has not reported yet has just started, and nobody waits there.
-    ages += [0.0] * (context.current_num_replicas - len(ages))
-    ages.sort()
     return Work(
         num_running=sum(_latest(metrics, RUNNING)),
         num_queued=sum(_latest(metrics, QUEUED)),
         num_queued_tokens=sum(_latest(metrics, QUEUED_TOKENS)),
-        age_s=ages[(len(ages) - 1) // 2] if ages else 0.0,
+        age_s=_of_half(metrics, OLDEST_QUEUED_S, context.current_num_replicas),
+        is_overload=_of_half(metrics, OVERLOADED, context.current_num_replicas) > 0.0,
     )
+
+
+def _of_half(metrics: Mapping[str, Mapping[Any, Sequence[Point]]], name: str, num_replicas: int) -> float:
+    """The highest value that half of the replicas have or exceed."""
+    values = _latest(metrics, name)
+    # One that has not reported yet has just started, and nobody waits there.
+    values += [0.0] * (num_replicas - len(values))
+    values.sort()
+    return values[(len(values) - 1) // 2] if values else 0.0
 
 
 def _latest(metrics: Mapping[str, Mapping[Any, Sequence[Point]]], name: str) -> list[float]:

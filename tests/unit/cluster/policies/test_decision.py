@@ -163,6 +163,19 @@ def test_those_that_start_because_of_it_are_not_stopped_again_while_requests_sti
     assert deployment.go_on(20.0, busy(4)) == 1
 
 
+@pytest.mark.parametrize("max_queue_age_s", [5.0, None])
+def test_replicas_that_turn_requests_away_are_too_few_although_nothing_waits_long(
+    max_queue_age_s: float | None,
+) -> None:
+    """Who is refused is not counted, and the youngest goes first, so nobody grows old."""
+    deployment = Deployment(replace(SETTINGS, max_queue_age_s=max_queue_age_s), first=3)
+    deployment.go_on(20.0, busy(6))
+    refusing = replace(busy(6, num_queued=3, age_s=0.5), is_overload=True)
+    assert deployment.go_on(1.0, refusing) == 6
+    assert deployment.go_on(200.0, refusing) == 20
+    assert deployment.go_on(119.0, busy(6)) == 20
+
+
 def test_age_is_no_matter_without_a_limit() -> None:
     deployment = Deployment(replace(SETTINGS, max_queue_age_s=None))
     assert deployment.go_on(100.0, busy(4, num_queued=1, age_s=60.0)) == 1

@@ -85,6 +85,15 @@ def test_the_age_is_that_of_half_of_the_replicas(
     assert work.age_s == age_s
 
 
+@pytest.mark.parametrize(
+    ("flags", "is_overload"), [((1, 1, 0), True), ((1, 0, 0), False), ((1,), False), ((), False)]
+)
+def test_half_of_the_replicas_make_an_overload(flags: tuple[float, ...], is_overload: bool) -> None:
+    work = observe(Context(raw_metrics=reported(running=(1, 1, 1), overloaded=flags))).work
+    assert work is not None
+    assert work.is_overload is is_overload
+
+
 def test_replicas_that_say_nothing_are_no_idle_ones() -> None:
     assert observe(Context()).work is None
     assert policy()(Context(total_num_requests=18.0))[0] == 5
