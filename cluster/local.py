@@ -24,6 +24,7 @@ import psutil
 
 from configs.load import Profile
 from serve_app.errors import ConfigError
+from serve_app.health.reasons import last_line
 
 CLOSE_TIMEOUT_S = 10.0  # for replicas to close their engines, before Ray's shutdown ends them
 
@@ -253,16 +254,6 @@ def _end_processes_of(folder: Path) -> None:
 
 def _words(process: psutil.Process) -> str:
     return " ".join(process.info["cmdline"] or ())
-
-
-def last_line(text: str) -> str:
-    """The last line of a traceback that says something: `serve_app.errors.ConfigError: why` gives `why`."""
-    for line in reversed(text.strip().splitlines()):
-        if ": " in line and not line.startswith((" ", "(")):
-            name, _, reason = line.partition(": ")
-            if name.endswith(("Error", "Exception")) and reason:
-                return reason
-    return ""
 
 
 def _reserved_cpus(profile: Profile) -> int:

@@ -17,6 +17,7 @@ from configs.schema import IngressConfig, StreamsConfig
 from serve_app.draining import Draining
 from serve_app.errors import Unavailable
 from serve_app.handles import AgentHandle, EmbedderHandle, KnowledgeHandle, model_handles
+from serve_app.health.deployment import explain_by_deployment
 from serve_app.health.replica import ReplicaHealth
 from serve_app.ingress.app import create_app
 from serve_app.ingress.asleep import is_asleep
@@ -61,6 +62,7 @@ class IngressDeployment:
             agent_name: agent_handle.check_health,
         }
         probes = {name: probe for name, probe in probes.items() if name not in may_sleep}
+        named = {**models, embedder_name: embedder, "knowledge": knowledge, agent_name: agent}
         self._config = config
         self._services = Services(
             models=chat,
@@ -70,6 +72,7 @@ class IngressDeployment:
             cards=cards,
             left_out=left_out,
             probes=probes,
+            explain=explain_by_deployment({name: one.deployment_name for name, one in named.items()}),
             read_metrics=read_node_metrics,
             cold_starts=_cold_starts({**models, embedder_name: embedder, agent_name: agent}, may_sleep),
         )

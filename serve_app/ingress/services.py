@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from serve_app.agent.base import AgentClient
 from serve_app.engines.base import EmbeddingClient, ModelClient
 from serve_app.errors import BadRequest, ModelNotFound
+from serve_app.health.readiness import Explain
 from serve_app.ingress.closing import Closing
 from serve_app.ingress.cold_start import ColdStart
 from serve_app.messages import Endpoint, ModelCard
@@ -32,6 +33,8 @@ class Services:
     left_out: Mapping[str, str] = field(default_factory=dict)  # optional model -> why it is not served
     # dependency -> returns if it can work, raises why it cannot
     probes: Mapping[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
+    # dependency -> what is known of it, asked about those whose probes got no answer; None: nobody knows more
+    explain: Explain | None = None
     # metrics in Prometheus' text format; None: nothing exports any here
     read_metrics: Callable[[], Awaitable[bytes]] | None = None
     closing: Closing = field(default_factory=Closing)

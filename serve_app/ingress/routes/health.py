@@ -30,7 +30,7 @@ def router(services: Services, probe_timeout_s: float = PROBE_TIMEOUT_S) -> APIR
         """This process answers. Says nothing of what it depends on."""
         return json_document({"status": "alive"})
 
-    readiness = Readiness(services.probes, probe_timeout_s)
+    readiness = Readiness(services.probes, probe_timeout_s, services.explain)
 
     @routes.get("/readyz")
     async def readyz() -> Response:
