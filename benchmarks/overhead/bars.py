@@ -7,7 +7,7 @@ from the bare run beside it, before the median.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -57,10 +57,11 @@ _OWN = {
 }
 
 
-def summarise(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def summarise(records: Sequence[Mapping[str, Any]], judged: Collection[str] | None = None) -> dict[str, Any]:
     """Figures of each way at each number of callers, and the verdicts.
 
     Args:
+        judged: ways that the bars are for; None: all.
         records: of runs: `way`, `num_callers`, `repetition`, `beside` (the way that a bare run stands beside) and
             the fields of `Measured`.
     """
@@ -76,7 +77,7 @@ def summarise(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         f"{way} {num_callers}": _figures(way, num_callers, runs, bare)
         for (way, num_callers), runs in groups.items()
     }
-    ways = dict.fromkeys(way for way, _ in groups if way != BARE)
+    ways = dict.fromkeys(way for way, _ in groups if way != BARE and (judged is None or way in judged))
     return {"figures": figures, "verdicts": {way: verdicts(way, figures) for way in ways}}
 
 

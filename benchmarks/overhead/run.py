@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 
 from benchmarks import results_folder
+from benchmarks.application import CannotStart
 from benchmarks.errors import BenchmarkError
 from benchmarks.overhead import slots
 from benchmarks.overhead.bars import summarise
@@ -43,7 +44,8 @@ def main() -> None:
         print(f"benchmarks: {exc}", file=sys.stderr)
         sys.exit(2)
     if not records:
-        sys.exit(130)
+        print("benchmarks: nothing was measured", file=sys.stderr)
+        sys.exit(2)
     if not arguments.no_results:
         folder = results_folder.new_folder(arguments.out, name)
         results_folder.fill(folder, settings, summary, records)
@@ -52,14 +54,16 @@ def main() -> None:
 
 def _overhead(arguments: argparse.Namespace) -> tuple[str, dict[str, Any], list[Record]]:
     records: list[Record] = []
+    absent: list[str] = []
     with tempfile.TemporaryDirectory(prefix="overhead-") as scratch:
         try:
-            for record in _experiment(arguments, Pace.of(arguments), arguments.keep_runs or Path(scratch)):
+            for record in _experiment(arguments, arguments.keep_runs or Path(scratch), absent):
                 records.append(record)
                 print(_line(record), flush=True)
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
-    summary = summarise(records)
+    judged = [way.name for way in arguments.chosen if way.has_bars]
+    summary = summarise(records, judged) | {"did_not_start": absent}
     print(f"\n{as_text(summary)}")
     return "overhead", summary, records
 
@@ -90,16 +94,22 @@ def _slots_of(
     return summary, [{"way": way.name, "owner": owner, **msgspec.to_builtins(trial)} for trial in trials]
 
 
-def _experiment(arguments: argparse.Namespace, pace: Pace, folder: Path) -> Iterator[Record]:
+def _experiment(arguments: argparse.Namespace, folder: Path, absent: list[str]) -> Iterator[Record]:
+    """The runs' records; a way that does not start is named in `absent`."""
+    pace = Pace.of(arguments)
     ways = arguments.chosen
     with bare_running(pace) as bare:
         bare_subject = Subject(bare.url, MODEL, bare.process_id)
         for repetition in range(arguments.repetitions):
             turn = repetition % len(ways)
             for way in (*ways[turn:], *ways[:turn]):
-                with way.running(pace) as fresh:
-                    subject = Subject(fresh.url, way.model, fresh.process_id)
-                    yield from _beside(way, subject, bare_subject, repetition, arguments, pace, folder)
+                try:
+                    with way.running(pace) as fresh:
+                        subject = Subject(fresh.url, way.model, fresh.process_id)
+                        yield from _beside(way, subject, bare_subject, repetition, arguments, pace, folder)
+                except CannotStart as exc:  # on a busy machine Ray gives up; what is measured is kept
+                    absent.append(f"{way.name} in repetition {repetition + 1}: {exc}")
+                    print(f"did not start: {absent[-1]}", file=sys.stderr)
 
 
 def _beside(

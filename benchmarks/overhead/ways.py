@@ -41,6 +41,11 @@ class Way:
         """What a request names."""
         return AGENT if self.via_agent else MODEL
 
+    @property
+    def has_bars(self) -> bool:
+        """Whether the bars are for it; the others are told beside them."""
+        return self.replicas == ONE and self.is_fast and not self.via_agent
+
     @contextmanager
     def running(self, pace: Pace, engine: dict[str, Any] | None = None) -> Iterator[Started]:
         """Its server, ready; stopped at the end.

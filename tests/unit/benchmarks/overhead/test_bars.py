@@ -72,6 +72,13 @@ def test_a_bar_that_was_not_measured_has_no_verdict() -> None:
     assert bars == ["ratio at least 0.97 at 32", "ttft_over_ms at most 8 ms at 32"]
 
 
+def test_ways_that_the_bars_are_not_for_are_only_told() -> None:
+    records = [record("bare", 0, 100.0), record("channel", 0, 90.0), record("channel-2x2", 0, 90.0)]
+    summary = summarise(records, judged=["channel"])
+    assert summary["verdicts"].keys() == {"channel"}
+    assert "channel-2x2 32" in summary["figures"]
+
+
 @pytest.mark.parametrize(
     ("bar", "good", "bad"),
     [(Bar(1, "x", "at least", 0.97, ""), 0.97, 0.9699), (Bar(1, "x", "at most", 12.0, " ms"), 12.0, 12.01)],

@@ -40,4 +40,5 @@ def test_every_way_has_a_name_of_its_own() -> None:
     ways = all_ways((Replicas(), Replicas(2, 2)), via_agent=True, with_defaults=True)
     names = [way.name for way in ways]
     assert len(set(names)) == len(names)
+    assert {way.name for way in ways if way.has_bars} <= {"no-hop", "channel", "plain"}
     assert {"no-hop", "defaults", "plain", "plain-2x2", "plain-agent"} <= set(names)
