@@ -22,26 +22,26 @@ SLOW_BODIES = "slow-bodies"
 _KILLED = Expectation(may_tell=True, recover_within_s=30.0)
 _CONNECTION_HOLDER_KILLED = Expectation(may_tell=True, may_break=True, recover_within_s=30.0)
 
-EXPECTATIONS: Mapping[str, Expectation] = {
+EXPECTATIONS: Mapping[str, Expectation] = {  # in the order in which they are done: the gravest last
     faults.ENGINE_KILLED: _KILLED,
     # Until it is found to hang, requests go on to it; each is told when its own time is over.
     faults.ENGINE_STOPPED: Expectation(may_tell=True, may_fail_for_s=0.0, recover_within_s=75.0),
-    faults.INGRESS_KILLED: _CONNECTION_HOLDER_KILLED,
     faults.CONNECTION_CUT: _KILLED,
+    faults.INGRESS_KILLED: _CONNECTION_HOLDER_KILLED,
     faults.PROXY_KILLED: _CONNECTION_HOLDER_KILLED,
     faults.CONTROLLER_KILLED: NOTHING,
-    faults.SCALED_DOWN: NOTHING,
-    faults.SCALED_TO_ZERO: NOTHING,
-    faults.UPDATED: NOTHING,
-    faults.NODE_DRAINED: NOTHING,
-    # The agent's parts have one replica each, and the knowledge base can have no more.
-    faults.NODE_KILLED: replace(_CONNECTION_HOLDER_KILLED, single_entries=("agent",), recover_within_s=60.0),
-    faults.HEAD_KILLED: _CONNECTION_HOLDER_KILLED,
     SLOW_READERS: NOTHING,
     VANISHING_CLIENTS: NOTHING,
     SLOW_BODIES: NOTHING,
     faults.DISK_FULL: NOTHING,
     faults.CLOCK_STEPPED: NOTHING,
+    faults.SCALED_TO_ZERO: NOTHING,
+    faults.SCALED_DOWN: NOTHING,
+    faults.UPDATED: NOTHING,
+    faults.NODE_DRAINED: NOTHING,
+    # The agent's parts have one replica each, and the knowledge base can have no more.
+    faults.NODE_KILLED: replace(_CONNECTION_HOLDER_KILLED, single_entries=("agent",), recover_within_s=60.0),
+    faults.HEAD_KILLED: _CONNECTION_HOLDER_KILLED,
 }
 NAMES = tuple(EXPECTATIONS)
 

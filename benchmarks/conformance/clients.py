@@ -20,6 +20,7 @@ from benchmarks.scenarios.faults import FaultFailed
 from benchmarks.target import Target
 
 TIMEOUT_S = 60.0  # a model that sleeps has to start first
+DEADLINE_S = 60  # these take their time
 SMALL_BUFFER_BYTES = 4096  # of a client that does not read, so that it is felt soon
 
 
@@ -172,9 +173,8 @@ def request_bytes(target: Target, body: dict[str, Any]) -> bytes:
         "host": parts.netloc,
         "content-type": "application/json",
         "content-length": str(len(content)),
-        "x-request-timeout-s": "60",
-        **dict(target.headers),
     }
+    headers |= dict(target.headers) | {"x-request-timeout-s": str(DEADLINE_S)}
     if target.api_key is not None:
         headers["authorization"] = f"Bearer {target.api_key}"
     lines = [f"POST {parts.path.rstrip('/')}{PATHS['chat']} HTTP/1.1"]
@@ -186,7 +186,7 @@ def read_until(client: socket.socket, mark: bytes) -> bytes:
     """What comes, up to and with the mark.
 
     Raises:
-        FaultFailed: it ends before.
+        FaultFailed: it is no success, or ends before.
     """
     came = b""
     while mark not in came:
@@ -194,4 +194,8 @@ def read_until(client: socket.socket, mark: bytes) -> bytes:
         if not chunk:
             raise FaultFailed(f"the answer ended early: {came[-200:].decode(errors='replace')}")
         came += chunk
+        head, is_whole, body = came.partition(b"\r\n\r\n")
+        status = head.split(b"\r\n", 1)[0].decode(errors="replace")
+        if is_whole and " 200" not in status:
+            raise FaultFailed(f"the answer was {status}: {body[:200].decode(errors='replace')}")
     return came

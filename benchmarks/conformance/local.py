@@ -23,7 +23,7 @@ import psutil
 from benchmarks.conformance.clock import SteppableClock
 from benchmarks.conformance.disk import SmallDisk
 from benchmarks.conformance.processes import is_any_replica, is_replica_of
-from benchmarks.conformance.ray_node import RayNode
+from benchmarks.conformance.ray_node import RayNode, processes_that_name
 from benchmarks.conformance.redis import NoRedis, Redis
 from benchmarks.conformance.serve_api import ServeApi, why_unsettled
 from benchmarks.errors import BadTarget
@@ -34,6 +34,9 @@ from configs.load import IMPORT_PATH, Profile
 SETTLE_TIMEOUT_S = 240.0
 NUM_READY = 6  # answers in a row, so that every proxy has probably given one
 SPREAD_ATTEMPTS = 5
+NODE_ADDRESS = (
+    "127.0.0.2"  # of loopback, too; Ray takes 127.0.0.1 for a mistake, and puts the machine's own there
+)
 CPUS_OF_A_WORKER = 4  # that Ray believes in; replicas take a tenth of one
 
 Tell = Callable[[str], None]
@@ -91,7 +94,7 @@ class LocalApplication:
 
     @property
     def gcs_address(self) -> str:
-        return f"127.0.0.1:{self._ports.gcs}"
+        return f"{NODE_ADDRESS}:{self._ports.gcs}"
 
     @property
     def main_deployment(self) -> str:
@@ -140,6 +143,8 @@ class LocalApplication:
             node.stop()
         if self._redis is not None:
             self._redis.stop()
+        for process in processes_that_name(str(self.folder)):
+            process.kill()
         self.disk.unmount()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -150,6 +155,7 @@ class LocalApplication:
     def revive_nodes(self) -> None:
         """Start those anew that do not run."""
         if not self.head.is_running:
+            self.head.stop()
             self.start_head()
         for number, worker in enumerate(self.workers):
             if not worker.is_running:
@@ -303,7 +309,7 @@ class LocalApplication:
         folder = self.folder / name
         # No --node-name: Serve takes it for an address that proxies can reach.
         flags = {
-            "--node-ip-address": "127.0.0.1",
+            "--node-ip-address": NODE_ADDRESS,
             "--temp-dir": str(folder),
             "--object-store-memory": "80000000",
             "--include-log-monitor": "false",

@@ -48,6 +48,8 @@ class RayNode:
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self._log = folder / "node.log"
+        self._seen: set[psutil.Process] = set()  # a first process that fails leaves the others behind
+        self._node_id: str | None = None  # of the node as it was started last
 
     def start(self) -> None:
         """Start it; returns once its raylet runs.
@@ -64,6 +66,7 @@ class RayNode:
                 if attempt == NUM_ATTEMPTS:
                     raise
             else:
+                self._node_id = self.node_id()
                 return
 
     def _spawn(self) -> None:
@@ -83,11 +86,12 @@ class RayNode:
         assert self._process is not None
         give_up = time.monotonic() + START_TIMEOUT_S
         while _STARTED not in self._log.read_text(errors="replace"):
+            self._seen.update(self._all())
             if self._process.poll() is not None:
                 raise NodeFailed(f"the node {self.name} did not start: {self._last_words()}")
             if time.monotonic() > give_up:
                 raise NodeFailed(f"the node {self.name} did not start within {START_TIMEOUT_S:.0f} s")
-            time.sleep(0.1)
+            time.sleep(0.2)
 
     @property
     def is_running(self) -> bool:
@@ -110,11 +114,11 @@ class RayNode:
 
     def kill(self) -> int:
         """End all its processes at once, as a machine that loses its power; how many there were."""
-        return _kill(self._all())
+        return _kill([*self._all(), *self._left()])
 
     def stop(self) -> None:
         """End it as an administrator does; what is left after that is killed."""
-        everything = self._all()
+        everything = [*self._all(), *self._left()]
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
         _, left = psutil.wait_procs(everything, timeout=STOP_TIMEOUT_S)
@@ -126,6 +130,11 @@ class RayNode:
         """The first process, then all others; nothing once it has ended."""
         root = self._root()
         return [root, *below(root, lambda _: True)] if root is not None else []
+
+    def _left(self) -> list[psutil.Process]:
+        """Those that outlive their parents: HAProxy's configuration lies in a folder with the node's id."""
+        named = processes_that_name(self._node_id) if self._node_id is not None else []
+        return [process for process in {*self._seen, *named} if not is_gone(process)]
 
     def _root(self) -> psutil.Process | None:
         if self._process is None or self._process.poll() is not None:
@@ -163,6 +172,15 @@ def run_ray(arguments: Sequence[str], environment: Mapping[str, str], timeout_s:
         said = (done.stderr or done.stdout).strip().splitlines()[-1:]
         raise NodeFailed(f"{text}: exit code {done.returncode}: {' '.join(said)}")
     return done.stdout
+
+
+def processes_that_name(text: str) -> list[psutil.Process]:
+    """Those with a text in their command line; of this user, on a system that hides others'."""
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if any(text in word for word in process.info["cmdline"] or ())
+    ]
 
 
 def is_raylet(command: Sequence[str]) -> bool:
