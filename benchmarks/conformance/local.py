@@ -331,6 +331,8 @@ class LocalApplication:
             "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(self._direct_port),
             "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(self._direct_port + 200),
             "SERVE_SOCKET_REUSE_PORT_ENABLED": "1",  # the proxies share their port
+            # How long workers go on without a head: Ray's default is 60, KubeRay's for a head with a Redis is this.
+            "RAY_gcs_rpc_server_reconnect_timeout_s": "600",
         }
         return environment | dict(more)
 
