@@ -12,11 +12,9 @@ controller's checks do the rest.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import faulthandler
 import logging
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -25,6 +23,8 @@ logger = logging.getLogger("manta.health")
 
 # EX_SOFTWARE of sysexits.h, to be told from Ray's own exits in its logs.
 EXIT_CODE = 70
+_STDERR = 2  # the file descriptor
+_LAST_WORDS_S = 1.0
 _TICKS = 10  # looks in the time that a loop may be blocked
 
 
@@ -103,17 +103,23 @@ def end_process(reason: str) -> None:
 
     Nothing could be closed in order: whatever would do that runs on the loop that does not run.
     """
-    logger.critical("%s; this process ends, so that another takes its place", reason)
-    sys.stderr.write(f"manta: {reason}; the process ends. Its threads were at:\n")
-    sys.stderr.flush()
-    with contextlib.suppress(ValueError, OSError):  # a stream without a file
-        faulthandler.dump_traceback(file=sys.stderr)
+    # Past Serve, which puts a buffer of its log in the place of sys.stderr.
+    os.write(_STDERR, f"manta: {reason}; the process ends. Its threads were at:\n".encode())
+    faulthandler.dump_traceback(file=_STDERR)
+    # The blocked thread may hold a lock of the log for ever.
+    telling = threading.Thread(target=_log_last_words, args=(reason,), daemon=True)
+    telling.start()
+    telling.join(_LAST_WORDS_S)
     os._exit(EXIT_CODE)
 
 
+def _log_last_words(reason: str) -> None:
+    logger.critical("%s; this process ends, so that another takes its place", reason)
+    logging.shutdown()  # writes what is buffered
+
+
 def _dump_unless_called_again(seconds: float) -> None:
-    with contextlib.suppress(ValueError, OSError):
-        faulthandler.dump_traceback_later(seconds, file=sys.stderr)
+    faulthandler.dump_traceback_later(seconds, file=_STDERR)
 
 
 def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> bool:
