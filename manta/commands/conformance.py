@@ -97,6 +97,7 @@ def command(profile: Path, *, faults: str | None, is_list: bool, **options: Any)
         out.print("\n".join(NAMES))
         return 0
     names = _chosen(faults)
+    commands_of(options["commands"])  # before anything is started
     chosen = read_profile(profile)
     dials = LoadDials(rate_rps=options["rate_rps"])
     folder = new_folder(options["out"], "conformance")
@@ -146,7 +147,7 @@ def _findings(
 @contextmanager
 def _subject(profile: Profile, options: Mapping[str, Any], dials: LoadDials) -> Iterator[Subject]:
     model = profile.platform.models[0].name
-    narrow = _narrow_model(profile.platform)
+    narrow = narrow_model(profile.platform)
     headers = (*options["headers"], f"x-request-timeout-s: {dials.deadline_s:g}")
     if options["url"] is None:
         application = LocalApplication(
@@ -165,7 +166,9 @@ def _subject(profile: Profile, options: Mapping[str, Any], dials: LoadDials) -> 
         return
     target = target_of(options["url"], model, options["api_key_env"], headers, options["ca_file"])
     with client_for(replace(target, headers=())) as http:
-        cluster = RemoteCluster(target.url, http, _commands(options["commands"]), _kubectl(profile, options))
+        cluster = RemoteCluster(
+            target.url, http, commands_of(options["commands"]), _kubectl(profile, options)
+        )
         yield Subject(cluster, target, narrow)
 
 
@@ -192,7 +195,8 @@ def _chosen(faults: str | None) -> tuple[str, ...]:
     return names
 
 
-def _commands(given: Sequence[str]) -> dict[str, str]:
+def commands_of(given: Sequence[str]) -> dict[str, str]:
+    """Fault -> command, of texts "FAULT=COMMAND"."""
     commands = {}
     for text in given:
         name, equals, words = text.partition("=")
@@ -202,7 +206,7 @@ def _commands(given: Sequence[str]) -> dict[str, str]:
     return commands
 
 
-def _narrow_model(platform: PlatformConfig) -> str | None:
+def narrow_model(platform: PlatformConfig) -> str | None:
     """A model on which one sequence runs at a time."""
     for model in platform.models:
         if isinstance(model, MockModel) and model.max_concurrent == 1:
