@@ -18,6 +18,7 @@ from serve_app.channel.address import (
     NONCE_BYTES,
     PROOF_BYTES,
     ChannelAddress,
+    TlsEndpoint,
     hello,
     is_proof,
     proof,
@@ -36,6 +37,7 @@ from serve_app.channel.frames import (
 )
 from serve_app.channel.joining import window_s
 from serve_app.channel.links import Sends
+from serve_app.channel.local_socket import abstract, local_socket
 from serve_app.errors import Unavailable
 from serve_app.messages import CancelReason
 
@@ -56,24 +58,34 @@ async def connect(address: ChannelAddress, node_id: str) -> SenderLink:
     """
     if address.version != VERSION:
         raise ChannelUnavailable(f"the caller's channel has version {address.version}, ours {VERSION}")
-    loop = asyncio.get_running_loop()
     link = SenderLink(address)
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             if address.node_id == node_id:
-                await loop.create_unix_connection(lambda: link, "\0" + address.local_name)
-            elif address.tls is not None:
-                context = _trusting(address.tls.certificate_pem)
-                await loop.create_connection(
-                    lambda: link, address.tls.host, address.tls.port, ssl=context, server_hostname=address.id
-                )
+                await _connect_here(link, address.local_name)
             else:
-                raise ChannelUnavailable("the caller does not listen for other nodes yet")
+                await _connect_there(link, address.tls, address.id)
             await link.proven
     except (OSError, TimeoutError) as exc:
         link.close()
         raise ChannelUnavailable(f"no channel to the caller: {exc.__class__.__name__}: {exc}") from exc
     return link
+
+
+async def _connect_here(link: SenderLink, name: str) -> None:
+    loop = asyncio.get_running_loop()
+    with local_socket() as sock:
+        await loop.sock_connect(sock, abstract(name))
+        await loop.create_unix_connection(lambda: link, sock=sock.dup())
+
+
+async def _connect_there(link: SenderLink, tls: TlsEndpoint | None, name: str) -> None:
+    if tls is None:
+        raise ChannelUnavailable("the caller does not listen for other nodes yet")
+    loop = asyncio.get_running_loop()
+    await loop.create_connection(
+        lambda: link, tls.host, tls.port, ssl=_trusting(tls.certificate_pem), server_hostname=name
+    )
 
 
 class SenderLink(asyncio.Protocol):

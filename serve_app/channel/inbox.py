@@ -15,6 +15,7 @@ import uuid
 from serve_app.channel.address import KEY_BYTES, ChannelAddress, ReplyTo, TlsEndpoint
 from serve_app.channel.certificate import make_certificate
 from serve_app.channel.incoming import Incoming
+from serve_app.channel.local_socket import abstract, local_socket
 from serve_app.channel.receiving import ReceiverLink
 
 logger = logging.getLogger("manta.channel")
@@ -93,7 +94,9 @@ class Inbox:
         async with self._starting:
             if self._address is None:
                 loop = asyncio.get_running_loop()
-                self._servers.append(await loop.create_unix_server(self._accept, "\0" + self._id))
+                with local_socket() as sock:
+                    sock.bind(abstract(self._id))
+                    self._servers.append(await loop.create_unix_server(self._accept, sock=sock.dup()))
                 self._address = ChannelAddress(self._id, self._node_id, self._id, self._key)
             return self._address
 

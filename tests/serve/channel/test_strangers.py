@@ -15,6 +15,7 @@ from serve_app.channel.connecting import ChannelUnavailable
 from serve_app.channel.frames import HEADER, Kind, frame
 from serve_app.channel.inbox import Inbox
 from serve_app.channel.incoming import MAX_UNREAD_BYTES
+from serve_app.channel.local_socket import abstract, local_socket
 from serve_app.channel.outbox import Outbox
 from serve_app.errors import StreamLost
 
@@ -28,7 +29,9 @@ class Peer:
 
     @classmethod
     async def reach(cls, reply_to: ReplyTo) -> Peer:
-        return cls(*await asyncio.open_unix_connection("\0" + reply_to.address.local_name))
+        sock = local_socket()
+        await asyncio.get_running_loop().sock_connect(sock, abstract(reply_to.address.local_name))
+        return cls(*await asyncio.open_unix_connection(sock=sock))
 
     async def prove(self, key: bytes, version: bytes | None = None) -> None:
         nonce = os.urandom(NONCE_BYTES)
@@ -191,7 +194,9 @@ async def test_a_listener_in_our_place_is_not_believed(inbox: Inbox) -> None:
         await reader.read()
         writer.close()
 
-    async with await asyncio.start_unix_server(pretend, "\0" + name):
+    sock = local_socket()
+    sock.bind(abstract(name))
+    async with await asyncio.start_unix_server(pretend, sock=sock):
         address = dataclasses.replace(reply_to.address, local_name=name)
         with pytest.raises(ChannelUnavailable):
             await Outbox("a").send_all(one(), ReplyTo(address, 1))
