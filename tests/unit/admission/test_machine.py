@@ -8,6 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
+    initialize,
     invariant,
     precondition,
     rule,
@@ -77,6 +78,13 @@ class Callers(RuleBasedStateMachine):
             self.come(priority, left_s)
         self.run()
 
+    @rule(seconds=st.sampled_from([0.0, 3.0]))
+    def a_crowd_comes(self, seconds: float) -> None:
+        """And stays for long enough to be an overload, or not."""
+        for _ in range(SLOTS + PLACES):
+            self.come(Priority.INTERACTIVE, 600.0)
+        self.run(seconds)
+
     @precondition(lambda self: self.working)
     @rule(which=st.integers(0, SLOTS - 1), leaver=st.none() | st.integers(0, 20), comes=st.booleans())
     def one_ends(self, which: int, leaver: int | None, *, comes: bool) -> None:
@@ -97,7 +105,16 @@ class Callers(RuleBasedStateMachine):
             self.tasks[number % len(self.tasks)].cancel()
         self.run()
 
-    @rule(seconds=st.sampled_from([0.01, 0.5, 5.0, MAX_WAIT_S, 100.0]))
+    @initialize(num=st.sampled_from([0, 20]))
+    def some_were_served(self, num: int) -> None:
+        """So that it knows how fast it is, or not."""
+        for _ in range(num):
+            self.come(Priority.INTERACTIVE, 60.0)
+            self.run(0.2)
+            next(iter(self.working.values())).set()
+            self.run()
+
+    @rule(seconds=st.sampled_from([0.01, 0.5, 1.5, 5.0, MAX_WAIT_S, 100.0]))
     def time_passes(self, seconds: float) -> None:
         self.run(seconds)
 
