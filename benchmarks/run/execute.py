@@ -43,8 +43,9 @@ from configs.workload import ClosedLoop, EmbeddingRequest, Workload
 
 LOOK_EVERY_S = 0.25  # at the workers
 PROGRESS_EVERY_S = 1.0
-# A guess on the careful side, until `python -m benchmarks capacity` has been run on a quiet machine.
-PIECES_PER_WORKER_PER_S = 20_000
+# A worker was valid by its own verdict at 25,600 (800 requests/s of 32 tokens) and had half a core left at twice that:
+# benchmarks/results/2026-11-21-capacity.
+PIECES_PER_WORKER_PER_S = 25_000
 
 
 @dataclass(frozen=True, slots=True)
