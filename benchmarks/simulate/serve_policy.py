@@ -9,6 +9,7 @@ of a simulation those modules get another clock.
 from __future__ import annotations
 
 import importlib
+import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -66,7 +67,8 @@ class ServeAutoscaler:
         self._deployment = DeploymentID("model", _APPLICATION)
         self._replica_id = lambda name: ReplicaID(name, self._deployment)
         self._state = DeploymentAutoscalingState(self._deployment)
-        self.initial_replicas: int = self._state.register(info, scaling.min_replicas)
+        with _quiet(logging.getLogger("ray.serve")):  # it tells of a policy that is not its own
+            self.initial_replicas: int = self._state.register(info, scaling.min_replicas)
 
     def set_running(self, names: Sequence[str]) -> None:
         """The replicas that run."""
@@ -117,6 +119,17 @@ class ServeAutoscaler:
         self._clock.now_s = at_s
         decision: int = self._state.get_decision_num_replicas(num_target)
         return decision
+
+
+@contextmanager
+def _quiet(logger: logging.Logger) -> Iterator[None]:
+    """Nothing but warnings of that logger."""
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 @contextmanager

@@ -57,7 +57,6 @@ class Observation:
         num_target: replicas that are aimed at.
         num_running: replicas that take requests.
         num_ongoing: requests on replicas and waiting for one, as callers count them, averaged.
-        num_at_callers: of these, those that wait for a replica.
         work: None: the replicas say nothing of themselves.
     """
 
@@ -67,7 +66,6 @@ class Observation:
     min_replicas: int
     max_replicas: int
     num_ongoing: float
-    num_at_callers: float
     work: Work | None = None
 
 
@@ -156,7 +154,7 @@ def _looked(seen: Observation, state: State) -> State:
 def _num_requests(seen: Observation) -> float:
     """By the callers, who average, or by the replicas, who are newer and not everywhere: the more."""
     fresh = seen.work.num_running + seen.work.num_queued if seen.work is not None else 0.0
-    return max(seen.num_ongoing, fresh + seen.num_at_callers)
+    return max(seen.num_ongoing, fresh)
 
 
 def _by_load(seen: Observation, settings: Settings, tolerance: float = 0.0) -> int:

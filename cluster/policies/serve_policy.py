@@ -8,8 +8,9 @@ times a second, between these of its own steps:
   `configs.autoscaling` sets these to what changes nothing; the policy gets its delays as its own arguments.
 - It clips to min_replicas and max_replicas, and goes to zero only from one.
 
-What callers and replicas report comes every `metrics_interval_s`. Callers' counts are summed over all and
-averaged over `look_back_period_s`. What a replica's `record_autoscaling_stats` returns is recorded every
+What callers and replicas report comes every `metrics_interval_s`. Callers' counts of requests that wait and run
+are summed over all and averaged over `look_back_period_s`; the two are of no use apart, because a call that
+does not stream counts as waiting until it ends. What a replica's `record_autoscaling_stats` returns is recorded every
 fifth of `look_back_period_s` (at most `metrics_interval_s` apart) and kept for each replica and key on its
 own: the latest value is taken here. A key that is missing keeps its last value until it is
 `look_back_period_s` old, so all of them are to be given always. State that is returned lives in the
@@ -59,7 +60,6 @@ class Context(Protocol):
     capacity_adjusted_min_replicas: int
     capacity_adjusted_max_replicas: int
     total_num_requests: float
-    total_queued_requests: float
     raw_metrics: Mapping[str, Mapping[Any, Sequence[Point]]]
     policy_state: dict[str, Any]
     config: ScalingSettings
@@ -110,7 +110,6 @@ def observe(context: Context) -> Observation:
         min_replicas=context.capacity_adjusted_min_replicas,
         max_replicas=context.capacity_adjusted_max_replicas,
         num_ongoing=context.total_num_requests,
-        num_at_callers=context.total_queued_requests,
         work=_work(context),
     )
 

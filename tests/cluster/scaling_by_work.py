@@ -1,15 +1,14 @@
-"""A deployment that reports its own queue, on a Ray of its own: 0 -> 1 -> 2 -> 0 replicas by `WorkPolicy`.
+"""A mock model on a Ray of its own, whose replicas follow its queue by `WorkPolicy`: 0 -> 1 -> 2 -> 0.
 
 Run by test_scaling.py, in a process of its own. Writes a line for each state that it reached.
 """
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -17,54 +16,41 @@ from ray import serve
 from ray.serve.config import AutoscalingConfig
 
 from configs.autoscaling import serve_autoscaling
-from configs.schema import ScalingConfig
+from configs.schema import MockModel
+from serve_app.engines.deployment import ModelDeployment
 from serve_app.ingress.asleep import is_asleep
+from serve_app.messages import Deadline, Endpoint, RequestContext
 
 STATE_TIMEOUT_S = 90.0
-# By count one replica would do for a hundred streams: only the queue's age asks for a second one.
-SCALING = ScalingConfig.model_validate(
+# A slot for one stream, and by count one replica would do for a hundred: only the queue's age asks for more.
+MODEL = MockModel.model_validate(
     {
-        "min_replicas": 0,
-        "max_replicas": 2,
-        "target_ongoing_requests": 100,
-        "autoscaler": {
-            "policy": "work",
-            "max_queue_age_s": 0.5,
-            "downscale_delay_s": 2,
-            "downscale_to_zero_delay_s": 2,
-            "look_back_period_s": 2,
-            "metrics_interval_s": 1,
+        "name": "narrow",
+        "engine": "mock",
+        "tpot_ms": 100,
+        "scaling": {
+            "min_replicas": 0,
+            "max_replicas": 2,
+            "max_ongoing_requests": 1,
+            "max_queue_wait_s": STATE_TIMEOUT_S * 5,
+            "target_ongoing_requests": 100,
+            "autoscaler": {
+                "policy": "work",
+                "max_queue_age_s": 0.5,
+                "downscale_delay_s": 2,
+                "downscale_to_zero_delay_s": 2,
+                "look_back_period_s": 2,
+                "metrics_interval_s": 1,
+            },
         },
     }
 )
-
-
-class Narrow:
-    """Streams one at a time; the others wait."""
-
-    def __init__(self) -> None:
-        self._slot = asyncio.Lock()
-        self._waiting: dict[int, float] = {}  # stream -> since when it waits
-
-    async def stream(self, number: int) -> AsyncIterator[int]:
-        self._waiting[number] = time.monotonic()
-        try:
-            async with self._slot:
-                del self._waiting[number]
-                while True:
-                    yield number
-                    await asyncio.sleep(0.1)
-        finally:
-            self._waiting.pop(number, None)
-
-    def record_autoscaling_stats(self) -> dict[str, float]:
-        oldest_s = min(self._waiting.values(), default=time.monotonic())
-        return {
-            "running": float(self._slot.locked()),
-            "queued": float(len(self._waiting)),
-            "queued_tokens": 0.0,
-            "oldest_queued_s": time.monotonic() - oldest_s,
-        }
+BODY = {
+    "model": "narrow",
+    "messages": [{"role": "user", "content": "x"}],
+    "max_tokens": 30_000,
+    "stream": True,
+}
 
 
 def tell(state: str) -> None:
@@ -82,7 +68,7 @@ def wait_for(num_replicas: int) -> None:
 
 
 def running() -> int:
-    states = serve.status().applications["scaling"].deployments["Narrow"].replica_states
+    states = serve.status().applications["scaling"].deployments["Model-narrow"].replica_states
     return sum(num for state, num in states.items() if str(getattr(state, "value", state)) == "RUNNING")
 
 
@@ -99,20 +85,26 @@ def main() -> None:
 def scale() -> None:
     serve.start(proxy_location="Disabled")
     deployment: Any = serve.deployment(
-        name="Narrow",
+        name="Model-narrow",
         ray_actor_options={"num_cpus": 0},
         max_ongoing_requests=100,
         graceful_shutdown_timeout_s=1,
-        autoscaling_config=AutoscalingConfig(**serve_autoscaling(SCALING)),
-    )(Narrow)
-    handle = serve.run(deployment.bind(), name="scaling", route_prefix=None).options(stream=True)
+        autoscaling_config=AutoscalingConfig(**serve_autoscaling(MODEL.scaling)),
+    )(ModelDeployment)
+    application = deployment.bind(MODEL, Path())
+    handle = serve.run(application, name="scaling", route_prefix=None).options(stream=True)
+
+    def ask() -> Any:
+        context = RequestContext("r", "default", Deadline.after(STATE_TIMEOUT_S * 4))
+        return handle.stream.remote(Endpoint.CHAT, BODY, context)
+
     wait_for(0)
     tell(f"asleep: {is_asleep(handle)}")
-    streams = [handle.stream.remote(0)]
+    streams = [ask()]
     next(iter(streams[0]))
     wait_for(1)
     tell(f"asleep: {is_asleep(handle)}")
-    streams += [handle.stream.remote(number) for number in range(1, 4)]
+    streams += [ask() for _ in range(3)]
     wait_for(2)
     for stream in streams:
         stream.cancel()

@@ -48,10 +48,10 @@ class Deployment:
         self.state: State | None = None
         self.history = [(self.at_s, first)]
 
-    def see(self, work: Work | None, *, num_ongoing: float | None = None, num_at_callers: float = 0.0) -> int:
+    def see(self, work: Work | None, *, num_ongoing: float | None = None) -> int:
         """One decision."""
         if num_ongoing is None:
-            num_ongoing = num_at_callers + (work.num_running + work.num_queued if work else 0.0)
+            num_ongoing = work.num_running + work.num_queued if work else 0.0
         seen = Observation(
             at_s=self.at_s,
             num_target=self.target,
@@ -59,7 +59,6 @@ class Deployment:
             min_replicas=self.bounds[0],
             max_replicas=self.bounds[1],
             num_ongoing=num_ongoing,
-            num_at_callers=num_at_callers,
             work=work,
         )
         decided, self.state = decide(seen, self.settings, self.state)
@@ -92,24 +91,21 @@ def num_turns(nums: Sequence[int]) -> int:
 
 
 @pytest.mark.parametrize(
-    ("work", "num_at_callers", "wanted"),
+    ("work", "num_ongoing", "wanted"),
     [
-        (busy(8), 0.0, 1),
-        (busy(9), 0.0, 2),
-        (busy(8, num_queued=9), 0.0, 3),
-        (busy(8, num_queued=9), 16.0, 5),
+        (busy(8), 8.0, 1),
+        (busy(9), 8.0, 2),
+        (busy(8, num_queued=9), 8.0, 3),
+        (busy(8, num_queued=9), 33.0, 5),
         (None, 17.0, 3),
         (IDLE, 0.0, 1),
     ],
 )
 def test_running_and_waiting_requests_are_shared_out_at_once(
-    work: Work | None, num_at_callers: float, wanted: int
+    work: Work | None, num_ongoing: float, wanted: int
 ) -> None:
-    assert Deployment().see(work, num_at_callers=num_at_callers) == wanted
-
-
-def test_what_callers_saw_counts_where_replicas_say_less() -> None:
-    assert Deployment().see(busy(3), num_ongoing=30.0) == 4
+    """What replicas say now or what callers saw in the mean, whichever is more."""
+    assert Deployment().see(work, num_ongoing=num_ongoing) == wanted
 
 
 def test_waiting_tokens_count_when_they_are_asked_for() -> None:
@@ -240,10 +236,10 @@ def test_what_was_started_is_kept_for_the_delay_whatever_comes(
     loads=LOADS,
     bounds=st.tuples(st.integers(0, 5), st.integers(1, 30)).filter(lambda pair: pair[0] <= pair[1]),
     first=st.integers(0, 40),
-    num_at_callers=st.floats(0.0, 1e6),
+    num_ongoing=st.floats(0.0, 1e6),
 )
 def test_the_bounds_hold_whatever_comes(
-    loads: list[tuple[float, float, float]], bounds: tuple[int, int], first: int, num_at_callers: float
+    loads: list[tuple[float, float, float]], bounds: tuple[int, int], first: int, num_ongoing: float
 ) -> None:
     deployment = Deployment(
         replace(SETTINGS, queued_tokens_per_replica=100.0), bounds=bounds, first=first, start_s=5.0
@@ -251,7 +247,7 @@ def test_the_bounds_hold_whatever_comes(
     for seconds, num_running, age_s in loads:
         deployment.at_s += seconds
         work = busy(num_running, num_running, num_running * 1e4, age_s)
-        decided = deployment.see(work, num_at_callers=num_at_callers)
+        decided = deployment.see(work, num_ongoing=num_ongoing)
         assert bounds[0] <= decided <= bounds[1]
 
 
@@ -281,12 +277,12 @@ def test_the_last_replica_goes_after_its_own_delay_and_the_first_comes_at_once()
     assert deployment.go_on(299.0, IDLE) == 1
     assert deployment.go_on(2.0, IDLE) == 0
     assert deployment.go_on(100.0, IDLE) == 0
-    assert deployment.see(None, num_at_callers=1.0) == 1
+    assert deployment.see(None, num_ongoing=1.0) == 1
 
 
 def test_as_many_come_from_zero_as_wait() -> None:
     deployment = Deployment(bounds=(0, 4), first=0)
-    assert deployment.see(None, num_at_callers=20.0) == 3
+    assert deployment.see(None, num_ongoing=20.0) == 3
 
 
 def test_a_short_delay_to_zero_lets_one_go_before_others_would() -> None:
@@ -306,7 +302,7 @@ def test_work_in_between_starts_the_delay_to_zero_again() -> None:
 def test_a_replica_that_starts_is_not_stopped_because_its_caller_left() -> None:
     deployment = Deployment(bounds=(0, 4), first=0, start_s=400.0)
     deployment.go_on(500.0, IDLE)
-    deployment.see(None, num_at_callers=1.0)
+    deployment.see(None, num_ongoing=1.0)
     assert deployment.go_on(699.0, IDLE) == 1
     assert deployment.go_on(2.0, IDLE) == 0
 

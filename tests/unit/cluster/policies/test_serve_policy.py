@@ -36,7 +36,6 @@ class Context:
     capacity_adjusted_min_replicas: int = 1
     capacity_adjusted_max_replicas: int = 10
     total_num_requests: float = 0.0
-    total_queued_requests: float = 0.0
     raw_metrics: dict[str, dict[Any, list[Point]]] = field(default_factory=dict)
     policy_state: dict[str, Any] = field(default_factory=dict)
     config: ServeSettings = field(default_factory=ServeSettings)
@@ -153,7 +152,7 @@ made = pickle.loads(sys.stdin.buffer.read())(
 )
 context = types.SimpleNamespace(
     current_time=1.0, target_num_replicas=1, current_num_replicas=1, capacity_adjusted_min_replicas=0,
-    capacity_adjusted_max_replicas=9, total_num_requests=11.0, total_queued_requests=0.0, raw_metrics={},
+    capacity_adjusted_max_replicas=9, total_num_requests=11.0, raw_metrics={},
     policy_state={},
     config=types.SimpleNamespace(target_ongoing_requests=4.0, look_back_period_s=30.0, metrics_interval_s=10.0),
 )
