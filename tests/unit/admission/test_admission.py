@@ -396,6 +396,33 @@ async def test_a_slot_handed_to_one_who_leaves_in_the_same_moment_is_not_lost(
     assert admission.state().num_cancelled == 1
 
 
+async def test_one_who_leaves_at_the_moment_of_its_deadline_is_told_nothing(make_context: Make) -> None:
+    loop = asyncio.get_running_loop()
+    faults: list[object] = []
+    loop.set_exception_handler(lambda _, fault: faults.append(fault))
+    admission = admission_of()
+    users = Users(admission)
+    await admission.acquire(make_context())
+    leaver = users.send("leaver", make_context(left_s=2.0))
+    loop.call_at(loop.time() + 2.0, leaver.cancel)  # strikes first
+    await asyncio.sleep(5.0)
+    assert leaver.cancelled()
+    assert not users.errors
+    assert not faults
+    assert admission.state().num_cancelled == 1
+
+
+async def test_no_timer_is_left_behind(make_context: Make) -> None:
+    loop = asyncio.get_running_loop()
+    users = Users(admission_of())
+    for n in range(5):
+        users.send(str(n), make_context())
+    await asyncio.sleep(10.0)
+    assert len(users.began) == 5
+    timers = loop._scheduled  # type: ignore[attr-defined]
+    assert [timer for timer in timers if not timer.cancelled()] == []
+
+
 async def test_an_error_for_one_who_leaves_in_the_same_moment_is_not_missed(make_context: Make) -> None:
     """Its future must not complain that nobody looked at it, and no slot may be given back for it."""
     admission = admission_of()
