@@ -7,13 +7,11 @@ address: the kernel hands each connection to one that listens.
 
 from __future__ import annotations
 
-import secrets
 import shutil
-import socket
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ import psutil
 
 from benchmarks.conformance.clock import SteppableClock
 from benchmarks.conformance.disk import SmallDisk
+from benchmarks.conformance.node_plans import NodePlans, free_port
 from benchmarks.conformance.processes import is_any_replica, is_replica_of
 from benchmarks.conformance.ray_node import RayNode, processes_that_name
 from benchmarks.conformance.redis import NoRedis, Redis
@@ -34,21 +33,8 @@ from configs.load import IMPORT_PATH, Profile
 SETTLE_TIMEOUT_S = 240.0
 NUM_READY = 6  # answers in a row, so that every proxy has probably given one
 SPREAD_ATTEMPTS = 5
-NODE_ADDRESS = (
-    "127.0.0.2"  # of loopback, too; Ray takes 127.0.0.1 for a mistake, and puts the machine's own there
-)
-CPUS_OF_A_WORKER = 4  # that Ray believes in; replicas take a tenth of one
 
 Tell = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """Of the head, so that it comes back where it was."""
-
-    gcs: int
-    dashboard: int
-    client: int
 
 
 class LocalApplication:
@@ -67,25 +53,22 @@ class LocalApplication:
         num_workers: int = 2,
         tell: Tell = lambda _: None,
     ) -> None:
-        self.profile = replace(profile, port=free_port())
         # Short, because Ray and HAProxy put Unix sockets there and their paths may have 107 characters.
         self.folder = Path(tempfile.mkdtemp(prefix="manta-"))
         self.home = self.folder / "home"
         self.why_no_redis: str | None = None
-        self.token = secrets.token_hex(32)
-        self._environment = environment
+        self._plans = NodePlans(self.folder, self.home, environment)
+        self.profile = replace(profile, port=self._plans.http_port)
         self._num_workers = num_workers
         self._tell = tell
-        self._ports = Ports(free_port(), free_port(), free_port())
         self._redis: Redis | None = None
-        self._direct_port = _direct_port()
         self.disk = SmallDisk(self.home)
         self.clock: SteppableClock | None = None  # of the first worker
         self.why_no_disk: str | None = None
         self.why_no_clock: str | None = None
-        self.head = self._head_node()
+        self.head = self._plans.head(None)
         self.workers: list[RayNode] = []
-        self._api = ServeApi(f"http://127.0.0.1:{self._ports.dashboard}", self.token)
+        self._api = ServeApi(self._plans.dashboard_url, self._plans.token)
         self._wanted = self.document()
 
     @property
@@ -94,7 +77,7 @@ class LocalApplication:
 
     @property
     def gcs_address(self) -> str:
-        return f"{NODE_ADDRESS}:{self._ports.gcs}"
+        return self._plans.gcs_address
 
     @property
     def main_deployment(self) -> str:
@@ -149,7 +132,7 @@ class LocalApplication:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def start_head(self) -> None:
-        self.head = self._head_node()
+        self.head = self._plans.head(self._redis.address if self._redis is not None else None)
         self.head.start()
 
     def revive_nodes(self) -> None:
@@ -265,7 +248,11 @@ class LocalApplication:
 
     def ray_environment(self) -> dict[str, str]:
         """What Ray's own commands need to reach the cluster."""
-        return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token, "RAY_USAGE_STATS_ENABLED": "0"}
+        return self._plans.ray_environment
+
+    def _worker(self, number: int) -> RayNode:
+        more = self.clock.environment if self.clock is not None and number == 0 else {}
+        return self._plans.worker(number, more)
 
     def _why_unready(self) -> str | None:
         for _ in range(NUM_READY):  # a new connection each, so that another proxy may take it
@@ -276,78 +263,3 @@ class LocalApplication:
             if response.status_code != 200:
                 return f"{self.url}/readyz answered {response.status_code}: {response.text[:200]}"
         return None
-
-    # ------------------------------------------------------------ how nodes are started
-
-    def _worker(self, number: int) -> RayNode:
-        more = self.clock.environment if self.clock is not None and number == 0 else {}
-        arguments = ["--address", self.gcs_address, "--num-cpus", str(CPUS_OF_A_WORKER)]
-        return self._node(f"worker{number}", arguments, more)
-
-    def _head_node(self) -> RayNode:
-        more = {}
-        if self._redis is not None:  # its state outlives it
-            more = {
-                "RAY_REDIS_ADDRESS": self._redis.address,
-                "RAY_external_storage_namespace": self.folder.name,
-            }
-        return self._node("head", self._head_arguments(), more)
-
-    def _head_arguments(self) -> list[str]:
-        ports = self._ports
-        flags = {
-            "--port": str(ports.gcs),
-            "--dashboard-host": "127.0.0.1",
-            "--dashboard-port": str(ports.dashboard),
-            "--include-dashboard": "true",
-            "--ray-client-server-port": str(ports.client),
-            "--num-cpus": "0",  # no replicas on the head, as Ray advises for a RayService
-        }
-        return ["--head", "--no-monitor", *_words(flags)]
-
-    def _node(self, name: str, arguments: list[str], more: Mapping[str, str] | None = None) -> RayNode:
-        folder = self.folder / name
-        # No --node-name: Serve takes it for an address that proxies can reach.
-        flags = {
-            "--node-ip-address": NODE_ADDRESS,
-            "--temp-dir": str(folder),
-            "--object-store-memory": "80000000",
-            "--include-log-monitor": "false",
-            # Each raylet on one machine needs its own; 0 lets the kernel choose.
-            "--min-worker-port": "0",
-            "--max-worker-port": "0",
-            "--dashboard-agent-listen-port": str(free_port()),
-            "--dashboard-agent-grpc-port": str(free_port()),
-            "--runtime-env-agent-port": str(free_port()),
-            "--metrics-export-port": str(free_port()),
-        }
-        return RayNode(name, [*arguments, *_words(flags)], self._node_environment(folder, more or {}), folder)
-
-    def _node_environment(self, folder: Path, more: Mapping[str, str]) -> dict[str, str]:
-        environment = dict(self._environment(folder)) | self.ray_environment()
-        environment |= {
-            "MANTA_HOME": str(self.home),
-            "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "m.sock"),
-            "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(self._direct_port),
-            "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(self._direct_port + 200),
-            "SERVE_SOCKET_REUSE_PORT_ENABLED": "1",  # the proxies share their port
-            # How long workers go on without a head: Ray's default is 60, KubeRay's for a head with a Redis is this.
-            "RAY_gcs_rpc_server_reconnect_timeout_s": "600",
-        }
-        return environment | dict(more)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _direct_port() -> int:
-    """The first of 200 ports for ingress replicas, below those that the kernel hands out (from 32,768)."""
-    return 20_000 + 200 * secrets.randbelow(50)
-
-
-def _words(flags: Mapping[str, str]) -> list[str]:
-    return [word for pair in flags.items() for word in pair]

@@ -43,8 +43,8 @@ class RayNode:
         self, name: str, arguments: Sequence[str], environment: Mapping[str, str], folder: Path
     ) -> None:
         self.name = name
-        self._arguments = arguments
-        self._environment = environment
+        self.arguments = arguments
+        self.environment = environment
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self._log = folder / "node.log"
@@ -74,8 +74,8 @@ class RayNode:
         inherited = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 (our own command)
-                [_ray(), "start", "--block", *self._arguments],
-                env=inherited | dict(self._environment),
+                [_ray(), "start", "--block", *self.arguments],
+                env=inherited | dict(self.environment),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

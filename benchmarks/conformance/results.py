@@ -27,14 +27,15 @@ _COLUMNS: Mapping[str, Callable[[Tally], object]] = {
     "unanswered": lambda counted: counted.num(Ending.UNANSWERED),
     "in vain": lambda counted: counted.num_vain_tokens,
 }
-_HEADINGS = ("fault", *_COLUMNS, "recovery s", "whole s", "slowest ttft ms", "verdict")
+_HEADINGS = ("fault", *_COLUMNS, "recovery s", "whole s", "slowest ttft ms", "longest pause ms", "verdict")
 _STYLES = {"passed": "green", "failed": "bold red", "not run": "yellow"}
 LEGEND = (
     "Streams: started (status 200 came), completed, told (cut by an error event), broken (cut with the connection), "
     "lost (ended as if whole, or never). Tokens: twice and missing against the text that the seed gives; in vain are "
     "those of streams that were then cut. Requests without a stream: refused (429, 503 with Retry-After), errors "
     "(other statuses), unanswered. Recovery: from the fault to the first arrival from which on all end well; whole: "
-    "until every replica, proxy and node ran again, the window itself included."
+    "until every replica, proxy and node ran again, the window itself included. Slowest first token and longest pause "
+    "between two tokens: of streams that were completed."
 )
 
 
@@ -94,10 +95,11 @@ def write(findings: Sequence[Finding], folder: Path, title: str, settings: Mappi
 
 def _cells(finding: Finding) -> list[str]:
     if finding.counted is None:
-        return ["-"] * (len(_COLUMNS) + 3)
+        return ["-"] * (len(_HEADINGS) - 2)
     cells = [str(value(finding.counted)) for value in _COLUMNS.values()]
-    times_s = [_number(finding.recovery_s, 1), _number(finding.whole_again_s, 0)]
-    return [*cells, *times_s, _number(finding.counted.slowest_first_token_ms, 0)]
+    cells += [_number(finding.recovery_s, 1), _number(finding.whole_again_s, 0)]
+    times_ms = (finding.counted.slowest_first_token_ms, finding.counted.longest_pause_ms)
+    return [*cells, *(_number(value, 0) for value in times_ms)]
 
 
 def _number(value: float | None, digits: int) -> str:
@@ -131,6 +133,7 @@ def _document(finding: Finding) -> dict[str, Any]:
         document["counts"] = {name: value(counted) for name, value in _COLUMNS.items()}
         document["num_compared"] = counted.num_compared
         document["slowest_first_token_ms"] = counted.slowest_first_token_ms
+        document["longest_pause_ms"] = counted.longest_pause_ms
         document["wrong_texts"] = [
             {"index": one.index, "doubled": one.doubled, "missing": one.missing} for one in counted.wrong
         ]

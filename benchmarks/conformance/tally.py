@@ -107,6 +107,7 @@ class Tally:
         wrong: those whose text has tokens twice or missing.
         num_vain_tokens: tokens that reached clients in streams that were then cut.
         slowest_first_token_ms: of the completed streams, from the intended arrival; None: none was completed.
+        longest_pause_ms: between two tokens of a completed stream; None: none had two.
     """
 
     endings: Mapping[Ending, int]
@@ -116,6 +117,7 @@ class Tally:
     wrong: tuple[Wrong, ...]
     num_vain_tokens: int
     slowest_first_token_ms: float | None
+    longest_pause_ms: float | None
 
     def num(self, kind: Ending) -> int:
         return self.endings.get(kind, 0)
@@ -152,6 +154,11 @@ def tally(requests: Sequence[Ended], expected: Mapping[str, str]) -> Tally:
         for request in requests
         if request.kind is Ending.COMPLETED and request.record.first_token_ns is not None
     ]
+    pauses_ms = [
+        max(request.record.gaps_us) / 1e3
+        for request in requests
+        if request.kind is Ending.COMPLETED and request.record.gaps_us
+    ]
     return Tally(
         endings=dict(endings),
         num_asked=sum(num for kind, num in endings.items() if kind is not Ending.OUTSIDE),
@@ -160,6 +167,7 @@ def tally(requests: Sequence[Ended], expected: Mapping[str, str]) -> Tally:
         wrong=tuple(wrong for request in compared if (wrong := _wrong(request, expected))),
         num_vain_tokens=sum(request.record.num_pieces for request in requests if request.kind in _CUT),
         slowest_first_token_ms=max(completed_ms, default=None),
+        longest_pause_ms=max(pauses_ms, default=None),
     )
 
 

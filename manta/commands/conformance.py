@@ -57,6 +57,13 @@ class Subject:
     help="Requests per second of the load.",
 )
 @click.option(
+    "--agent-share",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.125,
+    show_default=True,
+    help="Share of them that are questions to the agent; 0 for an application without one.",
+)
+@click.option(
     "--raylets",
     "num_workers",
     type=click.IntRange(1, 8),
@@ -99,7 +106,7 @@ def command(profile: Path, *, faults: str | None, is_list: bool, **options: Any)
     names = _chosen(faults)
     commands_of(options["commands"])  # before anything is started
     chosen = read_profile(profile)
-    dials = LoadDials(rate_rps=options["rate_rps"])
+    dials = LoadDials(rate_rps=options["rate_rps"], agent_share=options["agent_share"])
     folder = new_folder(options["out"], "conformance")
     began = time.perf_counter()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -129,7 +136,8 @@ def _findings(
     load = workload(dials, "conformance", 1.0)
     with client_for(subject.target) as http:
         err.print("asking what answers are to be expected", style="dim")
-        ensure_documents(http)
+        if dials.agent_share > 0:
+            ensure_documents(http)
         prepared = prepare(load, subject.target)
         expected = expected_texts(load, prepared, http)
     suite = Suite(

@@ -75,5 +75,13 @@ def test_an_answer_that_ended_well_and_is_too_short_misses_tokens(make_record: M
     assert counted.wrong == (Wrong(0, (), (2,)),)
 
 
+def test_the_longest_pause_is_of_a_stream_that_was_completed(make_record: MakeRecord) -> None:
+    records = [
+        make_record(gaps_us=[25_000, 3_000_000, 25_000]),
+        make_record(outcome=Outcome.RESET, gaps_us=[9]),
+    ]
+    assert tally(ended(records), {}).longest_pause_ms == pytest.approx(3000.0)
+
+
 def test_where_nothing_was_completed_there_is_no_slowest_first_token(make_record: MakeRecord) -> None:
     assert tally(ended([make_record(outcome=Outcome.CONNECT)]), {}).slowest_first_token_ms is None
