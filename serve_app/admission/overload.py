@@ -20,8 +20,10 @@ it is within the allowed wait they are served in order, and nobody is refused.
 from __future__ import annotations
 
 # A queue is long when a newcomer would wait for this share of the longest wait, or when this share of the places is
-# taken. Not at all of it: there newcomers are refused, and leaving callers would make it shorter for moments.
-LONG_SHARE = 0.75
+# taken. Not at all of either: there newcomers are refused, and those who leave make it shorter for moments. The wait
+# is an estimate, so it needs more room.
+LONG_WAIT_SHARE = 0.75
+LONG_PLACES_SHARE = 0.9
 # Who waits in an overload, as a share of the slots: so that nobody who is served has waited for more than about this
 # share of an answer's time. At least three, so that a slot that comes free finds somebody.
 KEPT_SHARE = 0.25
@@ -82,8 +84,8 @@ class OverloadWatch:
     def _is_queue_long(self, num_queued: int, num_turns: int, drain_rate_rps: float) -> bool:
         if self.is_overload:
             return num_queued >= FILLED_SHARE * self.num_kept(drain_rate_rps)
-        waits_long = num_turns >= LONG_SHARE * self._max_wait_s * drain_rate_rps
-        return waits_long or num_queued >= LONG_SHARE * self._max_queued
+        waits_long = num_turns >= LONG_WAIT_SHARE * self._max_wait_s * drain_rate_rps
+        return waits_long or num_queued >= LONG_PLACES_SHARE * self._max_queued
 
     def _span_s(self, drain_rate_rps: float) -> float:
         return max(MIN_SPAN_S, SPAN_HOLDS * self._num_slots / drain_rate_rps)

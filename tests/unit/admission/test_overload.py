@@ -7,7 +7,7 @@ import pytest
 from serve_app.admission.overload import (
     FILLED_SHARE,
     KEPT_SHARE,
-    LONG_SHARE,
+    LONG_WAIT_SHARE,
     MIN_KEPT,
     MIN_SPAN_S,
     SPAN_HOLDS,
@@ -15,7 +15,7 @@ from serve_app.admission.overload import (
 )
 
 SLOTS, PLACES, MAX_WAIT_S, RATE_RPS = 32, 1000, 10.0, 8.0  # four seconds each
-LONG = round(LONG_SHARE * MAX_WAIT_S * RATE_RPS)
+LONG = round(LONG_WAIT_SHARE * MAX_WAIT_S * RATE_RPS)
 KEPT = round(KEPT_SHARE * SLOTS)
 SPAN_S = SPAN_HOLDS * SLOTS / RATE_RPS
 
@@ -101,8 +101,11 @@ def test_the_span_is_what_a_request_takes_and_not_less_than_a_second() -> None:
 
 def test_nearly_all_places_taken_is_long_however_short_the_wait() -> None:
     overload = Watch(SLOTS, 20, MAX_WAIT_S, 0.0)
-    overload.see(0.0, 15, 1000.0)
-    overload.see(MIN_SPAN_S, 15, 1000.0)
+    overload.see(0.0, 17, 1000.0)
+    overload.see(10.0, 17, 1000.0)
+    assert not overload.is_overload
+    overload.see(10.0, 18, 1000.0)
+    overload.see(10.0 + MIN_SPAN_S, 18, 1000.0)
     assert overload.is_overload
 
 
