@@ -68,7 +68,9 @@ def build(args: dict[str, Any]) -> Application:
         config.embedder.name: embedder_card(config.embedder),
         config.agent.name: agent_card(config.agent),
     }
-    ingress = _deployment(serve.ingress()(IngressDeployment), "Ingress", config.ingress.scaling)
+    ingress = _deployment(serve.ingress()(IngressDeployment), "Ingress", config.ingress.scaling).options(
+        logging_config={"enable_access_log": True}
+    )
     return ingress.bind(
         config.ingress,
         config.streams,
@@ -125,6 +127,8 @@ def _made(
         health_check_period_s=scaling.health.check_period_s,
         # A check stays open for one period before it is late: see serve_app/health/replica.py.
         health_check_timeout_s=scaling.health.check_period_s + scaling.health.check_timeout_s,
+        # The ingress writes a line for each request; the calls inside the graph need none.
+        logging_config={"enable_access_log": False},
         **_replicas(scaling),
     )(cls)
     return made

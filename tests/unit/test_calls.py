@@ -50,7 +50,7 @@ class Handle:
     def __init__(self, *items: Any) -> None:
         self.response = Response(list(items))
 
-    def options(self, *, stream: bool) -> Handle:
+    def options(self, **options: object) -> Handle:
         return self
 
     @property

@@ -30,7 +30,7 @@ class Replica:
         self.ways: list[str] = []
         self.calls: list[Call] = []
 
-    def options(self, *, stream: bool) -> Replica:
+    def options(self, **options: object) -> Replica:
         return self
 
     @property
