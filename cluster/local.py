@@ -108,6 +108,10 @@ class LocalApplication:
         if ray.is_initialized():
             # Deleting first lets replicas close their engines; Ray's own shutdown would just kill them.
             self._close_replicas(serve)
+            # HAProxy is Ray's to end, and first all the same: on a machine that is starved Ray can end this process
+            # in its shutdown, for the GCS that it has just ended itself, and the port would stay taken.
+            if self._folder is not None:
+                _end_processes_of(self._folder, "haproxy")
             ray.shutdown()
         if self._folder is not None:
             _end_processes_of(self._folder)
@@ -248,9 +252,15 @@ def _listener(port: int) -> str:
     return ""
 
 
-def _end_processes_of(folder: Path) -> None:
-    """End what Ray's shutdown left: HAProxy is a child of a replica, and outlives one that was killed."""
-    left = [process for process in psutil.process_iter(["cmdline"]) if str(folder) in _words(process)]
+def _end_processes_of(folder: Path, name: str = "") -> None:
+    """End what Ray's shutdown left: HAProxy is a child of a replica, and outlives one that was killed.
+
+    With a name, only what is called so.
+    """
+    of_folder = [
+        process for process in psutil.process_iter(["name", "cmdline"]) if str(folder) in _words(process)
+    ]
+    left = [process for process in of_folder if process.info["name"] == name or not name]
     for process in left:
         process.terminate()
     for process in psutil.wait_procs(left, timeout=5.0)[1]:
