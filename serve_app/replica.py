@@ -46,9 +46,16 @@ class Replica:
         name: what errors and metrics call the deployment.
         scaling: how much it takes at once, and how it is watched.
         check: of its health, as ReplicaHealth wants it.
+        draining: tells when its grace time is over; None: as Serve has it.
     """
 
-    def __init__(self, name: str, scaling: ScalingConfig, check: Check = nothing_to_check) -> None:
+    def __init__(
+        self,
+        name: str,
+        scaling: ScalingConfig,
+        check: Check = nothing_to_check,
+        draining: Draining | None = None,
+    ) -> None:
         self._name = name
         self._grace_s = scaling.graceful_shutdown_timeout_s
         limits = QueueLimits(
@@ -57,7 +64,7 @@ class Replica:
         self._admission = Admission(name, limits)
         self._outbox = Outbox(_node_id())
         self._instruments = Instruments()
-        self._draining = Draining()
+        self._draining = draining or Draining()
         self._ending = asyncio.create_task(self._end_streams())
         self._health = ReplicaHealth(name, scaling.health, check)
 
