@@ -200,9 +200,6 @@ def serve_environment(folder: Path) -> dict[str, str]:
         # cannot be connected to is out after three requests anyway, and goes on being checked four times a second.
         "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "1s",
         "RAY_SERVE_HAPROXY_HEALTH_CHECK_FALL": "3",
-        # A replica counts as broken when it answers three checks in a row with an error or not at all: then there
-        # is nothing worth its grace time, and who still waits for it hears so at once instead of after that time.
-        "RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS": "1",
         "RAY_USAGE_STATS_ENABLED": "0",
     }
 
