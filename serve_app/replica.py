@@ -115,6 +115,7 @@ class Replica:
             "queued": sum(state.num_queued.values()),
             "queued_tokens": state.num_queued_tokens,
             "oldest_queued_s": state.oldest_queued_s or 0.0,
+            "overloaded": float(state.is_overload),
         }
 
     async def check_health(self) -> None:
