@@ -71,6 +71,8 @@ class RayNode:
 
     def _spawn(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
+        # In it Ray finds a head's own address again, takes the workers on this machine for that head, and refuses.
+        (self._folder / "ray_current_cluster").unlink(missing_ok=True)
         inherited = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 (our own command)
