@@ -59,7 +59,7 @@ class Caller:
         response = getattr(self._handle, method).remote(*args, **kwargs)
         try:
             async with asyncio.timeout(None if context is None else context.deadline.remaining_s()):
-                return await response
+                result = await response
         except asyncio.CancelledError:
             response.cancel()
             raise
@@ -69,6 +69,9 @@ class Caller:
         except TimeoutError as exc:
             response.cancel()
             raise DeadlineExceeded(f"the request's time was over at: {self._name}", self._name) from exc
+        if isinstance(result, MantaError):  # see serve_app.replica.returns_errors
+            raise result
+        return result
 
     async def stream(self, method: str, *args: Any, context: RequestContext) -> AsyncGenerator[bytes]:
         """The bytes that the method yields, or that its twin NAME_by_channel sends."""
@@ -142,7 +145,8 @@ class Caller:
         except asyncio.CancelledError:
             response.cancel()
             raise
-        except (RayError, RayServeException, MantaError) as exc:
+        # A RuntimeError is what Serve makes of a call that broke before its replica had accepted it.
+        except (RayError, RayServeException, MantaError, RuntimeError) as exc:
             incoming.fail(_translated(exc, self._name))
             return
         if not incoming.is_over:

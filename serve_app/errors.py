@@ -8,8 +8,8 @@
     |-- BodyTooLarge               413  request_too_large       send less
     |-- Overloaded                 429  overloaded              retry after a while
     |-- EngineFailed               502  engine_failed           retry, perhaps elsewhere
-    |   `-- StreamLost             502  stream_lost             ask again: the answer was cut
     |-- Unavailable                503  unavailable             retry after a while
+    |   `-- StreamLost             503  stream_lost             ask again: the answer was cut
     |-- DeadlineExceeded           504  deadline_exceeded       allow more time
     |-- StorageFull                507  storage_full            free some disk
     `-- ConfigError                     (never over HTTP)       fix the configuration
@@ -95,12 +95,6 @@ class EngineFailed(MantaError):
     code = "engine_failed"
 
 
-class StreamLost(EngineFailed):
-    """The replica that made the answer went away before it was complete."""
-
-    code = "stream_lost"
-
-
 class Unavailable(MantaError):
     """Something that this request needs is not there at the moment."""
 
@@ -110,6 +104,12 @@ class Unavailable(MantaError):
     def __init__(self, message: str, retry_after_s: float = 5.0) -> None:
         super().__init__(message, retry_after_s)
         self.retry_after_s = retry_after_s
+
+
+class StreamLost(Unavailable):
+    """The replica that made the answer went away before it was complete."""
+
+    code = "stream_lost"
 
 
 class DeadlineExceeded(MantaError):

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import ray
 
@@ -27,8 +29,30 @@ from serve_app.telemetry.metrics import REQUESTS_CANCELLED, REQUESTS_REFUSED
 
 logger = logging.getLogger("manta.replica")
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 # Before Serve kills a replica whose grace time is over: time for its streams' last words to arrive.
 LAST_WORDS_S = 1.0
+
+
+def returns_errors(
+    method: Callable[Concatenate[Any, P], Awaitable[T]],
+) -> Callable[Concatenate[Any, P], Awaitable[T | MantaError]]:
+    """A deployment's method that returns errors of our tree instead of raising them; `Caller.call` raises them.
+
+    Serve writes a traceback for whatever a method raises, also for a client's own fault and for every
+    refusal of an overload.
+    """
+
+    @wraps(method)
+    async def told(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T | MantaError:
+        try:
+            return await method(self, *args, **kwargs)
+        except MantaError as exc:
+            return exc
+
+    return told
 
 
 def open_inbox(config: StreamsConfig) -> Inbox | None:

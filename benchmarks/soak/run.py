@@ -28,6 +28,7 @@ from benchmarks.soak.growth import Trend, changes, trends
 from benchmarks.soak.mix import MODEL, workload, write_profile
 from benchmarks.soak.outcomes import count_outcomes, is_expected
 from benchmarks.soak.sampling import Sampler, as_json, read_samples
+from benchmarks.soak.still_running import still_running
 from benchmarks.soak.text import as_text
 from benchmarks.target import Target
 from configs.workload import ClosedLoop, PoissonArrivals
@@ -35,12 +36,13 @@ from configs.workload import ClosedLoop, PoissonArrivals
 _CAPACITY_S = 12.0
 _CAPACITY_WARM_UP_S = 2.0
 _SAY_EVERY_S = 60.0
+_EXPORT_TIMEOUT_S = 40.0  # several of Ray's exports of metrics
 # Those that do the application's work; the others are Ray's own, and told beside them.
 _OURS = ("replica ", "haproxy", "ray ProxyActor", "ray HAProxyManager")
 
 
 def main() -> None:
-    """Run it, print the verdict, keep the samples. Exit code 1: something grows, or ended as it should not."""
+    """Run it, print the verdict, keep the samples. Exit code 1: something grows, or did not end as it should."""
     arguments = _arguments()
     settings = _settings(arguments) | {"load_average_before": os.getloadavg()}
     with tempfile.TemporaryDirectory(prefix="soak-") as scratch:
@@ -57,7 +59,8 @@ def main() -> None:
         results_folder.fill(folder, settings, summary, (as_json(sample) for sample in samples))
         _keep_load(run.folder, folder / "load", keep_records=arguments.keep_records)
     print(f"\nraw records: {folder}")
-    sys.exit(0 if summary["is_flat"] is not False and not summary["num_unexpected"] else 1)
+    is_good = summary["is_flat"] is not False and not summary["still_running"]
+    sys.exit(0 if is_good and not summary["num_unexpected"] else 1)
 
 
 def _soak(application: Started, arguments: argparse.Namespace, scratch: Path) -> tuple[dict[str, Any], Run]:
@@ -79,6 +82,8 @@ def _soak(application: Started, arguments: argparse.Namespace, scratch: Path) ->
         run = execute(asked, prepared, scratch / "load", options)
         sampler.phase = "idle after"
         time.sleep(arguments.idle)
+    with client_for(target) as http:
+        left = still_running(http, _EXPORT_TIMEOUT_S)
     found = trends(read_samples(samples_path))
     summary = summarise(found, run.records) | {
         "capacity_rps": round(capacity_rps, 2),
@@ -86,6 +91,7 @@ def _soak(application: Started, arguments: argparse.Namespace, scratch: Path) ->
         "minutes": round(_minutes(run), 2),
         "was_interrupted": run.was_interrupted,
         "changes": changes(read_samples(samples_path)),
+        "still_running": left,
         "client_reasons": run.summary.certification.reasons,
     }
     return summary, run

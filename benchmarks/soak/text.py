@@ -19,9 +19,16 @@ def as_text(summary: Mapping[str, Any]) -> str:
         f"{summary['num_requests']:,} requests, {summary['num_unexpected']:,} ended as they should not"
         + "".join(f"\n  {num} x {what}" for what, num in summary["unexpected"].items()),
         *(f"- {change}" for change in summary["changes"]),
+        f"still running when the load was over: {_running(summary['still_running'])}",
         f"the application's own processes: {verdict}",
     ]
     return "\n\n".join(lines)
+
+
+def _running(left: Mapping[str, float] | None) -> str:
+    if left is None:
+        return "not told"
+    return ", ".join(f"{name} {num:g}" for name, num in left.items()) or "nothing"
 
 
 def _row(trend: Mapping[str, Any]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from serve_app.engines.base import ModelEngine
 from serve_app.engines.registry import open_embedder, open_model
 from serve_app.health.replica import nothing_to_check
 from serve_app.messages import Embeddings, Endpoint, JsonObject, ModelCard, RequestContext
-from serve_app.replica import Replica
+from serve_app.replica import Replica, returns_errors
 from serve_app.streams import NO_ITEMS, joined
 
 # A message between replicas costs about as much as 5 ms of a stream: see docs/decisions/0003.
@@ -26,6 +26,7 @@ class ModelDeployment:
         self._engine = open_model(config, home, _num_threads(config.scaling.num_cpus))
         self._replica = _replica(config, self._engine)
 
+    @returns_errors
     async def respond(self, endpoint: Endpoint, body: JsonObject, context: RequestContext) -> bytes:
         async with self._replica.working(context):
             return await self._engine.respond(endpoint, body, context)
@@ -70,10 +71,12 @@ class EmbedderDeployment:
         self._engine = open_embedder(config, home, _num_threads(config.scaling.num_cpus))
         self._replica = _replica(config, self._engine)
 
+    @returns_errors
     async def respond(self, endpoint: Endpoint, body: JsonObject, context: RequestContext) -> bytes:
         async with self._replica.working(context):
             return await self._engine.respond(endpoint, body, context)
 
+    @returns_errors
     async def embed(
         self,
         texts: Sequence[str] | Sequence[Sequence[int]],
@@ -85,6 +88,7 @@ class EmbedderDeployment:
         async with self._replica.working(context):
             return await self._engine.embed(texts, context, is_query=is_query, truncate=truncate)
 
+    @returns_errors
     async def count_tokens(self, texts: Sequence[str], context: RequestContext) -> list[int]:
         return await self._engine.count_tokens(texts, context)
 

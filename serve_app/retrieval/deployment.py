@@ -22,6 +22,7 @@ from serve_app.messages import (
     SearchResult,
     SyncPlan,
 )
+from serve_app.replica import returns_errors
 from serve_app.retrieval.knowledge import open_knowledge
 from serve_app.telemetry.deployment import Instruments
 from serve_app.telemetry.metrics import CHUNKS_EMBEDDED, DOCUMENTS_INGESTED, SEARCH_DURATION
@@ -37,16 +38,19 @@ class KnowledgeBaseDeployment:
         self._instruments = Instruments()
         self._health = ReplicaHealth("the knowledge base", config.scaling.health)
 
+    @returns_errors
     async def search(self, query: SearchQuery, context: RequestContext) -> SearchResult:
         result = await self._knowledge.search(query, context)
         self._instruments.observe(SEARCH_DURATION, result.took_s, mode=query.mode)
         return result
 
+    @returns_errors
     async def plan_sync(
         self, source: str, sha256_by_path: Mapping[str, str], context: RequestContext
     ) -> SyncPlan:
         return await self._knowledge.plan_sync(source, sha256_by_path, context)
 
+    @returns_errors
     async def put_documents(
         self, source: str, documents: Sequence[DocumentInput], context: RequestContext
     ) -> tuple[DocumentOutcome, ...]:
@@ -56,14 +60,17 @@ class KnowledgeBaseDeployment:
         self._instruments.count(CHUNKS_EMBEDDED, sum(outcome.num_embedded for outcome in outcomes))
         return outcomes
 
+    @returns_errors
     async def delete_documents(self, document_ids: Sequence[str], context: RequestContext) -> int:
         return await self._knowledge.delete_documents(document_ids, context)
 
+    @returns_errors
     async def list_documents(
         self, context: RequestContext, *, source: str | None = None, after: str = "", limit: int = 100
     ) -> tuple[DocumentInfo, ...]:
         return await self._knowledge.list_documents(context, source=source, after=after, limit=limit)
 
+    @returns_errors
     async def status(self, context: RequestContext) -> KnowledgeStatus:
         return await self._knowledge.status(context)
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from configs.schema import ChunkingConfig
 from serve_app.engines.base import EmbeddingClient
 from serve_app.errors import BadRequest, ConfigError, DeadlineExceeded, EngineFailed, Unavailable
-from serve_app.messages import Embeddings, RequestContext, Vectors
+from serve_app.messages import Embeddings, Priority, RequestContext, Vectors
 
 _BATCH = 128  # texts of one call to the embedder
 _NORM_TOLERANCE = 1e-2
@@ -127,8 +127,9 @@ class CheckedEmbedder:
         context: RequestContext,
         result: PassageVectors,
     ) -> None:
+        patient = replace(context, priority=Priority.BATCH)  # questions go first
         try:
-            embeddings = await self._client.embed([texts[key] for key in keys], context, truncate=True)
+            embeddings = await self._client.embed([texts[key] for key in keys], patient, truncate=True)
         except (BadRequest, EngineFailed) as exc:
             if len(keys) == 1:
                 result.faults[keys[0]] = exc.message

@@ -43,7 +43,12 @@ class Response:
             await asyncio.Event().wait()
         if isinstance(item, BaseException):
             raise item
-        return item
+        return item.value if isinstance(item, Returned) else item
+
+
+class Returned:
+    def __init__(self, value: Any) -> None:
+        self.value = value
 
 
 class Handle:
@@ -138,3 +143,8 @@ async def test_a_closed_stream_cancels_the_call_and_an_ended_one_does_not() -> N
     ended = Handle("a")
     assert [item async for item in Caller(ended, "m").stream("work", context=context())] == ["a"]
     assert not ended.response.is_cancelled
+
+
+async def test_an_error_that_is_returned_is_raised() -> None:
+    with pytest.raises(BadRequest, match="no"):
+        await Caller(Handle(Returned(BadRequest("no", "seed"))), "m").call("work", context=context())
