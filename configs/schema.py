@@ -174,8 +174,8 @@ class ScalingConfig(Strict):
     max_queue_wait_s: float = Field(
         default=10.0,
         gt=0,
-        description="Seconds that a request may wait for a slot: as long as its users keep waiting, which for people is "
-        "about ten. One that would wait longer is refused at once, and a queue that stands near it is kept short.",
+        description="Seconds that a request may wait for a slot: as long as its users keep waiting, which for people "
+        "is about ten. One that would wait longer is refused at once, and a queue that stands near it is kept short.",
     )
     num_cpus: float = Field(default=0.0, ge=0, description="CPUs that Ray reserves for each replica.")
     health: HealthConfig = Field(default=HealthConfig(), description="When a replica counts as broken.")
