@@ -169,6 +169,9 @@ def _subject(profile: Profile, options: Mapping[str, Any], dials: LoadDials) -> 
             target = target_of(application.url, model, None, headers, None)
             yield Subject(LocalCluster(application), target, narrow)
         finally:
+            # A second signal must not leave half of it behind; stopping is bounded.
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
             with err.status("stopping"):
                 application.stop()
         return
