@@ -107,6 +107,9 @@ class NodePlans:
             "RAY_SERVE_HAPROXY_STATS_PORT": str(last - 1),
             "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(last - 2),
             "SERVE_SOCKET_REUSE_PORT_ENABLED": "1",  # the proxies share their ports
+            # As `manta up` has them: a stopped ingress replica is left out after four seconds.
+            "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "1s",
+            "RAY_SERVE_HAPROXY_HEALTH_CHECK_FALL": "3",
             # How long workers go on without a head: Ray's default is 60, KubeRay's for a head with a Redis is this.
             "RAY_gcs_rpc_server_reconnect_timeout_s": "600",
         }

@@ -11,8 +11,8 @@ from __future__ import annotations
 # response's wrappers, one `send`.
 WAKE_UP_S = 60e-6
 # Of one core, what a connection may cost its receiver with wake-ups.
-MAX_SHARE = 0.75
-MAX_WINDOW_S = 0.010  # two tokens of a model that makes one every 5 ms
+MAX_SHARE = 0.5
+MAX_WINDOW_S = 0.016  # three tokens of a model that makes one every 5 ms
 
 
 def window_s(num_streams: int) -> float:

@@ -196,10 +196,10 @@ class LanceDbStore:
                 or "os error 28" in reason
                 or "No space left" in reason
             ):
-                raise StorageFull(
-                    f"no space left on the disk of the knowledge base in {self._folder}"
-                ) from exc
-            raise Unavailable(f"the knowledge base in {self._folder} cannot be used: {reason}") from exc
+                logger.warning("no space left on the disk of %s", self._folder)
+                raise StorageFull("no space left on the disk of the knowledge base") from exc
+            logger.warning("the knowledge base in %s cannot be used: %s", self._folder, reason)
+            raise Unavailable("the knowledge base's files cannot be used; the server's log says why") from exc
 
 
 async def _open_or_create(database: lancedb.AsyncConnection) -> lancedb.AsyncTable:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +25,8 @@ from serve_app.errors import StorageFull, Unavailable
 from serve_app.messages import DocumentInfo
 
 T = TypeVar("T")
+
+logger = logging.getLogger("manta.retrieval")
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS documents (
@@ -98,6 +101,9 @@ class Manifest:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
+        self._name = (
+            "the manifest" if path is None else path.name
+        )  # for clients, whom the folder does not concern
         self._connection: sqlite3.Connection | None = None
         self._lock = threading.Lock()
 
@@ -194,10 +200,13 @@ class Manifest:
         except (sqlite3.Error, OSError) as exc:
             code = getattr(exc, "sqlite_errorcode", None)
             if code == sqlite3.SQLITE_FULL:
-                raise StorageFull(f"no space left on the disk of {self._path}") from exc
+                logger.warning("no space left on the disk of %s", self._path)
+                raise StorageFull("no space left on the disk of the knowledge base") from exc
             if code == sqlite3.SQLITE_BUSY:
-                raise Unavailable(f"{self._path} is in use by another process") from exc
-            raise Unavailable(f"{self._path} cannot be used: {exc}") from exc
+                logger.warning("%s is in use by another process", self._path)
+                raise Unavailable(f"{self._name} is in use by another process") from exc
+            logger.warning("%s cannot be used: %s", self._path, exc)
+            raise Unavailable(f"{self._name} cannot be used: {exc}") from exc
 
 
 def _open(path: Path | None) -> sqlite3.Connection:
