@@ -25,21 +25,33 @@ MAX_ATTEMPTS = 3
 _WORTH_ANOTHER = (StreamLost, Overloaded)
 
 
+def for_losses() -> RetryBudget:
+    """A lost replica takes all of its streams at once, however few requests there were lately, and they are
+    no new load: each had its place on the replica that is gone. So this one only stops a crash that follows
+    its requests around."""
+    return RetryBudget(ratio=1.0, min_retries_per_s=10.0)
+
+
 class Attempts:
     """Calls of one deployment, made again where that helps.
 
     Args:
         name: of the deployment, for the log.
-        budget: shared by all calls of this replica to that deployment.
+        refusals: the budget for asking another replica when one is full.
+        losses: the budget for asking again when a replica was lost.
     """
 
-    def __init__(self, name: str, budget: RetryBudget) -> None:
+    def __init__(
+        self, name: str, refusals: RetryBudget | None = None, losses: RetryBudget | None = None
+    ) -> None:
         self._name = name
-        self._budget = budget
+        self._refusals = refusals or RetryBudget()
+        self._losses = losses or for_losses()
 
     async def result(self, ask: Callable[[], Awaitable[T]]) -> T:
         """The result of `ask`, which must be safe to repeat. Raises what its last attempt raises."""
-        self._budget.request()
+        self._refusals.request()
+        self._losses.request()
         attempt = 1
         while True:
             try:
@@ -56,7 +68,8 @@ class Attempts:
         Args:
             may_continue: the stream is OpenAI's server-sent events, and made again it has the same text.
         """
-        self._budget.request()
+        self._refusals.request()
+        self._losses.request()
         attempt = 1
         sent = SentAnswer()
         while True:
@@ -80,7 +93,7 @@ class Attempts:
     def _require_another(self, attempt: int, exc: StreamLost | Overloaded) -> None:
         """Return if there may be another attempt, else raise the error."""
         # Of replicas that are full, two tell enough: there is no sense in asking round.
-        most = 2 if isinstance(exc, Overloaded) else MAX_ATTEMPTS
-        if attempt >= most or not self._budget.try_retry():
+        most, budget = (2, self._refusals) if isinstance(exc, Overloaded) else (MAX_ATTEMPTS, self._losses)
+        if attempt >= most or not budget.try_retry():
             raise exc
         logger.info("%s is asked again: %s", self._name, exc.message)

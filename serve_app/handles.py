@@ -9,7 +9,6 @@ from typing import Any
 from ray.serve.handle import DeploymentHandle
 
 from configs.schema import StreamsConfig
-from serve_app.admission.retries import RetryBudget
 from serve_app.agent.events import decode_events
 from serve_app.attempts import Attempts
 from serve_app.calls import Caller
@@ -47,7 +46,7 @@ class ModelHandle:
     ) -> None:
         """`continues`: an answer that was cut and can be made again is continued by another replica."""
         self._caller = Caller(handle, name, inbox)
-        self._attempts = Attempts(name, RetryBudget())
+        self._attempts = Attempts(name)
         self._continues = continues
         self._max_deadline_s = max_deadline_s
 
@@ -118,7 +117,7 @@ class KnowledgeHandle:
 
     def __init__(self, handle: DeploymentHandle[Any]) -> None:
         self._caller = Caller(handle, "the knowledge base")
-        self._attempts = Attempts("the knowledge base", RetryBudget())
+        self._attempts = Attempts("the knowledge base")
 
     async def search(self, query: SearchQuery, context: RequestContext) -> SearchResult:
         result: SearchResult = await self._attempts.result(
@@ -167,7 +166,7 @@ class AgentHandle:
 
     def __init__(self, handle: DeploymentHandle[Any], name: str, inbox: Inbox | None = None) -> None:
         self._caller = Caller(handle, name, inbox)
-        self._attempts = Attempts(name, RetryBudget())
+        self._attempts = Attempts(name)
 
     async def answer(self, question: AgentQuestion, context: RequestContext) -> AsyncGenerator[AgentEvent]:
         run = self._attempts.stream(lambda: self._caller.stream("answer", question, context=context))

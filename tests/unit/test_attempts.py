@@ -15,7 +15,7 @@ ANSWER = [SHAPE.opening(), *(SHAPE.delta(word) for word in ("to ", "be ", "or ")
 
 
 def attempts() -> Attempts:
-    return Attempts("mock", RetryBudget())
+    return Attempts("mock")
 
 
 class Replicas:
@@ -94,15 +94,24 @@ async def test_replicas_that_are_full_are_not_asked_round() -> None:
     assert replicas.num_asked == 2
 
 
-async def test_an_outage_is_not_made_worse_by_retries() -> None:
+@pytest.mark.parametrize("error", [LOST, Overloaded("full")])
+async def test_an_outage_is_not_made_worse_by_retries(error: MantaError) -> None:
     budget = RetryBudget(ratio=0.1, min_retries_per_s=0.0, clock=lambda: 0.0)
-    shared = Attempts("mock", budget)
+    shared = Attempts("mock", refusals=budget) if error is not LOST else Attempts("mock", losses=budget)
     num_asked = 0
     for _ in range(100):
-        replicas = Replicas(*[(0, LOST)] * 9)
+        replicas = Replicas(*[(0, error)] * 9)
         await read(shared.stream(replicas))
         num_asked += replicas.num_asked
     assert 100 < num_asked <= 110
+
+
+async def test_all_streams_of_a_lost_replica_are_continued_however_few_there_were_before() -> None:
+    shared = Attempts("mock")
+    for _ in range(64):
+        frames, error = await read(shared.stream(Replicas((2, LOST), WHOLE), may_continue=True))
+        assert error is None
+        assert b"".join(frames) == b"".join(ANSWER)
 
 
 async def test_a_reader_that_leaves_closes_the_attempt() -> None:
