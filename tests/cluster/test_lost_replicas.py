@@ -52,8 +52,16 @@ def take(answer: Answer, data: str) -> None:
 
 
 def replicas(application: psutil.Process) -> list[psutil.Process]:
-    children = application.children(recursive=True)
-    return [child for child in children if child.is_running() and ":Model-pair" in " ".join(child.cmdline())]
+    """Those that have started: Serve always has a question for their health under way."""
+    found = []
+    for child in application.children(recursive=True):
+        try:
+            title = " ".join(child.cmdline())
+        except psutil.Error:
+            continue  # it has just ended
+        if "ServeReplica:manta:Model-pair.check_health" in title:
+            found.append(child)
+    return found
 
 
 async def with_a_kill(url: str, application: psutil.Process, **fields: Any) -> list[Answer]:

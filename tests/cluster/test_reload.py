@@ -46,7 +46,9 @@ class Reloadable:
         titles = {
             process.pid: " ".join(process.cmdline()) for process in self.process.children(recursive=True)
         }
-        return {pid: title for pid, title in titles.items() if "ServeReplica:" in title}
+        # Ray adds the method that runs, and a replica's health is always being checked.
+        names = {pid: title.strip().removesuffix(".check_health") for pid, title in titles.items()}
+        return {pid: name for pid, name in names.items() if "ServeReplica:" in name}
 
     def _told(self) -> str:
         return self.log.read_text()
