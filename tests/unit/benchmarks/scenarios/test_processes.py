@@ -118,7 +118,7 @@ def test_deployments_are_called_as_the_application_calls_them() -> None:
         "agent": {"models": [name]},
     }
     # The ingress is bound to everything else, models by their names.
-    (_, models, *_) = build(platform)._bound_deployment.init_args
+    (_, _, models, *_) = build(platform)._bound_deployment.init_args
     names = [application._bound_deployment.name for application in models.values()]
     assert names == [deployment_of(name)]
 
