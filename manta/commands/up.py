@@ -9,6 +9,7 @@ import dataclasses
 import os
 import queue
 import signal
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -182,8 +183,10 @@ def _say_what_next(profile: Profile, url: str) -> None:
 def _stop_when_input_ends() -> None:
     """A parent holds the other end of standard input; when it dies without a word, nothing else tells."""
 
+    end = sys.stdin.fileno()
+
     def wait() -> None:
-        while os.read(0, 4096):  # not sys.stdin: its lock, held at exit, would end Python by an abort
+        while os.read(end, 4096):  # not by sys.stdin: its lock, held at exit, would end Python by an abort
             pass
         os.kill(os.getpid(), signal.SIGTERM)
 

@@ -59,7 +59,7 @@ def test_it_stops_when_its_parents_pipe_ends(monkeypatch: pytest.MonkeyPatch) ->
     told: queue.SimpleQueue[tuple[int, int]] = queue.SimpleQueue()
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as pipe:
-        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=pipe))
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(fileno=pipe.fileno))
         monkeypatch.setattr("os.kill", lambda pid, number: told.put((pid, number)))
         up._stop_when_input_ends()
         os.write(writing, b"what is said does not matter")
