@@ -7,10 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from serve_app.messages import Deadline, RequestContext
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# How fast a machine is at the moment is no property of what is tested.
+settings.register_profile("manta", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("manta")
 
 
 @pytest.fixture
