@@ -52,7 +52,7 @@ def take(answer: Answer, data: str) -> None:
 
 
 def replicas(application: psutil.Process) -> list[psutil.Process]:
-    """Those that have started: Serve always has a question for their health under way."""
+    """Those that have started: Serve has a question for their health under way, but for moments."""
     found = []
     for child in application.children(recursive=True):
         try:
@@ -69,13 +69,13 @@ async def with_a_kill(url: str, application: psutil.Process, **fields: Any) -> l
     answers = [Answer() for _ in range(NUM_STREAMS)]
     async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as client:
         async with asyncio.timeout(60):
-            while len(replicas(application)) < 2:  # noqa: ASYNC110 (the one of the test before is replaced)
+            while len(pair := replicas(application)) < 2:  # noqa: ASYNC110 (the last test's is replaced)
                 await asyncio.sleep(0.2)
         asking = [asyncio.create_task(ask(client, answer, **fields)) for answer in answers]
         async with asyncio.timeout(60):
             while not all(answer.num_chunks for answer in answers):  # noqa: ASYNC110 (the clients are tasks)
                 await asyncio.sleep(0.05)
-        replicas(application)[0].kill()
+        pair[0].kill()
         await asyncio.gather(*asking)
     return answers
 
