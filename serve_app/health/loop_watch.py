@@ -43,11 +43,6 @@ class Stall:
         self.seconds = 0.0 if has_answered else self.seconds + min(elapsed_s, 2 * self._tick_s)
 
 
-def watch_loop(name: str, max_block_s: float) -> LoopWatch:
-    """A watch of the running loop, for the last line of a replica's constructor."""
-    return LoopWatch(name, max_block_s, asyncio.get_running_loop())
-
-
 class LoopWatch:
     """Watches one event loop from the moment it is made, until it is closed.
 

@@ -14,9 +14,9 @@ from benchmarks.overhead.cpu import CpuReading, kind_of, used_between
         (["ray::ServeReplica:manta:Model-mock.handle_request_streaming"], "replica Model-mock"),
         (["ray::ServeController.listen_for_change"], "ray ServeController"),
         (["/usr/bin/haproxy", "-f", "/tmp/x/haproxy.cfg"], "haproxy"),
-        (["/opt/python", "-m", "manta", "up", "/tmp/p.yaml"], "manta"),
-        (["/opt/python", "-u", "/opt/ray/dashboard/agent.py", "--node"], "agent"),
-        (["/opt/ray/raylet/raylet", "--x=y"], "raylet"),
+        (["/usr/bin/python3", "-m", "manta", "up", "/tmp/p.yaml"], "manta"),
+        (["/usr/bin/python3", "-u", "/usr/lib/ray/dashboard/agent.py", "--node"], "agent"),
+        (["/usr/lib/ray/raylet/raylet", "--x=y"], "raylet"),
     ],
 )
 def test_a_process_is_known_by_its_command(command: list[str], kind: str) -> None:
