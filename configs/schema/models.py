@@ -1,0 +1,136 @@
+"""Chat models, by engine."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from configs.schema.base import Fraction, Name, SecretRef, Strict, Url
+from configs.schema.scaling import ScalingConfig
+from configs.schema.weights import Weights
+
+
+class ModelBase(Strict):
+    """What every chat model has, whatever its engine."""
+
+    name: Name = Field(description="What clients write into `model`.")
+    optional: bool = Field(
+        default=False,
+        description="Leave the model out, with a warning, when its weights are not on this machine.",
+    )
+    max_deadline_s: float | None = Field(
+        default=None,
+        gt=0,
+        description="Most seconds that a request of this model has, queue included, whatever it asks for; None: no "
+        "limit of its own.",
+    )
+    scaling: ScalingConfig = Field(default=ScalingConfig(), description="Replicas and limits.")
+
+
+class MockModel(ModelBase):
+    """Makes words at a calibrated pace, from a seed: for benchmarks and tests of what is around engines."""
+
+    engine: Literal["mock"]
+    ttft_ms: float = Field(default=20.0, ge=0, description="Time to the first token, in milliseconds.")
+    tpot_ms: float = Field(default=5.0, ge=0, description="Time per further token, in milliseconds.")
+    prefill_us_per_token: float = Field(
+        default=0.0,
+        ge=0,
+        description="Engine time per token of a prompt, in microseconds. Above 0, and so with "
+        "`tpot_us_per_running`, sequences share the engine's steps as in a real batch, and `tpot_ms` is a "
+        "step's fixed part.",
+    )
+    tpot_us_per_running: float = Field(
+        default=0.0, ge=0, description="What each running sequence adds to every step, in microseconds."
+    )
+    max_batched_tokens: int = Field(
+        default=2048,
+        ge=1,
+        description="Tokens of one step: one of each running sequence, and chunks of prompts. Only when "
+        "sequences share steps.",
+    )
+    jitter: Fraction = Field(
+        default=0.0, description="Relative spread of both times: 0.1 draws from 0.9 to 1.1 of them."
+    )
+    seed: int = Field(default=0, description="Seed of text and jitter, mixed with the request's own.")
+    num_output_tokens: int = Field(
+        default=32, ge=1, description="Tokens of an answer whose request sets no maximum."
+    )
+    max_concurrent: int = Field(
+        default=256, ge=1, description="Sequences that are generated at once; others wait their turn."
+    )
+    context_tokens: int = Field(default=32768, ge=16, description="Prompt and answer together, in tokens.")
+    faults: bool = Field(
+        default=False,
+        description="Break when a prompt orders it: `fault:hang_loop=30` in its text blocks the replica for 30 s, "
+        "`fault:hang_engine` stops its engine, `fault:garbage` fails as garbled weights do, `fault:fail=3` and "
+        "`fault:die=3` fail the request and end the process after 3 tokens. For tests of what is around engines.",
+    )
+
+
+class ExtractiveModel(ModelBase):
+    """Answers a grounded prompt with sentences of the passages themselves, cited. Needs no weights."""
+
+    engine: Literal["extractive"]
+    max_sentences: int = Field(default=4, ge=1, le=20, description="Sentences of an answer, at most.")
+
+
+class LlamaCppModel(ModelBase):
+    """A GGUF model on llama.cpp, in process."""
+
+    engine: Literal["llamacpp"]
+    weights: Weights = Field(description="Where the GGUF file comes from.")
+    context_tokens: int = Field(default=4096, ge=128, description="Prompt and answer together, in tokens.")
+    max_sequences: int = Field(
+        default=16, ge=1, le=128, description="Texts that are written at once; others wait their turn."
+    )
+    cache_tokens: int | None = Field(
+        default=None,
+        ge=128,
+        description="Tokens whose keys and values are kept: those of all texts under way, and of earlier ones for "
+        "prompts that begin like them. None: four times context_tokens.",
+    )
+    max_step_tokens: int = Field(
+        default=256,
+        ge=32,
+        description="Tokens of one step: one of each text that is written, and a piece of the prompts that are read. "
+        "Small steps keep the streams smooth while a long prompt is read, large ones read it faster.",
+    )
+    reproducible: bool = Field(
+        default=False,
+        description="Compute so that a text does not depend on what else is in its batch: slower, and with twice the "
+        "cache's memory. Without it the same request gives the same text but for near ties, about one text in "
+        "a hundred.",
+    )
+    num_threads: int | None = Field(
+        default=None, ge=1, description="Threads of the engine; None: the deployment's CPUs."
+    )
+
+    @model_validator(mode="after")
+    def _room(self) -> LlamaCppModel:
+        if self.cache_tokens is not None and self.cache_tokens < self.context_tokens:
+            raise ValueError(
+                f"cache_tokens {self.cache_tokens} is below context_tokens {self.context_tokens}: one text must fit"
+            )
+        if self.max_step_tokens < self.max_sequences:
+            raise ValueError(
+                f"max_step_tokens {self.max_step_tokens} is below max_sequences {self.max_sequences}: each text that "
+                "is written has a token in every step"
+            )
+        return self
+
+
+class ExternalModel(ModelBase):
+    """A model behind somebody else's OpenAI-compatible endpoint."""
+
+    engine: Literal["external"]
+    base_url: Url = Field(description="Up to and with `/v1`.")
+    upstream_model: Name = Field(description="The model's name over there.")
+    api_key: SecretRef | None = Field(default=None, description="Sent as bearer token.")
+    connect_timeout_s: float = Field(default=5.0, gt=0, description="Seconds to wait for a connection.")
+
+
+ModelConfig = Annotated[
+    MockModel | ExtractiveModel | LlamaCppModel | ExternalModel, Field(discriminator="engine")
+]

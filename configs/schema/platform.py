@@ -1,0 +1,43 @@
+"""The whole: one application."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from configs.schema.agent import AgentConfig
+from configs.schema.base import Strict
+from configs.schema.embedders import EmbedderConfig
+from configs.schema.ingress import IngressConfig, StreamsConfig
+from configs.schema.knowledge import KnowledgeConfig
+from configs.schema.models import ModelConfig
+
+
+class PlatformConfig(Strict):
+    """One Manta application."""
+
+    home: str | None = Field(
+        default=None,
+        description="Folder for data and model weights; None: MANTA_HOME, else the user's data folder.",
+    )
+    ingress: IngressConfig = Field(default=IngressConfig(), description="The HTTP door.")
+    models: tuple[ModelConfig, ...] = Field(min_length=1, description="Chat models.")
+    embedder: EmbedderConfig = Field(description="The embedding model.")
+    knowledge: KnowledgeConfig = Field(default=KnowledgeConfig(), description="The knowledge base.")
+    agent: AgentConfig = Field(description="The agent pipeline.")
+    streams: StreamsConfig = Field(
+        default=StreamsConfig(), description="How streams travel between replicas."
+    )
+
+    @model_validator(mode="after")
+    def _names(self) -> PlatformConfig:
+        names = [model.name for model in self.models] + [self.embedder.name, self.agent.name]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"the name {name!r} is given twice among models, embedder and agent")
+        known = {model.name for model in self.models}
+        for name in self.agent.models:
+            if name not in known:
+                raise ValueError(f"agent.models names {name!r}, which is none of: {', '.join(sorted(known))}")
+        if all(model.optional for model in self.models if model.name in self.agent.models):
+            raise ValueError("agent.models needs one model that is not optional")
+        return self
