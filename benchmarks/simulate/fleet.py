@@ -15,8 +15,7 @@ from benchmarks.simulate.draws import draw
 from benchmarks.simulate.events import Events
 from benchmarks.simulate.meters import Meter
 from benchmarks.simulate.nodes import Node, Nodes
-from benchmarks.simulate.replica import Replica
-from benchmarks.simulate.requests import Request
+from benchmarks.simulate.replica import Replica, Request
 from configs.simulation import Stack
 
 # Seconds between two looks at whether a replica that stops is idle: Serve's graceful_shutdown_wait_loop_s.

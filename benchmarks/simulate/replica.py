@@ -1,4 +1,4 @@
-"""One replica: an engine that batches continuously, advanced from change to change of its batch.
+"""A request, and a replica: an engine that batches continuously, advanced from change to change of its batch.
 
 A step takes `step_ms`, something for each running sequence and something for each token of a prompt that
 it reads; prompts are read in chunks, oldest first, in what the running sequences leave of the step's
@@ -14,10 +14,54 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_right
 from collections import deque
+from collections.abc import Callable
 
+from benchmarks.records import Outcome
 from benchmarks.simulate.events import Events
-from benchmarks.simulate.requests import Request
 from configs.simulation import ServiceModel
+
+
+class Request:
+    """One request on its way. Times are seconds of the simulation; None until they happened."""
+
+    __slots__ = (
+        "accepted_s",
+        "arrived_s",
+        "end_step",
+        "ended_s",
+        "first_s",
+        "first_step",
+        "index",
+        "is_queued",
+        "last_s",
+        "num_made",
+        "num_output",
+        "num_prompt",
+        "num_unread",
+        "on_end",
+        "outcome",
+        "replica",
+        "token_times_s",
+    )
+
+    def __init__(self, index: int, arrived_s: float, num_prompt: int, num_output: int) -> None:
+        self.index = index
+        self.arrived_s = arrived_s  # at the client
+        self.accepted_s: float | None = None  # by its replica
+        self.num_prompt = num_prompt
+        self.num_output = num_output
+        self.num_unread = num_prompt  # of the prompt, by the engine
+        self.is_queued = False  # by its caller
+        self.num_made = 0  # tokens, known once it has ended
+        self.replica: Replica | None = None
+        self.first_s: float | None = None
+        self.last_s: float | None = None
+        self.first_step = 0  # of its replica's steps, the one that made its first token
+        self.end_step = 0  # the one that makes its last token
+        self.ended_s: float | None = None
+        self.outcome: Outcome | None = None
+        self.on_end: Callable[[Request], None] | None = None  # the caller's, once a replica has it
+        self.token_times_s: list[float] = []  # of each token, when they are kept
 
 
 class Replica:

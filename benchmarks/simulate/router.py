@@ -23,8 +23,7 @@ from typing import Any
 
 from benchmarks.records import Outcome
 from benchmarks.simulate.events import Events
-from benchmarks.simulate.replica import Replica
-from benchmarks.simulate.requests import Request
+from benchmarks.simulate.replica import Replica, Request
 
 INITIAL_BACKOFF_S = 0.025
 MAX_BACKOFF_S = 0.5

@@ -29,8 +29,8 @@ from benchmarks.simulate.fleet import Fleet
 from benchmarks.simulate.meters import Meter
 from benchmarks.simulate.nodes import Nodes
 from benchmarks.simulate.outcomes import record_of
-from benchmarks.simulate.replica import Replica
-from benchmarks.simulate.requests import Arrivals, Request
+from benchmarks.simulate.replica import Replica, Request
+from benchmarks.simulate.requests import Arrivals
 from benchmarks.simulate.router import Router
 from benchmarks.simulate.serve_policy import serve_autoscaler
 from configs.autoscaling import reports_work

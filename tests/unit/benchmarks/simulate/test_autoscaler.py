@@ -11,8 +11,7 @@ import pytest
 
 from benchmarks.simulate.autoscaler import Points, Reporter, WorkReporter
 from benchmarks.simulate.events import Events
-from benchmarks.simulate.replica import Replica
-from benchmarks.simulate.requests import Request
+from benchmarks.simulate.replica import Replica, Request
 from benchmarks.simulate.router import Router
 from benchmarks.simulate.serve_policy import ServeAutoscaler, serve_autoscaler
 from configs.schema import AutoscalerConfig, ScalingConfig

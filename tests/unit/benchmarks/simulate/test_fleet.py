@@ -9,8 +9,7 @@ from benchmarks.records import Outcome
 from benchmarks.simulate.events import Events
 from benchmarks.simulate.fleet import Fleet
 from benchmarks.simulate.nodes import Nodes
-from benchmarks.simulate.replica import Replica
-from benchmarks.simulate.requests import Request
+from benchmarks.simulate.replica import Replica, Request
 from configs.simulation import Stack
 
 MakeStack = Callable[..., Stack]

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from benchmarks.records import Outcome
 from benchmarks.simulate.events import Events
-from benchmarks.simulate.replica import Replica
-from benchmarks.simulate.requests import Request
+from benchmarks.simulate.replica import Replica, Request
 from configs.simulation import ServiceModel
 
 SERVICE = ServiceModel(

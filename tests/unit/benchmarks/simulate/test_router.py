@@ -6,8 +6,7 @@ import pytest
 
 from benchmarks.records import Outcome
 from benchmarks.simulate.events import Events
-from benchmarks.simulate.replica import Replica
-from benchmarks.simulate.requests import Request
+from benchmarks.simulate.replica import Replica, Request
 from benchmarks.simulate.router import Router
 from configs.simulation import ServiceModel
 
