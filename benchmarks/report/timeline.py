@@ -123,9 +123,14 @@ def bins_for(span_s: float, num_events: int | None = None) -> Bins:
     if num_events:
         wanted_s = max(wanted_s, min(span_s * REQUESTS_PER_BIN / num_events, span_s / MIN_BINS))
     # The next round width; but never so wide that a short run has next to no bins.
-    width_s = next((step for step in _STEPS_S if step >= wanted_s * 0.999), math.ceil(wanted_s / 3600) * 3600)
-    num = max(1, math.ceil(span_s / width_s - 1e-9))
+    wide_enough = (step for step in _STEPS_S if step >= wanted_s * 0.999 and _num(span_s, step) <= MAX_BINS)
+    width_s = next(wide_enough, math.ceil(wanted_s / 3600) * 3600)
+    num = _num(span_s, width_s)
     return Bins(float(width_s), np.arange(num + 1, dtype=np.float64) * float(width_s))
+
+
+def _num(span_s: float, width_s: float) -> int:
+    return max(1, math.ceil(span_s / width_s - 1e-9))
 
 
 # ---------------------------------------------------------------- load
