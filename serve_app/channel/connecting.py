@@ -35,7 +35,7 @@ from serve_app.channel.frames import (
     credit_of,
     frame,
 )
-from serve_app.channel.joining import window_s
+from serve_app.channel.joining import Joining
 from serve_app.channel.links import Sends
 from serve_app.channel.local_socket import abstract, local_socket
 from serve_app.errors import Unavailable
@@ -102,6 +102,7 @@ class SenderLink(asyncio.Protocol):
         self._reader = FrameReader()
         self._streams: dict[int, Sends] = {}
         self._with_news: list[Sends] = []
+        self._joining = Joining(self._loop.time())
         self._flushed_at = 0.0
         self._flush: asyncio.Handle | None = None
         self._is_writable = asyncio.Event()
@@ -146,12 +147,13 @@ class SenderLink(asyncio.Protocol):
         if not stream.pending:
             self._with_news.append(stream)
         stream.pending.append(data)
+        self._joining.frame()
         if self._flush is None:
             self._schedule()
 
     def _schedule(self) -> None:
-        due = self._flushed_at + window_s(len(self._streams))
         now = self._loop.time()
+        due = self._flushed_at + self._joining.window_s(len(self._streams), now)
         if due <= now:
             self._flush = self._loop.call_soon(self._flush_now)
         else:

@@ -1,8 +1,9 @@
 """How long frames wait for others, so that they travel together.
 
 What a frame costs is the wake-up of everybody behind it: the receiver's loop, one task and one system
-call for each stream in it. So the wait grows with the streams that share the connection: a single one
-never waits, and many give up a few milliseconds for the half of a core that they would cost.
+call for each stream in it. As long as the receiver can afford that, no frame waits. Beyond it they wait so long
+that the wake-ups of all streams take no more than their share of a core: many streams give up a few
+milliseconds for the core that they would cost.
 """
 
 from __future__ import annotations
@@ -13,8 +14,34 @@ WAKE_UP_S = 60e-6
 # Of one core, what a connection may cost its receiver with wake-ups.
 MAX_SHARE = 0.5
 MAX_WINDOW_S = 0.016  # three tokens of a model that makes one every 5 ms
+# Over which frames are counted: long against the gaps between tokens, short against a change of load.
+COUNT_S = 0.1
 
 
-def window_s(num_streams: int) -> float:
-    """Shortest time between two flushes of a connection that so many streams share, in seconds."""
-    return min(MAX_WINDOW_S, max(0, num_streams - 1) * WAKE_UP_S / MAX_SHARE)
+class Joining:
+    """How one connection's frames are joined.
+
+    Args:
+        now_s: when it begins, on any clock that never goes back.
+    """
+
+    __slots__ = ("_num_frames", "_rate", "_since_s")
+
+    def __init__(self, now_s: float) -> None:
+        self._since_s = now_s
+        self._num_frames = 0
+        self._rate = 0.0  # frames a second
+
+    def frame(self) -> None:
+        """A stream has a frame to send."""
+        self._num_frames += 1
+
+    def window_s(self, num_streams: int, now_s: float) -> float:
+        """Shortest time between two flushes of a connection that so many streams share, in seconds."""
+        elapsed_s = now_s - self._since_s
+        if elapsed_s >= COUNT_S:
+            self._rate = self._num_frames / elapsed_s
+            self._since_s, self._num_frames = now_s, 0
+        if self._rate * WAKE_UP_S <= MAX_SHARE:
+            return 0.0
+        return min(MAX_WINDOW_S, num_streams * WAKE_UP_S / MAX_SHARE)
