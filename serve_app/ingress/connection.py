@@ -11,30 +11,27 @@ from starlette.types import Receive
 
 from serve_app.errors import DeadlineExceeded
 from serve_app.messages import Deadline
+from serve_app.streams import Interrupt
 
 T = TypeVar("T")
 
 
 async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`, which is cancelled as soon as the client is gone.
+    """The result of `work`, which is interrupted as soon as the client is gone.
 
-    Call it after the body was read: whatever else the client sends is dropped. When it returns or
-    raises, `work` is over.
+    Call it after the body was read: whatever else the client sends is dropped.
 
     Raises:
         ClientDisconnect: the client left first.
     """
-    working = asyncio.create_task(work)
-    watching = asyncio.create_task(_until_gone(receive))
+    interrupt = Interrupt()
+    watching = asyncio.create_task(_strike_when_gone(receive, interrupt))
     try:
-        await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise ClientDisconnect
-        return working.result()
+        with interrupt:
+            return await work
     finally:
-        working.cancel()
         watching.cancel()
-        await asyncio.gather(working, watching, return_exceptions=True)
+        await asyncio.gather(watching, return_exceptions=True)
 
 
 async def within_deadline(deadline: Deadline, stage: str, work: Coroutine[Any, Any, T]) -> T:
@@ -52,6 +49,7 @@ async def within_deadline(deadline: Deadline, stage: str, work: Coroutine[Any, A
         raise DeadlineExceeded(f"the request's time was over at: {stage}", stage) from exc
 
 
-async def _until_gone(receive: Receive) -> None:
+async def _strike_when_gone(receive: Receive, interrupt: Interrupt) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+    interrupt.strike(ClientDisconnect())

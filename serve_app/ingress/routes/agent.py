@@ -14,6 +14,7 @@ from serve_app.errors import BadRequest, ModelNotFound
 from serve_app.ingress.agent_events import conversation, events_of, final_of
 from serve_app.ingress.answers import json_document, takes
 from serve_app.ingress.call import CallReader
+from serve_app.ingress.routes.direct import DirectRoute
 from serve_app.ingress.services import Services
 from serve_app.ingress.sse import PING_EVERY_S, EventStream
 from serve_app.messages import AgentQuestion, RequestContext
@@ -39,7 +40,7 @@ class AnswerRequest(BaseModel):
 
 
 def router(reader: CallReader, services: Services) -> APIRouter:
-    routes = APIRouter(tags=["agent"])
+    routes = APIRouter(tags=["agent"], route_class=DirectRoute)
 
     @routes.post("/v1/agent/answers", openapi_extra=takes(AnswerRequest))
     async def answer(request: Request) -> Response:

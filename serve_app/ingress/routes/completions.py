@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 from serve_app.ingress.agent_chat import answer_chat
 from serve_app.ingress.answers import ask_model, takes
 from serve_app.ingress.call import CallReader
+from serve_app.ingress.routes.direct import DirectRoute
 from serve_app.ingress.services import Services
 from serve_app.messages import Endpoint
 from serve_app.openai_api.requests import (
@@ -18,7 +19,7 @@ from serve_app.openai_api.requests import (
 
 
 def router(reader: CallReader, services: Services) -> APIRouter:
-    routes = APIRouter(tags=["text"])
+    routes = APIRouter(tags=["text"], route_class=DirectRoute)
 
     @routes.post("/v1/chat/completions", openapi_extra=takes(ChatCompletionRequest))
     async def chat(request: Request) -> Response:

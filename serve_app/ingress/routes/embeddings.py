@@ -7,13 +7,14 @@ from fastapi import APIRouter, Request, Response
 from serve_app.errors import BadRequest
 from serve_app.ingress.answers import ask_model, takes
 from serve_app.ingress.call import CallReader
+from serve_app.ingress.routes.direct import DirectRoute
 from serve_app.ingress.services import Services
 from serve_app.messages import Endpoint, JsonObject
 from serve_app.openai_api.requests import EmbeddingRequest, parse_embedding
 
 
 def router(reader: CallReader, services: Services, max_inputs: int) -> APIRouter:
-    routes = APIRouter(tags=["embeddings"])
+    routes = APIRouter(tags=["embeddings"], route_class=DirectRoute)
 
     @routes.post("/v1/embeddings", openapi_extra=takes(EmbeddingRequest))
     async def embed(request: Request) -> Response:
