@@ -47,7 +47,7 @@ def open_model(config: ModelConfig, home: Path, num_cpus: int) -> ModelEngine:
         return TextEdge(ExtractiveGenerator(config))
     if isinstance(config, LlamaCppModel):
         with _needs("llama_cpp", "pip install llama-cpp-python==0.3.36"):
-            from serve_app.engines.llamacpp_chat import open_llamacpp_chat
+            from serve_app.engines.llamacpp.chat import open_llamacpp_chat
         return TextEdge(open_llamacpp_chat(config, home, num_cpus))
     from serve_app.engines.external import ExternalEngine
 
@@ -62,7 +62,7 @@ def open_embedder(config: EmbedderConfig, home: Path, num_cpus: int) -> Embeddin
         return EmbeddingEdge(MockTextEmbedder(config))
     if isinstance(config, LlamaCppEmbedder):
         with _needs("llama_cpp", "pip install llama-cpp-python==0.3.36"):
-            from serve_app.engines.llamacpp_embed import open_llamacpp_embedder
+            from serve_app.engines.llamacpp.embed import open_llamacpp_embedder
         return EmbeddingEdge(open_llamacpp_embedder(config, home, num_cpus))
     assert isinstance(config, ExternalEmbedder)
     from serve_app.engines.external import ExternalTextEmbedder

@@ -19,7 +19,7 @@ from configs.schema import ExternalModel, ExtractiveModel, FileWeights, LlamaCpp
 from serve_app.engines.base import ModelEngine
 from serve_app.engines.external import ExternalEngine
 from serve_app.engines.extractive import ExtractiveGenerator
-from serve_app.engines.llamacpp_chat import open_llamacpp_chat
+from serve_app.engines.llamacpp.chat import open_llamacpp_chat
 from serve_app.engines.mock import MockGenerator
 from serve_app.engines.text_edge import TextEdge
 from serve_app.errors import BadRequest, DeadlineExceeded, InputTooLong, MantaError

@@ -34,7 +34,7 @@ async def embedder(request: pytest.FixtureRequest) -> AsyncIterator[TextEmbedder
         engine = MockTextEmbedder(MockEmbedder(engine="mock", name="embedder"))
     else:
         home: Path = request.getfixturevalue("minilm_home")
-        from serve_app.engines.llamacpp_embed import open_llamacpp_embedder
+        from serve_app.engines.llamacpp.embed import open_llamacpp_embedder
 
         weights = CatalogueWeights(catalogue="all-minilm-l6-v2")
         engine = open_llamacpp_embedder(

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from configs.schema import CatalogueWeights, FileWeights, HubWeights, LlamaCppEmbedder
-from serve_app.engines.llamacpp_embed import LlamaCppTextEmbedder, open_llamacpp_embedder
-from serve_app.engines.llamacpp_library import Batch, Context
+from serve_app.engines.llamacpp.embed import LlamaCppTextEmbedder, open_llamacpp_embedder
+from serve_app.engines.llamacpp.library import Batch, Context
 from serve_app.errors import BadRequest, ConfigError, DeadlineExceeded, EngineFailed, Unavailable
 from serve_app.messages import Deadline, RequestContext
 

@@ -13,8 +13,8 @@ import pytest
 
 from configs.schema import FileWeights, LlamaCppEmbedder, LlamaCppModel
 from serve_app.engines.base import GenerationRequest, SamplingParams
-from serve_app.engines.llamacpp_chat import LlamaCppGenerator, open_llamacpp_chat
-from serve_app.engines.llamacpp_embed import LlamaCppTextEmbedder, open_llamacpp_embedder
+from serve_app.engines.llamacpp.chat import LlamaCppGenerator, open_llamacpp_chat
+from serve_app.engines.llamacpp.embed import LlamaCppTextEmbedder, open_llamacpp_embedder
 from serve_app.errors import EngineFailed
 from serve_app.messages import RequestContext
 

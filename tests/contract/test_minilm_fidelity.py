@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from configs.schema import FileWeights, LlamaCppEmbedder
-from serve_app.engines.llamacpp_embed import open_llamacpp_embedder
+from serve_app.engines.llamacpp.embed import open_llamacpp_embedder
 from serve_app.messages import RequestContext
 from serve_app.model_cache.catalogue import CATALOGUE, PackageSource
 from serve_app.model_cache.convert import SentenceEncoder, read_encoder, write_gguf

@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.schema import LlamaCppEmbedder
-from serve_app.engines.llamacpp_batching import StepShape, plan_steps, step_shape, take_window
-from serve_app.engines.llamacpp_library import Batch, Context, Model
-from serve_app.engines.llamacpp_thread import EngineThread, call_in
-from serve_app.engines.llamacpp_tokens import TextTokens
-from serve_app.engines.llamacpp_weights import weights_id
+from serve_app.engines.llamacpp.batching import StepShape, plan_steps, step_shape, take_window
+from serve_app.engines.llamacpp.library import Batch, Context, Model
+from serve_app.engines.llamacpp.thread import EngineThread, call_in
+from serve_app.engines.llamacpp.tokens import TextTokens
+from serve_app.engines.llamacpp.weights import weights_id
 from serve_app.errors import ConfigError, DeadlineExceeded, EngineFailed, MantaError, Overloaded
 from serve_app.health.canary import Canary, same_direction
 from serve_app.health.failures import FailuresInRow

@@ -63,6 +63,10 @@ class Model:
         self.num_vocabulary: int = llama_cpp.llama_vocab_n_tokens(self._vocab)
         self.context_tokens: int = llama_cpp.llama_model_n_ctx_train(self.handle)
         self.dim: int = llama_cpp.llama_model_n_embd_out(self.handle)
+        # The state of a recurrent model is of its whole text: nothing of it can be shared or cut off.
+        self.is_recurrent = bool(
+            llama_cpp.llama_model_is_recurrent(self.handle) or llama_cpp.llama_model_is_hybrid(self.handle)
+        )
 
     def metadata(self, key: str) -> str | None:
         """A value of the file's header as text."""
@@ -151,6 +155,7 @@ class Context:
         if not self.handle:
             raise ConfigError(f"{model.path}: llama.cpp cannot make a context of it: {reason}")
         self._memory = llama_cpp.llama_get_memory(self.handle)
+        self.num_cells: int = llama_cpp.llama_n_ctx(self.handle)
         self._dim = model.dim
         self._num_vocabulary = model.num_vocabulary
         self.pooling_type: int = llama_cpp.llama_pooling_type(self.handle)
@@ -170,20 +175,26 @@ class Context:
         if status:
             raise EngineFailed(f"llama.cpp failed on a batch with status {status}; its reason is in the log")
 
-    def check_logits(self) -> None:
-        """Return if the logits of the last output of the last batch are numbers, and not all the same zero.
+    def logits(self, row: int) -> NDArray[np.float32]:
+        """What a token of the last batch says of the next one, (num_vocabulary,) float32: llama.cpp's own memory,
+        until the next batch.
 
-        One sum, because every token pays for it: NaN and infinity travel through it.
+        Args:
+            row: the token's place in the batch, which wanted an output.
 
         Raises:
-            EngineFailed: whatever were sampled from them would be noise.
+            EngineFailed: they are no numbers, or all zero: whatever were sampled from them would be noise.
         """
-        pointer = llama_cpp.llama_get_logits_ith(self.handle, -1)
+        pointer = llama_cpp.llama_get_logits_ith(self.handle, row)
         if not pointer:
-            raise EngineFailed("llama.cpp has no logits for the last token")
-        total = float(np.ctypeslib.as_array(pointer, (self._num_vocabulary,)).sum())
+            raise EngineFailed(f"llama.cpp has no logits for token {row} of the batch")
+        logits = np.ctypeslib.as_array(pointer, (self._num_vocabulary,))
+        total = float(
+            logits.sum()
+        )  # one sum, because every token pays for it: NaN and infinity travel through it
         if not math.isfinite(total) or total == 0.0:
             raise EngineFailed(f"the model gave logits whose sum is {total}")
+        return logits
 
     def embedding(self, sequence: int) -> NDArray[np.float32]:
         """The pooled vector of a sequence of the last batch, (dim,) float32, as the model gives it."""
@@ -191,6 +202,15 @@ class Context:
         if not pointer:
             raise EngineFailed(f"llama.cpp has no vector for sequence {sequence}")
         return np.ctypeslib.as_array(pointer, (self._dim,)).copy()
+
+    def share(self, source: int, target: int, num_tokens: int) -> None:
+        """See `slots.Memory`."""
+        llama_cpp.llama_memory_seq_cp(self._memory, source, target, 0, num_tokens)
+
+    def cut(self, sequence: int, num_tokens: int) -> None:
+        """See `slots.Memory`."""
+        if not llama_cpp.llama_memory_seq_rm(self._memory, sequence, num_tokens, -1):
+            raise EngineFailed(f"llama.cpp cannot forget a part of sequence {sequence}")
 
     def forget(self) -> None:
         """Empty the cache of keys and values; an encoder has none."""
@@ -224,6 +244,10 @@ class Batch:
             seq_id=_pointer(self._lists, ctypes.POINTER(ctypes.c_int32)),
             logits=_pointer(self._wants_output, ctypes.c_int8),
         )
+
+    @property
+    def num_tokens(self) -> int:
+        return int(self.struct.n_tokens)
 
     def clear(self) -> None:
         self.struct.n_tokens = 0

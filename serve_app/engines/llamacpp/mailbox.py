@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import replace
 
 from serve_app.engines.base import TextChunk
-from serve_app.engines.llamacpp_thread import call_in
+from serve_app.engines.llamacpp.thread import call_in
 from serve_app.errors import MantaError
 
 

@@ -8,7 +8,7 @@ import secrets
 import llama_cpp
 
 from serve_app.engines.base import SamplingParams
-from serve_app.engines.llamacpp_library import Context, Model
+from serve_app.engines.llamacpp.library import Context, Model
 
 _SEED_MASK = 0xFFFFFFFF
 _RANDOM_SEED = llama_cpp.LLAMA_DEFAULT_SEED  # llama.cpp reads this one as "choose a seed yourself"
@@ -45,9 +45,9 @@ class Sampler:
         else:
             self._add_random(params)
 
-    def sample(self, context: Context) -> int:
-        """The next token, from the logits of the last output of the last batch."""
-        return int(llama_cpp.llama_sampler_sample(self._chain, context.handle, -1))
+    def sample(self, context: Context, row: int) -> int:
+        """The next token, by the logits of token `row` of the last batch."""
+        return int(llama_cpp.llama_sampler_sample(self._chain, context.handle, row))
 
     def close(self) -> None:
         if self._chain:

@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import TemplateError
 from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
-from serve_app.engines.llamacpp_library import Model
+from serve_app.engines.llamacpp.library import Model
 from serve_app.errors import BadRequest, ConfigError
 from serve_app.openai_api.requests import ChatMessage
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_app.engines.llamacpp_library import Model
+from serve_app.engines.llamacpp.library import Model
 from serve_app.errors import BadRequest, InputTooLong
 
 Tokens = NDArray[np.int32]

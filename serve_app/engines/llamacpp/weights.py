@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from serve_app.engines.llamacpp_library import Model
+from serve_app.engines.llamacpp.library import Model
 from serve_app.model_cache.catalogue import SOURCE_SHA256_KEY
 from serve_app.model_cache.download import sha256_of
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve_app.engines.llamacpp_batching import StepShape, plan_steps, step_shape, take_window
+from serve_app.engines.llamacpp.batching import StepShape, plan_steps, step_shape, take_window
 
 Lengths = st.lists(st.integers(1, 256), max_size=60)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from serve_app.engines.base import TextChunk
-from serve_app.engines.llamacpp_mailbox import Mailbox
+from serve_app.engines.llamacpp.mailbox import Mailbox
 from serve_app.errors import EngineFailed
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from serve_app.engines.llamacpp_sampling import seed_of
+from serve_app.engines.llamacpp.sampling import seed_of
 
 
 def test_seeds_of_any_size_become_32_bits_and_never_llamacpps_word_for_random() -> None:

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from serve_app.engines.llamacpp_thread import EngineThread
+from serve_app.engines.llamacpp.thread import EngineThread
 from serve_app.errors import EngineFailed, MantaError, Unavailable
 from serve_app.health.progress import Progress
 

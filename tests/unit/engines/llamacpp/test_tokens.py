@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from serve_app.engines.llamacpp_library import Model
-from serve_app.engines.llamacpp_tokens import TextTokens
+from serve_app.engines.llamacpp.library import Model
+from serve_app.engines.llamacpp.tokens import TextTokens
 from serve_app.errors import BadRequest, InputTooLong
 
 START, END, NUM_KNOWN = 1000, 1001, 1100

@@ -1,0 +1,1 @@
+"""llama.cpp in process: text and vectors of GGUF models."""

@@ -1,0 +1,212 @@
+"""What the llama.cpp chat engine promises when many texts share its batch and its cache."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from configs.schema import FileWeights, LlamaCppModel, ScalingConfig
+from serve_app.engines.base import GenerationRequest, SamplingParams, TextChunk
+from serve_app.engines.llamacpp.chat import LlamaCppGenerator, open_llamacpp_chat
+from serve_app.engines.llamacpp.library import Batch, Context
+from serve_app.errors import EngineFailed
+from serve_app.messages import RequestContext
+
+OPENING = "Once upon a time, there was a little girl named Lily. She loved to play outside in the park."
+
+
+def opened(path: Path, home: Path, **changes: Any) -> LlamaCppGenerator:
+    given = {
+        "engine": "llamacpp",
+        "name": "stories",
+        "weights": FileWeights(path=str(path)),
+        "context_tokens": 512,
+        "scaling": ScalingConfig(max_ongoing_requests=256),
+    }
+    return open_llamacpp_chat(LlamaCppModel(**given | changes), home, 1)
+
+
+@pytest.fixture
+async def generator(stories_gguf: Path, tmp_path: Path) -> AsyncIterator[LlamaCppGenerator]:
+    engine = opened(stories_gguf, tmp_path)
+    yield engine
+    await engine.close()
+
+
+def prompt(text: str = OPENING, **sampling: Any) -> GenerationRequest:
+    return GenerationRequest(None, text, SamplingParams(**{"max_tokens": 20, "temperature": 0.0} | sampling))
+
+
+async def run(
+    engine: LlamaCppGenerator, request: GenerationRequest, context: RequestContext
+) -> tuple[str, TextChunk]:
+    chunks = [chunk async for chunk in engine.generate(request, context)]
+    return "".join(chunk.text for chunk in chunks), chunks[-1]
+
+
+class Steps:
+    """Counts what the engine computes."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.sizes: list[int] = []
+        decode = Context.decode
+
+        def counted(context: Context, batch: Batch) -> None:
+            self.sizes.append(batch.num_tokens)
+            decode(context, batch)
+
+        monkeypatch.setattr(Context, "decode", counted)
+
+
+async def becomes_empty(engine: LlamaCppGenerator) -> bool:
+    """Nobody is under way any more, and every cell can be had."""
+    slots = engine._engine._slots
+    async with asyncio.timeout(30):
+        # The last chunk of a text leaves before the engine's thread clears up after it.
+        while engine._engine._texts or engine._thread._waiting:
+            await asyncio.sleep(0.01)
+    return not any(slot.is_busy for slot in slots._slots) and slots.free(slots._num_cells)
+
+
+async def test_200_mixed_prompts_together_give_what_each_gives_alone(
+    stories_gguf: Path, tmp_path: Path, context: RequestContext
+) -> None:
+    rng = random.Random(7)
+    words = (OPENING + " The dog was big and red. Tom and Sue ran home to see their mom and dad.").split()
+    texts = [" ".join(rng.choices(words, k=rng.randint(1, 60))) for _ in range(200)]
+    requests = [prompt(text, max_tokens=rng.randint(1, 40)) for text in texts]
+    alone = opened(stories_gguf, tmp_path, max_sequences=1, cache_tokens=512, reproducible=True)
+    batching = opened(stories_gguf, tmp_path, reproducible=True)
+    try:
+        expected = [await run(alone, request, context) for request in requests]
+        together = await asyncio.gather(*(run(batching, request, context) for request in requests))
+        assert [text for text, _ in together] == [text for text, _ in expected]
+        assert await becomes_empty(batching)
+    finally:
+        await alone.close()
+        await batching.close()
+
+
+async def test_a_prompt_that_was_read_is_not_read_again(
+    generator: LlamaCppGenerator, context: RequestContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, last = await run(generator, prompt(), context)
+    assert last.num_cached_tokens == 0
+    steps = Steps(monkeypatch)
+    again, last = await run(generator, prompt(), context)
+    assert again == first
+    assert last.num_cached_tokens == last.num_prompt_tokens - 1
+    assert steps.sizes == [1] * 20
+
+
+async def test_callers_who_come_together_read_their_common_beginning_once(
+    generator: LlamaCppGenerator, context: RequestContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opening = (OPENING + " ") * 8
+    steps = Steps(monkeypatch)
+    requests = [prompt(opening + end, max_tokens=1) for end in ("Tom", "Sue", "Ben", "Mia", "Max")]
+    answers = await asyncio.gather(*(run(generator, request, context) for request in requests))
+    num_prompt = [last.num_prompt_tokens for _, last in answers]
+    num_cached = sorted(last.num_cached_tokens for _, last in answers)
+    assert min(num_prompt) > 200
+    assert num_cached[0] == 0  # whoever was first
+    assert num_cached[1] >= min(num_prompt) - 5
+    assert sum(steps.sizes) == sum(num_prompt) - sum(num_cached)
+
+
+async def test_a_turn_goes_on_where_the_conversation_stopped(
+    generator: LlamaCppGenerator, context: RequestContext
+) -> None:
+    text, last = await run(generator, prompt(), context)
+    num_before = last.num_prompt_tokens + last.num_completion_tokens
+    _, last = await run(generator, prompt(OPENING + text + " The end."), context)
+    assert last.num_cached_tokens >= num_before - 5
+
+
+async def test_texts_that_outgrow_the_cache_are_read_again_and_come_out_the_same(
+    stories_gguf: Path, tmp_path: Path, context: RequestContext
+) -> None:
+    requests = [
+        prompt(name + OPENING, max_tokens=200, ignore_eos=True) for name in ("Tom. ", "Sue. ", "A. ", "B. ")
+    ]
+    small = opened(stories_gguf, tmp_path, cache_tokens=512)
+    large = opened(stories_gguf, tmp_path, cache_tokens=4096)
+    try:
+        crowded = await asyncio.gather(*(run(small, request, context) for request in requests))
+        roomy = await asyncio.gather(*(run(large, request, context) for request in requests))
+        assert [text for text, _ in crowded] == [text for text, _ in roomy]
+        assert {last.num_completion_tokens for _, last in crowded} == {200}
+        assert small._engine.num_reread > 0
+        assert large._engine.num_reread == 0
+        assert await becomes_empty(small)
+    finally:
+        await small.close()
+        await large.close()
+
+
+async def test_a_long_prompt_does_not_stop_the_streams(
+    generator: LlamaCppGenerator, context: RequestContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with aclosing(
+        cast("Any", generator.generate(prompt(max_tokens=400, ignore_eos=True), context))
+    ) as stream:
+        await anext(stream)
+        steps = Steps(monkeypatch)
+        await run(generator, prompt(("The dog ran home. " * 50), max_tokens=1), context)
+    assert max(steps.sizes) <= 256
+
+
+async def test_whoever_leaves_while_their_prompt_is_read_or_waits_leaves_nothing(
+    stories_gguf: Path, tmp_path: Path, context: RequestContext
+) -> None:
+    engine = opened(stories_gguf, tmp_path, max_sequences=2, max_step_tokens=32)
+    rng = random.Random(3)
+    try:
+        tasks = []
+        for index in range(60):
+            request = prompt(f"{index} " + OPENING * rng.randint(1, 4), max_tokens=rng.randint(1, 30))
+            tasks.append(asyncio.create_task(run(engine, request, context)))
+            await asyncio.sleep(rng.random() * 0.004)
+            if rng.random() < 0.6:
+                rng.choice(tasks).cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert (await run(engine, prompt(), context))[1].num_completion_tokens == 20
+        assert await becomes_empty(engine)
+        assert engine._num_open == 0
+    finally:
+        await engine.close()
+
+
+async def test_a_failed_step_leaves_nothing_of_its_texts_in_the_cache(
+    generator: LlamaCppGenerator, context: RequestContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected, _ = await run(generator, prompt(), context)
+
+    def fail(*_: object) -> None:
+        raise EngineFailed("broken")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Context, "decode", fail)
+        failed = await asyncio.gather(
+            *(run(generator, prompt(), context) for _ in range(3)), return_exceptions=True
+        )
+    assert all(isinstance(error, EngineFailed) for error in failed)
+    text, _ = await run(generator, prompt(), context)
+    assert text == expected
+    assert await becomes_empty(generator)
+
+
+async def test_a_seed_gives_its_text_whoever_else_is_there(
+    generator: LlamaCppGenerator, context: RequestContext
+) -> None:
+    seeded = prompt(temperature=1.0, seed=11)
+    alone, _ = await run(generator, seeded, context)
+    others = [prompt(f"{index} dogs", temperature=1.0, seed=index) for index in range(12)]
+    together = await asyncio.gather(*(run(generator, request, context) for request in [seeded, *others]))
+    assert together[0][0] == alone
