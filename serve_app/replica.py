@@ -6,6 +6,7 @@ The only place that asks Ray where this replica runs.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
@@ -34,6 +35,8 @@ T = TypeVar("T")
 
 # Before Serve kills a replica whose grace time is over: time for its streams' last words to arrive.
 LAST_WORDS_S = 1.0
+# New objects before a collection of the youngest; what a request leaves in cycles is small, and freed soon enough.
+_GC_THRESHOLDS = (20_000, 20, 50)
 
 
 def returns_errors(
@@ -53,6 +56,17 @@ def returns_errors(
             return exc
 
     return told
+
+
+def settle_memory() -> None:
+    """Take what is loaded by now out of the garbage collector's sight, and let it run less often.
+
+    A replica has some hundred thousand objects that live as long as it does. Going through them again and again
+    was about a tenth of its work for requests, and each time all of its streams stood still for it.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
 
 
 def open_inbox(config: StreamsConfig) -> Inbox | None:
@@ -91,6 +105,7 @@ class Replica:
         self._draining = draining or Draining()
         self._ending = asyncio.create_task(self._end_streams())
         self._health = ReplicaHealth(name, scaling.health, check)
+        settle_memory()
 
     @asynccontextmanager
     async def working(self, context: RequestContext) -> AsyncIterator[None]:

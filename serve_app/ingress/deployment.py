@@ -24,7 +24,7 @@ from serve_app.ingress.asleep import is_asleep
 from serve_app.ingress.cold_start import ColdStart
 from serve_app.ingress.services import Services
 from serve_app.messages import ModelCard
-from serve_app.replica import LAST_WORDS_S, open_inbox
+from serve_app.replica import LAST_WORDS_S, open_inbox, settle_memory
 
 logger = logging.getLogger("manta.ingress")
 
@@ -81,7 +81,9 @@ class IngressDeployment:
         self._health = ReplicaHealth("the ingress", config.scaling.health)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return create_app(self._config, self._services, echoes_request_id=False)  # Serve does
+        app = create_app(self._config, self._services, echoes_request_id=False)  # Serve does
+        settle_memory()
+        return app
 
     async def check_health(self) -> None:
         """For Serve: see ReplicaHealth."""

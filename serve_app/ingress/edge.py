@@ -23,6 +23,7 @@ logger = logging.getLogger("manta.ingress")
 
 _ID_KEY = "manta.request_id"
 _CLOSING_KEY = "manta.closing"
+_SEND_KEY = "manta.send"
 # nginx' status for a client that closed its request: nobody reads it, logs and metrics count it.
 CLIENT_CLOSED_REQUEST = 499
 
@@ -35,6 +36,21 @@ def id_of(scope: Scope) -> str:
 def closing_of(scope: Scope) -> Closing:
     closing: Closing = scope[_CLOSING_KEY]
     return closing
+
+
+def body_send_of(scope: Scope) -> Send:
+    """The way out for what follows a response's start.
+
+    The application's middlewares wrap `send` four times, all to see the start; a stream has dozens of messages
+    after it.
+    """
+    send: Send = scope[_SEND_KEY]
+    return send
+
+
+def send_bodies_by(scope: Scope, send: Send) -> None:
+    """What follows the response's start goes out by this: for a middleware that has to see it all."""
+    scope[_SEND_KEY] = send
 
 
 class Edge:
@@ -51,6 +67,7 @@ class Edge:
             return
         own_id = scope[_ID_KEY] = request_id(Headers(scope=scope))
         scope[_CLOSING_KEY] = self._closing
+        scope[_SEND_KEY] = send
         own_headers = [(REQUEST_ID.encode(), own_id.encode())] if self._echoes_id else []
         is_started = False
 

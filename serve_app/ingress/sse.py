@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from serve_app.errors import EngineFailed, MantaError
 from serve_app.ingress.closing import Closing
 from serve_app.ingress.connection import while_connected, within_deadline
-from serve_app.ingress.edge import closing_of, id_of, internal_error, log_failure
+from serve_app.ingress.edge import body_send_of, closing_of, id_of, internal_error, log_failure
 from serve_app.messages import Deadline
 from serve_app.openai_api.responses import error_body, event
 from serve_app.streams import close
@@ -67,14 +67,14 @@ class EventStream(StreamingResponse):
             MantaError: there was not even a first frame; nothing was sent.
             ClientDisconnect: the client left.
         """
-        await while_connected(receive, self._run(id_of(scope), send, closing_of(scope)))
+        await while_connected(receive, self._run(id_of(scope), send, body_send_of(scope), closing_of(scope)))
 
-    async def _run(self, own_id: str, send: Send, closing: Closing) -> None:
+    async def _run(self, own_id: str, start: Send, send: Send, closing: Closing) -> None:
         pinging: asyncio.Task[None] | None = None
         try:
             with closing.running():
                 first = await within_deadline(self._deadline, self._stage, self._first())
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            await start({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             if self._ping_every_s is not None:
                 pinging = asyncio.create_task(self._ping(send, self._ping_every_s))
             last = await self._rest(own_id, first, send, closing)
