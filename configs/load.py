@@ -213,6 +213,11 @@ def hub() -> Hub:
     return Hub(endpoint.rstrip("/"), os.environ.get("HF_TOKEN") or None)
 
 
+def openmp_is_configured() -> bool:
+    """Whether the user said how OpenMP's threads wait."""
+    return any(name in os.environ for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"))
+
+
 def _read_yaml(path: Path, what: str) -> dict[str, Any]:
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))

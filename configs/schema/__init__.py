@@ -16,11 +16,14 @@ from configs.schema.base import (
     Url,
 )
 from configs.schema.embedders import (
+    AutoEmbedder,
     EmbedderBase,
     EmbedderConfig,
     ExternalEmbedder,
     LlamaCppEmbedder,
+    LocalEmbedder,
     MockEmbedder,
+    OnnxEmbedder,
 )
 from configs.schema.ingress import IngressConfig, StreamsConfig
 from configs.schema.knowledge import (
@@ -50,6 +53,7 @@ from configs.schema.weights import (
 
 __all__ = [
     "AgentConfig",
+    "AutoEmbedder",
     "AutoscalerConfig",
     "BudgetConfig",
     "CatalogueWeights",
@@ -69,12 +73,14 @@ __all__ = [
     "LanceDbStoreConfig",
     "LlamaCppEmbedder",
     "LlamaCppModel",
+    "LocalEmbedder",
     "MemoryStoreConfig",
     "MockEmbedder",
     "MockModel",
     "ModelBase",
     "ModelConfig",
     "Name",
+    "OnnxEmbedder",
     "PlatformConfig",
     "RetrievalConfig",
     "ScalingConfig",

@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +21,9 @@ from rich.table import Table
 
 from configs.load import default_home, hub
 from manta.console import out
+from serve_app.model_cache.catalogue import CATALOGUE
+from serve_app.model_cache.choice import read_choices
+from serve_app.model_cache.weight_type import choose_weight_type
 
 State = Literal["ok", "warn", "bad"]
 _STYLES: dict[State, str] = {"ok": "green", "warn": "yellow", "bad": "red"}
@@ -45,6 +49,8 @@ def command(port: int) -> int:
         _compiler,
         _llama_cpp,
         _cpu,
+        _onnxruntime,
+        *(partial(_embedder, name) for name in _embedding_models()),
         _memory,
         _disk,
         _gpu,
@@ -83,6 +89,32 @@ def _llama_cpp() -> Finding:
     return Finding(
         "llama.cpp", "bad", "not installed; run: make run, or pip install llama-cpp-python==0.3.36"
     )
+
+
+def _onnxruntime() -> Finding:
+    if importlib.util.find_spec("onnxruntime"):
+        return Finding("ONNX Runtime", "ok", "installed")
+    return Finding("ONNX Runtime", "bad", "not installed; run: make run, or pip install onnxruntime")
+
+
+def _embedding_models() -> list[str]:
+    return [entry.name for entry in CATALOGUE.values() if entry.kind == "embedding"]
+
+
+def _embedder(name: str) -> Finding:
+    """What `engine: auto` means here, and why."""
+    chosen = choose_weight_type()
+    weight_type = f"GGUF weights in {chosen.weight_type.upper()}: {chosen.reason}"
+    choices = read_choices(default_home(), name)
+    if not choices:
+        return Finding(
+            "embedder", "ok", f"{name}: no engine chosen yet, measured at the first start; {weight_type}"
+        )
+    words = []
+    for choice in choices:
+        age = "" if choice.is_current else ", out of date: CPU or libraries changed"
+        words.append(f"{choice.best.engine} {choice.best.weight_type} ({choice.reason()}{age})")
+    return Finding("embedder", "ok", f"{name}: {'; '.join(words)}; {weight_type}")
 
 
 def _cpu() -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -11,8 +12,9 @@ from configs.load import default_home, home, read_profile
 from configs.schema import CatalogueWeights, Weights
 from manta.console import byte_progress, err, out
 from serve_app.errors import ConfigError
-from serve_app.model_cache.cache import describe, ensure, locate
+from serve_app.model_cache.cache import describe, ensure, ensure_encoder, has_onnx, locate, locate_encoder
 from serve_app.model_cache.catalogue import CATALOGUE
+from serve_app.model_cache.choice import Choice
 
 
 @click.group("models")
@@ -62,6 +64,49 @@ def where(name: str, profile: Path | None) -> int:
         return 1
     out.print(str(path), markup=False)
     return 0
+
+
+@command.command("tune")
+@click.argument("name")
+@click.option("--threads", type=click.IntRange(1), default=None, help="Of the engine (all CPUs).")
+def tune(name: str, threads: int | None) -> int:
+    """Measure which engine embeds fastest with NAME on this machine, and keep it for `engine: auto`."""
+    weights, folder = _find(name, None)
+    assert isinstance(weights, CatalogueWeights)
+    if not has_onnx(weights):
+        raise ConfigError(f"{name} runs on one engine only: there is nothing to choose")
+    choice = choose(weights, folder, threads or os.cpu_count() or 1, again=True)
+    table = Table(box=None, pad_edge=False)
+    for column in ("engine", "weights", "short texts", "long texts", "least cosine to F32"):
+        table.add_column(column, justify="left" if column in ("engine", "weights") else "right")
+    for one in choice.measured:
+        rates = (f"{rate:,.0f} tokens/s" for rate in (one.short_tokens_per_s, one.long_tokens_per_s))
+        table.add_row(one.engine, one.weight_type, *rates, f"{one.min_cosine:.6f}")
+    out.print(table)
+    out.print(f"{choice.best.engine} is kept, for {choice.num_threads} threads on {choice.cpu}", markup=False)
+    return 0
+
+
+def choose(weights: CatalogueWeights, folder: Path, num_threads: int, *, again: bool = False) -> Choice:
+    """The engine for `engine: auto`, fetched and measured if nobody did, with signs of life.
+
+    Raises as `serve_app.engines.embedding.fastest.ensure_choice`.
+    """
+    from serve_app.engines.embedding.fastest import ensure_choice
+
+    fetch_encoder(weights, folder)
+    with err.status(f"measuring which engine is the fastest for {weights.catalogue} here"):
+        return ensure_choice(weights, folder, num_threads, again=again)
+
+
+def fetch_encoder(weights: CatalogueWeights, folder: Path) -> None:
+    """Have both forms of an embedding model here; as `fetch`."""
+    if locate_encoder(weights, folder) is None:
+        with byte_progress() as progress:
+            task = progress.add_task(weights.catalogue, total=None)
+            ensure_encoder(
+                weights, folder, lambda done, total: progress.update(task, completed=done, total=total)
+            )
 
 
 def fetch(weights: Weights, folder: Path, *, force: bool = False) -> Path:

@@ -22,14 +22,15 @@ from rich.status import Status
 
 from cluster.local import LocalApplication
 from configs.load import Profile, ProfileError, home, read_profile
-from configs.schema import LlamaCppEmbedder, LlamaCppModel, PlatformConfig
+from configs.schema import AutoEmbedder, LlamaCppModel, LocalEmbedder, OnnxEmbedder, PlatformConfig
 from manta.client import MantaClient
 from manta.commands.ask import show_answer
 from manta.commands.ingest import ingest, show
-from manta.commands.models import fetch
+from manta.commands.models import choose, fetch, fetch_encoder
 from manta.console import err, out
 from manta.sync import collect
 from serve_app.errors import ConfigError, MantaError
+from serve_app.model_cache.cache import has_onnx
 
 DEMO_QUESTION = "What happens to an answer when the embedder is down?"
 READY_TIMEOUT_S = 60.0  # after every replica runs
@@ -84,8 +85,14 @@ def command(
 def fetch_weights(platform: PlatformConfig, *, with_optional: bool) -> None:
     """Have the weights on this machine: those the profile needs, and the optional ones if they can be had."""
     folder = home(platform)
-    if isinstance(platform.embedder, LlamaCppEmbedder):
-        fetch(platform.embedder.weights, folder)
+    embedder = platform.embedder
+    if isinstance(embedder, AutoEmbedder) and has_onnx(embedder.weights):
+        # Before anything else of the application takes the CPUs.
+        choose(embedder.weights, folder, embedder.planned_threads)
+    elif isinstance(embedder, OnnxEmbedder):
+        fetch_encoder(embedder.weights, folder)
+    elif isinstance(embedder, LocalEmbedder):
+        fetch(embedder.weights, folder)
     for model in platform.models:
         if isinstance(model, LlamaCppModel) and (with_optional or not model.optional):
             _fetch_or_warn(model, folder) if model.optional else fetch(model.weights, folder)

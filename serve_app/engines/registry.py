@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from configs.schema import (
+    AutoEmbedder,
     EmbedderConfig,
     ExternalEmbedder,
     ExtractiveModel,
@@ -19,10 +20,12 @@ from configs.schema import (
     MockEmbedder,
     MockModel,
     ModelConfig,
+    OnnxEmbedder,
 )
 from serve_app.engines.base import EmbeddingEngine, ModelEngine
 from serve_app.engines.embedding_edge import EmbeddingEdge
 from serve_app.engines.text_edge import TextEdge
+from serve_app.engines.threads import share_cpus
 from serve_app.errors import ConfigError
 
 
@@ -56,6 +59,7 @@ def open_model(config: ModelConfig, home: Path, num_cpus: int) -> ModelEngine:
 
 def open_embedder(config: EmbedderConfig, home: Path, num_cpus: int) -> EmbeddingEngine:
     """The engine of the embedding model; as `open_model`."""
+    share_cpus()
     if isinstance(config, MockEmbedder):
         from serve_app.engines.mock import MockTextEmbedder
 
@@ -64,6 +68,14 @@ def open_embedder(config: EmbedderConfig, home: Path, num_cpus: int) -> Embeddin
         with _needs("llama_cpp", "pip install llama-cpp-python==0.3.36"):
             from serve_app.engines.llamacpp.embed import open_llamacpp_embedder
         return EmbeddingEdge(open_llamacpp_embedder(config, home, num_cpus))
+    if isinstance(config, OnnxEmbedder):
+        with _needs("onnxruntime", "pip install onnxruntime"):
+            from serve_app.engines.onnx.embed import open_onnx_embedder
+        return EmbeddingEdge(open_onnx_embedder(config, home, num_cpus))
+    if isinstance(config, AutoEmbedder):
+        from serve_app.engines.embedding.fastest import open_fastest_embedder
+
+        return EmbeddingEdge(open_fastest_embedder(config, home, num_cpus))
     assert isinstance(config, ExternalEmbedder)
     from serve_app.engines.external import ExternalTextEmbedder
 

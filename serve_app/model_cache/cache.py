@@ -1,6 +1,7 @@
 """Weights on this machine: where they are, and how they come here.
 
     home/models/all-minilm-l6-v2.bf16.gguf        converted here, in the type that this CPU multiplies
+    home/models/all-minilm-l6-v2.onnx             the same for ONNX Runtime, where that is wanted
     home/models/OWNER--NAME/REVISION/FILE.gguf    fetched from a hub
     (each with FILE.gguf.json beside it: source, checksum and size, for people and for `locate`)
 
@@ -11,9 +12,11 @@ machine. A file is under its name only when it is whole and checked.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeGuard
 
 import httpx
 
@@ -26,7 +29,12 @@ from serve_app.model_cache.download import Progress, download, sha256_of
 from serve_app.model_cache.locking import disk_errors, publish, writer_of
 from serve_app.model_cache.weight_type import native_weight_type
 
+if TYPE_CHECKING:
+    from serve_app.model_cache.convert import SentenceEncoder
+
 _MAGIC = b"GGUF"
+
+Write = Callable[["SentenceEncoder", Path], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +95,62 @@ def ensure(
         return found
     assert not isinstance(weights, FileWeights)
     path = _path(weights, home)
-    with writer_of(path):
-        if force or not path.exists():  # another process may have fetched it while we waited
-            source = _source(weights)
-            if isinstance(source, HubSource):
+    source = _source(weights)
+    if isinstance(source, PackageSource):
+        _convert(source, {path: _gguf_writer(_entry(weights).name, source)}, progress, force=force)
+    else:
+        with writer_of(path):
+            if force or not path.exists():  # another process may have fetched it while we waited
                 download(source, path, load.hub(), progress, transport)
                 _describe(path, source.sha256, f"{source.repo}@{source.revision}/{source.file}")
-            else:
-                _convert(source, _entry(weights).name, path, progress)
     check_gguf(path, None, f"{words(weights)} names no GGUF file")
     return path
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderFiles:
+    """An embedding model in both forms: the vocabulary and the weights for llama.cpp, the graph for ONNX Runtime."""
+
+    gguf: Path
+    onnx: Path
+
+
+def has_onnx(weights: Weights) -> TypeGuard[CatalogueWeights]:
+    """Whether the model can be had for ONNX Runtime: it is made from original weights, never from a GGUF file."""
+    return isinstance(weights, CatalogueWeights) and isinstance(_source(weights), PackageSource)
+
+
+def locate_encoder(weights: CatalogueWeights, home: Path) -> EncoderFiles | None:
+    """Both forms if they are on this machine, else None; as `locate`."""
+    gguf, onnx = locate(weights, home), _onnx_path(weights, home)
+    if gguf is None or not onnx.exists():
+        return None
+    num_bytes, noted = onnx.stat().st_size, _noted_bytes(onnx)
+    if num_bytes != noted:
+        raise ConfigError(
+            f"{onnx}: is broken: {num_bytes} bytes instead of {noted}; "
+            "delete it, and the next start makes it anew"
+        )
+    return EncoderFiles(gguf, onnx)
+
+
+def ensure_encoder(
+    weights: CatalogueWeights, home: Path, progress: Progress | None = None, *, force: bool = False
+) -> EncoderFiles:
+    """Both forms, fetched once and converted if one of them is not here; as `ensure`.
+
+    Raises:
+        ConfigError: as `ensure`; or there are no original weights to make the second form of.
+    """
+    found = None if force else locate_encoder(weights, home)
+    if found is not None:
+        return found
+    files = EncoderFiles(_path(weights, home), _onnx_path(weights, home))
+    source, name = _source(weights), weights.catalogue
+    assert isinstance(source, PackageSource)  # _onnx_path refused the others
+    writers = {files.gguf: _gguf_writer(name, source), files.onnx: _onnx_writer(name, source)}
+    _convert(source, writers, progress, force=force)
+    return files
 
 
 def describe(home: Path) -> Sequence[CachedModel]:
@@ -148,25 +202,59 @@ def check_gguf(path: Path, num_bytes: int | None, advice: str) -> None:
         raise ConfigError(f"{path}: is broken: {size} bytes instead of {num_bytes}; {advice}")
 
 
-def _convert(source: PackageSource, name: str, path: Path, progress: Progress | None) -> None:
+def _convert(
+    source: PackageSource, writers: Mapping[Path, Write], progress: Progress | None, *, force: bool
+) -> None:
+    """Fetch the package once and write the files that are missing, or with `force` all of them."""
     # Imports the gguf library, which is needed once in a machine's life.
     from serve_app.model_cache import convert
 
-    if progress:
-        progress(0, source.num_bytes)
-    with pypi.wheel(source, path.with_name(f".{path.name}.wheel")) as wheel:
+    with ExitStack() as locks:
+        for path in writers:
+            locks.enter_context(writer_of(path))
+        # Another process may have written some while we waited.
+        wanted = {path: write for path, write in writers.items() if force or not path.exists()}
+        if not wanted:
+            return
         if progress:
-            progress(source.num_bytes, source.num_bytes)
-        encoder = convert.read_encoder(wheel, source.folder)
-        part = path.with_name(path.name + ".part")
-        try:
-            with disk_errors(path):
-                convert.write_gguf(encoder, part, native_weight_type(), name, source.sha256)
-                digest = sha256_of(part)
-                publish(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+            progress(0, source.num_bytes)
+        folder = next(iter(wanted))
+        with pypi.wheel(source, folder.with_name(f".{folder.name}.wheel")) as wheel:
+            if progress:
+                progress(source.num_bytes, source.num_bytes)
+            encoder = convert.read_encoder(wheel, source.folder)
+            for path, write in wanted.items():
+                _write(encoder, path, write, source)
+
+
+def _write(encoder: SentenceEncoder, path: Path, write: Write, source: PackageSource) -> None:
+    part = path.with_name(path.name + ".part")
+    try:
+        with disk_errors(path):
+            write(encoder, part)
+            digest = sha256_of(part)
+            publish(part, path)
+    finally:
+        part.unlink(missing_ok=True)
     _describe(path, digest, f"{source.project}=={source.version} (wheel sha256:{source.sha256})")
+
+
+def _gguf_writer(name: str, source: PackageSource) -> Write:
+    def write(encoder: SentenceEncoder, path: Path) -> None:
+        from serve_app.model_cache import convert
+
+        convert.write_gguf(encoder, path, native_weight_type(), name, source.sha256)
+
+    return write
+
+
+def _onnx_writer(name: str, source: PackageSource) -> Write:
+    def write(encoder: SentenceEncoder, path: Path) -> None:
+        from serve_app.model_cache import onnx_graph
+
+        onnx_graph.write_onnx(encoder, path, name, source.sha256)
+
+    return write
 
 
 def _describe(path: Path, sha256: str, source: str) -> None:
@@ -186,6 +274,10 @@ def _expected_bytes(weights: CatalogueWeights | HubWeights, path: Path) -> int |
     source = _source(weights)
     if isinstance(source, HubSource) and source.num_bytes is not None:
         return source.num_bytes
+    return _noted_bytes(path)
+
+
+def _noted_bytes(path: Path) -> int | None:
     try:
         noted = json.loads(_facts_path(path).read_text(encoding="utf-8"))["num_bytes"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -214,6 +306,14 @@ def _path(weights: CatalogueWeights | HubWeights, home: Path) -> Path:
     if Path(source.file).is_absolute() or ".." in Path(source.file).parts:
         raise ConfigError(f"weights.file {source.file!r} leaves the repository")
     return home / "models" / source.repo.replace("/", "--") / source.revision[:12] / source.file
+
+
+def _onnx_path(weights: CatalogueWeights, home: Path) -> Path:
+    if not has_onnx(weights):
+        raise ConfigError(
+            f"{weights.catalogue} cannot be had for ONNX Runtime: only models that come as original weights can"
+        )
+    return home / "models" / f"{weights.catalogue}.onnx"
 
 
 def _state(entry: CatalogueEntry, home: Path) -> CachedModel:

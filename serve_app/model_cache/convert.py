@@ -90,7 +90,7 @@ def write_gguf(
         ConfigError: the encoder is of a kind that this conversion does not cover.
         OSError: the file cannot be written.
     """
-    _check(encoder)
+    check_encoder(encoder)
     writer = gguf.GGUFWriter(path, "bert")
     try:
         _add_parameters(writer, encoder.config, encoder.max_tokens)
@@ -107,7 +107,12 @@ def write_gguf(
         writer.close()
 
 
-def _check(encoder: SentenceEncoder) -> None:
+def check_encoder(encoder: SentenceEncoder) -> None:
+    """Return if it is of the kind that is converted.
+
+    Raises:
+        ConfigError: it is not.
+    """
     config = encoder.config
     if config["model_type"] != "bert" or config["hidden_act"] != "gelu" or not encoder.is_mean_pooled:
         raise ConfigError("only BERT encoders with GELU and mean pooling are converted")

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from configs.schema import CatalogueWeights, FileWeights, HubWeights, LlamaCppEmbedder
-from serve_app.engines.llamacpp.embed import LlamaCppTextEmbedder, open_llamacpp_embedder
+from serve_app.engines.embedding.embedder import BatchingEmbedder
+from serve_app.engines.llamacpp.embed import open_llamacpp_embedder
 from serve_app.engines.llamacpp.library import Batch, Context
 from serve_app.errors import BadRequest, ConfigError, DeadlineExceeded, EngineFailed, Unavailable
 from serve_app.messages import Deadline, RequestContext
@@ -26,7 +27,7 @@ def config(**changes: Any) -> LlamaCppEmbedder:
 
 
 @pytest.fixture
-async def embedder(minilm_home: Path) -> AsyncIterator[LlamaCppTextEmbedder]:
+async def embedder(minilm_home: Path) -> AsyncIterator[BatchingEmbedder]:
     engine = open_llamacpp_embedder(config(query_prefix="query: "), minilm_home, 1)
     yield engine
     await engine.close()
@@ -54,27 +55,25 @@ class Gate:
         assert await asyncio.to_thread(self.is_reached.wait, 30)
 
 
-async def queued(embedder: LlamaCppTextEmbedder, num_requests: int) -> None:
+async def queued(embedder: BatchingEmbedder, num_requests: int) -> None:
     while embedder._thread._inbox.qsize() < num_requests:  # noqa: ASYNC110 (the queue tells nobody)
         await asyncio.sleep(0.001)
 
 
 async def test_the_card_tells_the_trained_window_and_an_id_of_the_original_weights(
-    embedder: LlamaCppTextEmbedder,
+    embedder: BatchingEmbedder,
 ) -> None:
     card = embedder.card()
     assert (card.dim, card.context_tokens) == (384, 256)
     assert card.embedding_id == "all-minilm-l6-v2-b9a0018dff09"
 
 
-async def test_a_special_token_in_a_text_is_text(
-    embedder: LlamaCppTextEmbedder, context: RequestContext
-) -> None:
+async def test_a_special_token_in_a_text_is_text(embedder: BatchingEmbedder, context: RequestContext) -> None:
     assert await embedder.count_tokens(["[SEP]", "[CLS]", "plain"], context) == [3, 4, 1]
 
 
 async def test_a_text_and_its_token_ids_have_the_same_vector(
-    embedder: LlamaCppTextEmbedder, context: RequestContext
+    embedder: BatchingEmbedder, context: RequestContext
 ) -> None:
     text = "manta rays glide over the reef"
     ids = embedder._tokens._plain(text).tolist()
@@ -87,7 +86,7 @@ async def test_a_text_and_its_token_ids_have_the_same_vector(
         await embedder.embed([[101, 30522]], context)
 
 
-async def test_queries_get_the_prefix(embedder: LlamaCppTextEmbedder, context: RequestContext) -> None:
+async def test_queries_get_the_prefix(embedder: BatchingEmbedder, context: RequestContext) -> None:
     as_query = await embedder.embed(["reef"], context, is_query=True)
     spelled_out = await embedder.embed(["query: reef"], context)
     assert np.allclose(as_query.vectors, spelled_out.vectors, atol=1e-6)
@@ -95,7 +94,7 @@ async def test_queries_get_the_prefix(embedder: LlamaCppTextEmbedder, context: R
 
 
 async def test_callers_share_steps(
-    embedder: LlamaCppTextEmbedder, context: RequestContext, monkeypatch: pytest.MonkeyPatch
+    embedder: BatchingEmbedder, context: RequestContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = Gate(monkeypatch)
     first = asyncio.create_task(embedder.embed(["first"], context))
@@ -108,7 +107,7 @@ async def test_callers_share_steps(
 
 
 async def test_who_left_or_is_too_late_costs_no_step(
-    embedder: LlamaCppTextEmbedder, context: RequestContext, monkeypatch: pytest.MonkeyPatch
+    embedder: BatchingEmbedder, context: RequestContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = Gate(monkeypatch)
     first = asyncio.create_task(embedder.embed(["first"], context))
@@ -128,7 +127,7 @@ async def test_who_left_or_is_too_late_costs_no_step(
 
 
 async def test_a_failing_step_fails_its_callers_and_nobody_else(
-    embedder: LlamaCppTextEmbedder, context: RequestContext, monkeypatch: pytest.MonkeyPatch
+    embedder: BatchingEmbedder, context: RequestContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as broken:
         broken.setattr(Context, "embedding", lambda *_: np.full(384, np.nan, dtype=np.float32))
@@ -142,7 +141,7 @@ async def test_a_failing_step_fails_its_callers_and_nobody_else(
 
 
 async def test_a_dead_thread_is_unhealthy_and_answers_its_callers(
-    embedder: LlamaCppTextEmbedder, context: RequestContext, monkeypatch: pytest.MonkeyPatch
+    embedder: BatchingEmbedder, context: RequestContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def die(*_: object) -> None:
         raise MemoryError

@@ -13,8 +13,9 @@ import pytest
 
 from configs.schema import FileWeights, LlamaCppEmbedder, LlamaCppModel
 from serve_app.engines.base import GenerationRequest, SamplingParams
+from serve_app.engines.embedding.embedder import BatchingEmbedder
 from serve_app.engines.llamacpp.chat import LlamaCppGenerator, open_llamacpp_chat
-from serve_app.engines.llamacpp.embed import LlamaCppTextEmbedder, open_llamacpp_embedder
+from serve_app.engines.llamacpp.embed import open_llamacpp_embedder
 from serve_app.errors import EngineFailed
 from serve_app.messages import RequestContext
 
@@ -117,7 +118,7 @@ async def test_real_work_goes_before_the_canary(
 
 
 @pytest.fixture
-async def embedder(minilm_home: Path, tmp_path: Path) -> AsyncIterator[tuple[LlamaCppTextEmbedder, Path]]:
+async def embedder(minilm_home: Path, tmp_path: Path) -> AsyncIterator[tuple[BatchingEmbedder, Path]]:
     (original,) = (minilm_home / "models").rglob("*minilm*.gguf")
     path = Path(shutil.copy(original, tmp_path / "minilm.gguf"))
     config = LlamaCppEmbedder.model_validate(
@@ -129,7 +130,7 @@ async def embedder(minilm_home: Path, tmp_path: Path) -> AsyncIterator[tuple[Lla
 
 
 async def test_vectors_that_turn_are_found_by_the_canary(
-    embedder: tuple[LlamaCppTextEmbedder, Path], context: RequestContext, overwrite: Overwrite
+    embedder: tuple[BatchingEmbedder, Path], context: RequestContext, overwrite: Overwrite
 ) -> None:
     engine, path = embedder
     await engine.check_health()
@@ -143,7 +144,7 @@ async def test_vectors_that_turn_are_found_by_the_canary(
 
 
 async def test_vectors_that_are_no_numbers_fail_the_request_and_then_the_engine(
-    embedder: tuple[LlamaCppTextEmbedder, Path], context: RequestContext, overwrite: Overwrite
+    embedder: tuple[BatchingEmbedder, Path], context: RequestContext, overwrite: Overwrite
 ) -> None:
     engine, path = embedder
     await engine.check_health()

@@ -15,11 +15,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from configs.schema import FileWeights, LlamaCppEmbedder
+from configs.schema import CatalogueWeights, FileWeights, LlamaCppEmbedder, OnnxEmbedder
 from serve_app.engines.llamacpp.embed import open_llamacpp_embedder
+from serve_app.engines.onnx.embed import open_files
 from serve_app.messages import RequestContext
+from serve_app.model_cache.cache import EncoderFiles
 from serve_app.model_cache.catalogue import CATALOGUE, PackageSource
 from serve_app.model_cache.convert import SentenceEncoder, read_encoder, write_gguf
+from serve_app.model_cache.onnx_graph import write_onnx
 from serve_app.model_cache.weight_type import WeightType
 
 Array = NDArray[Any]
@@ -77,6 +80,32 @@ async def test_vectors_agree_with_the_reference(
     finally:
         await embedder.close()
     assert np.min(np.sum(found * vectors, axis=1)) >= bound
+
+
+async def test_the_vectors_of_onnx_runtime_are_those_of_the_reference_and_of_llamacpp(
+    encoder: SentenceEncoder,
+    reference: tuple[list[list[int]], Array],
+    tmp_path: Path,
+    context: RequestContext,
+) -> None:
+    files = EncoderFiles(tmp_path / "minilm.bf16.gguf", tmp_path / "minilm.onnx")
+    write_gguf(encoder, files.gguf, "bf16", "minilm", "0" * 64)
+    write_onnx(encoder, files.onnx, "minilm", "0" * 64)
+    on_onnx = OnnxEmbedder(engine="onnx", name="minilm", weights=CatalogueWeights(catalogue="unused"))
+    on_llamacpp = LlamaCppEmbedder(
+        engine="llamacpp", name="minilm", weights=FileWeights(path=str(files.gguf))
+    )
+    onnx, llamacpp = open_files(on_onnx, files, 1), open_llamacpp_embedder(on_llamacpp, tmp_path, 1)
+    try:
+        found = await onnx.embed(TEXTS, context)
+        other = await llamacpp.embed(TEXTS, context)
+        assert onnx.card().embedding_id == llamacpp.card().embedding_id
+    finally:
+        await onnx.close()
+        await llamacpp.close()
+    assert found.num_tokens == other.num_tokens == tuple(map(len, reference[0]))
+    assert np.min(np.sum(found.vectors * reference[1], axis=1)) >= 0.999999
+    assert np.min(np.sum(found.vectors * other.vectors, axis=1)) >= 0.9999
 
 
 def tokenize(text: str, words: dict[str, int]) -> list[int]:

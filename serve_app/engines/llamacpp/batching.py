@@ -1,8 +1,13 @@
-"""Which texts go through the model together. Pure: decides, computes nothing.
+"""Which texts go through llama.cpp together, and where in the batch. Pure: decides, computes nothing.
 
-Two decisions. A window is what the engine takes from its queue at once: every request gets its turn,
-so that a search query does not wait behind a corpus. Steps are calls of llama.cpp: each window is
-packed into as few as possible. No text is padded, so mixing lengths costs nothing.
+A step is one call of llama.cpp; a window's texts are packed into as few as possible. No text is padded, so mixing
+lengths costs nothing; unless each text's vector must be the same to the last bit whatever it is batched with.
+
+Why it is not without that: llama.cpp's flash attention goes through the batch in tiles of 64 tokens, rounds at the
+border of each, adds up lanes of 16, and takes another way altogether for batches below 64 tokens. The difference
+is of the size of one rounding in float32, but what is multiplied next is rounded to 16 bits, which now and then
+makes a step of it. In a reproducible batch each text therefore begins where it would begin alone: at the start of
+a tile, or, if it fits into the rest of one, at the start of a lane.
 """
 
 from __future__ import annotations
@@ -12,59 +17,74 @@ from dataclasses import dataclass
 
 _ALIGN_TOKENS = 32
 _MAX_SEQUENCES = 64  # more texts in a step gain nothing: a step is full of tokens long before
+# ggml-cpu/common.h: GGML_FA_TILE_Q and GGML_FA_TILE_KV; and floats of the widest vector register (AVX-512).
+_TILE_TOKENS = 64
+_LANE_TOKENS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class StepShape:
-    """The size of one call: tokens, and texts."""
+    """The size of one call: tokens, and sequences."""
 
     max_tokens: int
     max_sequences: int
+    is_reproducible: bool = False
+
+    @property
+    def max_texts(self) -> int:
+        return self.max_sequences - 1 if self.is_reproducible else self.max_sequences
+
+    @property
+    def filler_sequence(self) -> int:
+        """The sequence that the tokens between the texts belong to."""
+        return self.max_sequences - 1
 
 
-def step_shape(ubatch_tokens: int, longest_text: int) -> StepShape:
+def step_shape(ubatch_tokens: int, longest_text: int, *, reproducible: bool = False) -> StepShape:
     """The shape of a step.
 
     A text must fit into one step, because an encoder looks at all of it at once. And llama.cpp plans
     its memory for `max_tokens` spread evenly over `max_sequences`: where that leaves a rest, ggml
     aborts the process (320 tokens with 256 sequences did). Both are multiples of 32 here.
     """
-    wanted = max(ubatch_tokens, longest_text)
-    max_tokens = -(-wanted // _ALIGN_TOKENS) * _ALIGN_TOKENS
+    align = _TILE_TOKENS if reproducible else _ALIGN_TOKENS
+    max_tokens = _aligned(max(ubatch_tokens, longest_text), align)
     max_sequences = _MAX_SEQUENCES if max_tokens % _MAX_SEQUENCES == 0 else _ALIGN_TOKENS
-    return StepShape(max_tokens, max_sequences)
+    return StepShape(max_tokens, max_sequences, reproducible)
 
 
-def take_window(waiting: Sequence[Sequence[int]], budget_tokens: int) -> list[int]:
-    """How many texts of each request go next, from its front.
+class Layout:
+    """Where the texts of one step lie."""
 
-    Args:
-        waiting: for each request, in order of arrival, the lengths of its texts that wait.
-        budget_tokens: tokens of a window; one text is taken even if it is longer.
+    def __init__(self, shape: StepShape) -> None:
+        self._shape = shape
+        self._num_texts = 0
+        self._end = 0  # of the texts so far
 
-    Returns:
-        A count per request. The budget is shared evenly; what one does not use goes to the next.
-    """
-    counts = [0] * len(waiting)
-    left = budget_tokens
-    open_requests = [index for index, lengths in enumerate(waiting) if lengths]
-    while open_requests and left > 0:
-        share = max(1, left // len(open_requests))
-        still_open = []
-        for index in open_requests:
-            spent = 0
-            lengths = waiting[index]
-            while counts[index] < len(lengths) and spent < share and left > 0:
-                length = lengths[counts[index]]
-                if length > left and any(counts):
-                    return counts
-                counts[index] += 1
-                spent += length
-                left -= length
-            if counts[index] < len(lengths):
-                still_open.append(index)
-        open_requests = still_open
-    return counts
+    @property
+    def num_free(self) -> int:
+        """Tokens that no text has; 0 if no more texts may come."""
+        return self._shape.max_tokens - self._end if self._num_texts < self._shape.max_texts else 0
+
+    def gap_before(self, length: int) -> int:
+        """Tokens to fill before a text of so many tokens."""
+        if not self._shape.is_reproducible:
+            return 0
+        start = _aligned(self._end, _LANE_TOKENS)
+        if start % _TILE_TOKENS + length > _TILE_TOKENS:
+            start = _aligned(self._end, _TILE_TOKENS)
+        return start - self._end
+
+    def gap_at_end(self) -> int:
+        """Tokens to fill after the last text, so that the batch takes the way of larger ones."""
+        return max(0, _TILE_TOKENS - self._end) if self._shape.is_reproducible else 0
+
+    def has_room(self, length: int) -> bool:
+        return self.gap_before(length) + length <= self.num_free
+
+    def add(self, length: int) -> None:
+        self._end += self.gap_before(length) + length
+        self._num_texts += 1
 
 
 def plan_steps(lengths: Sequence[int], shape: StepShape) -> list[list[int]]:
@@ -72,21 +92,23 @@ def plan_steps(lengths: Sequence[int], shape: StepShape) -> list[list[int]]:
     that has room (first-fit decreasing).
     """
     steps: list[list[int]] = []
-    room: list[int] = []
+    layouts: list[Layout] = []
     first_open = 0  # steps before it have no room for any text that is still to come
     shortest = min(lengths, default=0)
     for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        length = lengths[index]
-        while first_open < len(steps) and (
-            room[first_open] < shortest or len(steps[first_open]) == shape.max_sequences
-        ):
+        while first_open < len(steps) and layouts[first_open].num_free < shortest:
             first_open += 1
         for at in range(first_open, len(steps)):
-            if room[at] >= length and len(steps[at]) < shape.max_sequences:
-                steps[at].append(index)
-                room[at] -= length
+            if layouts[at].has_room(lengths[index]):
                 break
         else:
-            steps.append([index])
-            room.append(shape.max_tokens - length)
+            at = len(steps)
+            steps.append([])
+            layouts.append(Layout(shape))
+        steps[at].append(index)
+        layouts[at].add(lengths[index])
     return steps
+
+
+def _aligned(num: int, to: int) -> int:
+    return -(-num // to) * to

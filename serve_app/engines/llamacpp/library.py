@@ -45,8 +45,12 @@ llama_cpp.llama_log_set(_on_log, ctypes.c_void_p(0))
 class Model:
     """Weights and vocabulary of one GGUF file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, vocabulary_only: bool = False) -> None:
         """Load the file.
+
+        Args:
+            path: of the GGUF file.
+            vocabulary_only: leave the weights where they are; then it can tokenise, and nothing else.
 
         Raises:
             ConfigError: llama.cpp cannot load it; the message says the file and llama.cpp's reason.
@@ -55,6 +59,7 @@ class Model:
         with _loading:
             _errors.clear()
             params = llama_cpp.llama_model_default_params()
+            params.vocab_only = vocabulary_only
             self.handle = llama_cpp.llama_model_load_from_file(str(path).encode(), params)
             reason = "; ".join(_errors) or "llama.cpp gives no reason"
         if not self.handle:

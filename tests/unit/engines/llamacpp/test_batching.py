@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve_app.engines.llamacpp.batching import StepShape, plan_steps, step_shape, take_window
+from serve_app.engines.llamacpp.batching import Layout, StepShape, plan_steps, step_shape
 
 Lengths = st.lists(st.integers(1, 256), max_size=60)
 
@@ -42,20 +42,34 @@ def test_short_texts_fill_what_long_ones_leave() -> None:
     assert plan_steps([20, 230, 30, 220], StepShape(256, 64)) == [[1, 0], [3, 2]]
 
 
-@given(st.lists(Lengths, max_size=8), st.integers(64, 4096))
-def test_a_window_keeps_its_budget_and_always_gets_on(waiting: list[list[int]], budget: int) -> None:
-    counts = take_window(waiting, budget)
-    taken = [length for lengths, count in zip(waiting, counts, strict=True) for length in lengths[:count]]
-    assert all(count <= len(lengths) for count, lengths in zip(counts, waiting, strict=True))
-    assert sum(taken) <= budget or len(taken) == 1
-    assert bool(taken) == any(waiting)
+@given(Lengths)
+def test_reproducible_texts_begin_where_they_would_alone(lengths: list[int]) -> None:
+    shape = step_shape(256, 256, reproducible=True)
+    steps = plan_steps(lengths, shape)
+    assert sorted(index for step in steps for index in step) == list(range(len(lengths)))
+    for step in steps:
+        layout, end = Layout(shape), 0
+        for index in step:
+            start = end + layout.gap_before(lengths[index])
+            layout.add(lengths[index])
+            end = start + lengths[index]
+            # Inside one tile of 64, or from the beginning of one.
+            assert start % 64 == 0 or (start % 16 == 0 and start // 64 == (end - 1) // 64)
+        assert 64 <= end + layout.gap_at_end() <= shape.max_tokens
+        assert len(step) < shape.max_sequences  # one is the filler's
 
 
-def test_a_query_does_not_wait_behind_a_corpus() -> None:
-    corpus, query = [200] * 1000, [10]
-    assert take_window([corpus, query], 2048)[1] == 1
+@given(Lengths, st.sets(st.integers(0, 60)))
+def test_a_step_still_fits_when_some_of_its_callers_left(lengths: list[int], left: set[int]) -> None:
+    shape = step_shape(256, 256, reproducible=True)
+    for step in plan_steps(lengths, shape):
+        layout = Layout(shape)
+        for index in (index for index in step if index not in left):
+            assert layout.has_room(lengths[index])
+            layout.add(lengths[index])
 
 
-def test_what_one_request_leaves_goes_to_the_others() -> None:
-    counts = take_window([[100] * 50, [10]], 2048)
-    assert counts == [20, 1]
+def test_without_it_nothing_is_filled() -> None:
+    layout = Layout(StepShape(256, 64))
+    layout.add(5)
+    assert (layout.gap_before(200), layout.gap_at_end()) == (0, 0)

@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-from typing import cast
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from serve_app.engines.llamacpp.library import Model
-from serve_app.engines.llamacpp.tokens import TextTokens
+from serve_app.engines.embedding.tokens import TextTokens
 from serve_app.errors import BadRequest, InputTooLong
 
 START, END, NUM_KNOWN = 1000, 1001, 1100
@@ -25,7 +22,7 @@ class LetterModel:
 
 
 def tokens(limit: int = 10, prefix: str = "") -> TextTokens:
-    return TextTokens(cast("Model", LetterModel()), "letters", limit, prefix)
+    return TextTokens(LetterModel(), "letters", limit, prefix)
 
 
 def ids(text: str) -> list[int]:

@@ -6,12 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from serve_app.engines.llamacpp.library import Model
+from serve_app.engines.embedding.base import Tokenizer, Tokens
 from serve_app.errors import BadRequest, InputTooLong
-
-Tokens = NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +27,12 @@ class TextTokens:
     open with the model's first special token are taken to be complete.
     """
 
-    def __init__(self, model: Model, name: str, limit: int, query_prefix: str) -> None:
-        self._model = model
+    def __init__(self, tokenizer: Tokenizer, name: str, limit: int, query_prefix: str) -> None:
+        self._tokenizer = tokenizer
         self._name = name
         self._limit = limit  # special tokens included
         self._query_prefix = query_prefix
-        self._before, self._after = _special_tokens(model)
+        self._before, self._after = _special_tokens(tokenizer)
 
     def count(self, text: str) -> int:
         """Tokens without special ones."""
@@ -69,10 +66,10 @@ class TextTokens:
         return PreparedTexts(prepared, num_truncated)
 
     def _plain(self, text: str) -> Tokens:
-        return self._model.tokenize(text, add_special=False, parse_special=False)
+        return self._tokenizer.tokenize(text, add_special=False, parse_special=False)
 
     def _given(self, ids: Sequence[int], prefix: str, index: int) -> Tokens:
-        num_known = self._model.num_vocabulary
+        num_known = self._tokenizer.num_vocabulary
         for place, token in enumerate(ids):
             if not 0 <= token < num_known:
                 where = f"input.{index}.{place}"
@@ -85,10 +82,10 @@ class TextTokens:
         return np.concatenate((self._plain(prefix), body)) if prefix else body
 
 
-def _special_tokens(model: Model) -> tuple[Tokens, Tokens]:
+def _special_tokens(tokenizer: Tokenizer) -> tuple[Tokens, Tokens]:
     """What the model wants before and after every text."""
-    plain = model.tokenize("a", add_special=False, parse_special=False).tolist()
-    full = model.tokenize("a", add_special=True, parse_special=False)
+    plain = tokenizer.tokenize("a", add_special=False, parse_special=False).tolist()
+    full = tokenizer.tokenize("a", add_special=True, parse_special=False)
     starts = [at for at in range(len(full)) if full[at : at + len(plain)].tolist() == plain]
     start = starts[0]
     return full[:start], full[start + len(plain) :]

@@ -1,0 +1,1 @@
+"""What every embedder of our own shares, whatever computes its vectors: queue, tokens, deadlines, health."""
