@@ -14,6 +14,7 @@ _BENCHMARKS = {
     "soak": "an hour of mixed load: whether memory, files, threads or connections grow",
     "overload": "goodput from half to three times the capacity of a model, with and without priorities",
     "startup": "seconds from the command to readiness, and the memory of all processes",
+    "gate": "how well stage A tells answerable from unanswerable, and gold from random passages",
     "retrieval": "nDCG, recall, MRR and time per query of a BEIR folder, through a running knowledge base",
 }
 _MODULES = {  # the others are benchmarks.NAME.run

@@ -22,6 +22,7 @@ _COMMANDS = {
     "ingest": "Make files part of the knowledge base; only what changed is sent.",
     "models": "List, fetch and locate model weights.",
     "doctor": "Say what this machine has and lacks.",
+    "evaluate": "Calibrate the quality gate; score answers with a judge.",
     "bench": "Measure a server: load, sweeps, comparisons, scenarios, simulation.",
     "conformance": "Do faults to a whole application under load; say what clients saw.",
     "config": "Check a profile; print the reference of all settings.",

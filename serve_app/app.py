@@ -59,9 +59,10 @@ def build(args: dict[str, Any]) -> Application:
     cards = {model.name: model_card(model) for model in served}
     agent = _queueing(AgentDeployment, "Agent", config.agent.scaling).bind(
         config.agent,
-        {name: models[name] for name in config.agent.models if name in models},
+        {name: models[name] for name in config.agent.model_names() if name in models},
         cards,
         knowledge,
+        embedder,
         config.streams,
     )
     cards |= {

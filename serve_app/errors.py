@@ -5,6 +5,7 @@
     |   `-- InputTooLong           400  context_length_exceeded shorten the input
     |-- NotFound                   404  not_found               name something that exists
     |   `-- ModelNotFound          404  model_not_found         pick a model from /v1/models
+    |-- Conflict                   409  conflict                ask again: it has changed meanwhile
     |-- BodyTooLarge               413  request_too_large       send less
     |-- Overloaded                 429  overloaded              retry after a while
     |-- EngineFailed               502  engine_failed           retry, perhaps elsewhere
@@ -66,6 +67,14 @@ class ModelNotFound(NotFound):
     """No model of that name is served."""
 
     code = "model_not_found"
+
+
+class Conflict(MantaError):
+    """What the request builds on was changed by another one in the meantime."""
+
+    status = 409
+    type = "invalid_request_error"
+    code = "conflict"
 
 
 class BodyTooLarge(MantaError):

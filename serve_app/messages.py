@@ -165,6 +165,7 @@ class SearchResult:
     passages: tuple[Passage, ...]
     flags: tuple[str, ...] = ()
     took_s: float = 0.0
+    embedding_id: str | None = None  # of the model that the cosines are of; None: there are none
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +250,9 @@ class AgentQuestion:
     filters: Mapping[str, str | list[str]] = field(default_factory=dict)
     max_tokens: int | None = None
     temperature: float | None = None
+    user_id: str = ""  # of the tenant's; sessions are by user
+    session_id: str | None = None  # the conversation that the question goes on with; None: it stands alone
+    is_optimistic: bool = False  # send drafts before the gate has passed them, and a revision if it does not
 
 
 @dataclass(frozen=True, slots=True)

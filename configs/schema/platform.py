@@ -35,9 +35,10 @@ class PlatformConfig(Strict):
             if names.count(name) > 1:
                 raise ValueError(f"the name {name!r} is given twice among models, embedder and agent")
         known = {model.name for model in self.models}
-        for name in self.agent.models:
+        for name in self.agent.model_names():
             if name not in known:
-                raise ValueError(f"agent.models names {name!r}, which is none of: {', '.join(sorted(known))}")
+                field = "models" if name in self.agent.models else "judge or helper"
+                raise ValueError(f"agent.{field} names {name!r}, which is none of: {', '.join(sorted(known))}")
         if all(model.optional for model in self.models if model.name in self.agent.models):
             raise ValueError("agent.models needs one model that is not optional")
         return self

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import TypeVar
 
 from configs.schema import BudgetConfig
+from serve_app.errors import DeadlineExceeded, Unavailable
 from serve_app.messages import Deadline, RequestContext
+
+T = TypeVar("T")
 
 # Kept from the caller's time, so that the best draft still arrives before the caller gives up.
 _RESERVE_S = 0.25
@@ -22,3 +28,23 @@ def answer_context(context: RequestContext, budget: BudgetConfig) -> RequestCont
 def stage_context(context: RequestContext, seconds: float) -> RequestContext:
     """The context of a stage that has `seconds`, or what remains if that is less."""
     return replace(context, deadline=Deadline.after(context.deadline.within(seconds)))
+
+
+async def within(
+    call: Callable[[RequestContext], Awaitable[T]], context: RequestContext, seconds: float, stage: str
+) -> T:
+    """What a call gives that has `seconds`, or what remains; for a dependency that may hang.
+
+    Raises:
+        DeadlineExceeded: it took longer, be it the stage's time or the whole answer's.
+        Unavailable: it gave up by a timeout of its own; besides, whatever the call raises.
+    """
+    own = stage_context(context, seconds)
+    own.deadline.check(stage)
+    try:
+        async with asyncio.timeout(own.deadline.remaining_s()) as timer:
+            return await call(own)
+    except TimeoutError as exc:
+        if not timer.expired():
+            raise Unavailable(f"a timeout below: {stage}") from exc
+        raise DeadlineExceeded(f"the time was over at: {stage}", stage) from exc

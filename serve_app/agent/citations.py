@@ -1,7 +1,7 @@
 """What may leave in an answer's text, and which passages it cites.
 
-Numbers of passages that are not there, images, and links that neither the question nor a passage
-has are taken out: a link is a way for hidden instructions to carry something away. Code is left
+Numbers of passages that are not there, images, HTML that a page would load or run, and links that are
+not known are taken out: a link is a way for hidden instructions to carry something away. Code is left
 alone, because `args[0]` is no citation.
 
 Works on a growing text: `safe_length` says up to where the result can no longer change.
@@ -19,16 +19,28 @@ from serve_app.grounding.sentences import sentences
 
 _FENCE = r"```.*?(?:```|\Z)"
 _CODE = r"`[^`\n]+`"
-_IMAGE = r"!\[[^\]\n]*\]\([^)\n]*\)"
+# Both parts may run over lines; "Great![1][2]" is two citations.
+_IMAGE = r"!\[(?!\d{1,3}\])[^\]]*\](?:\([^)]*\)|\[[^\]\n]*\])"
+_TAG = (
+    r"</?(?:a|audio|base|body|button|embed|form|frame|iframe|image|img|input|link|math|meta|object|picture"
+    r"|script|source|style|svg|track|video)\b[^>]{0,1000}>"
+)
 _CITATION = r"[ \t]*\[\d{1,3}(?:\s*[,;]\s*\d{1,3})*\]"
-_URL = r"(?:https?|ftp)://[^\s<>\"'`\])]+"
+_REST_OF_URL = r"[^\s<>\"'`\])]+"
+# With a scheme; as browsers complete it; or what no browser should open at all.
+_URL = (
+    rf"(?:https?|ftp|wss?|file)://{_REST_OF_URL}|\bwww\.{_REST_OF_URL}"
+    rf"|(?<=\]\()//{_REST_OF_URL}|(?<=\]: )//{_REST_OF_URL}"
+    rf"|\b(?:javascript|vbscript):{_REST_OF_URL}|\bdata:[a-z]+/{_REST_OF_URL}"
+)
 _TOKEN = re.compile(
-    f"(?P<code>{_FENCE}|{_CODE})|(?P<image>{_IMAGE})|(?P<citation>{_CITATION})|(?P<url>{_URL})",
+    f"(?P<code>{_FENCE}|{_CODE})|(?P<image>{_IMAGE}|{_TAG})|(?P<citation>{_CITATION})|(?P<url>{_URL})",
     re.DOTALL | re.IGNORECASE,
 )
 # What may still become one of these when the text grows.
 _OPEN = re.compile(
-    _TOKEN.pattern + r"|(?P<open>`[^`\n]*\Z|!\[[^\]\n]*(?:\](?:\([^)\n]*)?)?\Z|[ \t]*\[[\d\s,;]*\Z)",
+    _TOKEN.pattern + r"|(?P<open>`[^`\n]*\Z|!\[[^\]]*(?:\](?:\([^)]*|\[[^\]\n]*)?)?\Z"
+    r"|</?(?:[a-z]+\b[^>]{0,1000})?\Z|[ \t]*\[[\d\s,;]*\Z)",
     re.DOTALL | re.IGNORECASE,
 )
 _WITHHELD_LINK = "(link removed)"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Any
@@ -11,10 +10,14 @@ from ray.serve.handle import DeploymentHandle
 
 from configs.schema import AgentConfig, StreamsConfig
 from serve_app.agent.events import encode_event
+from serve_app.agent.helper import ModelHelper
 from serve_app.agent.pipeline import AnswerPipeline
+from serve_app.agent.run import Run
 from serve_app.channel.address import ReplyTo
-from serve_app.handles import KnowledgeHandle, model_handles
-from serve_app.messages import AgentEvent, AgentQuestion, ModelCard, RequestContext
+from serve_app.evaluation.calibration import calibrations
+from serve_app.evaluation.model_judge import ModelJudge
+from serve_app.handles import EmbedderHandle, KnowledgeHandle, model_handles
+from serve_app.messages import AgentQuestion, ModelCard, RequestContext
 from serve_app.replica import Replica, open_inbox
 from serve_app.streams import NO_ITEMS
 from serve_app.telemetry.deployment import Instruments
@@ -30,14 +33,27 @@ class AgentDeployment:
         models: Mapping[str, DeploymentHandle[Any]],
         cards: Mapping[str, ModelCard],
         knowledge: DeploymentHandle[Any],
+        embedder: DeploymentHandle[Any],
         streams: StreamsConfig,
     ) -> None:
-        """`models` and `cards` hold the models of `config.models` that are served, by name."""
+        """`models` and `cards` hold the models of `config.model_names()` that are served, by name."""
         inbox = open_inbox(streams)
         clients = model_handles(models, cards, inbox, streams)
+        judge, helper = config.judge, config.helper
         self._name = config.name
-        self._pipeline = AnswerPipeline(config, clients, cards, KnowledgeHandle(knowledge))
         self._instruments = Instruments()
+        self._pipeline = AnswerPipeline(
+            config,
+            clients,
+            cards,
+            KnowledgeHandle(knowledge),
+            calibrations=calibrations(config.gate.calibration),
+            judge=ModelJudge(judge, clients[judge], EmbedderHandle(embedder, "the embedder"))
+            if judge in clients
+            else None,
+            helper=ModelHelper(helper, clients[helper]) if helper in clients else None,
+            on_end=self._count,
+        )
         self._inbox = inbox
         self._replica = Replica(config.name, config.scaling)
 
@@ -60,17 +76,15 @@ class AgentDeployment:
         return self._replica.autoscaling_stats()
 
     async def _answer(self, question: AgentQuestion, context: RequestContext) -> AsyncIterator[bytes]:
-        began = time.perf_counter()
         async with aclosing(self._pipeline.answer(question, context)) as events:
             async for event in events:
-                if event.type == "answer.final":
-                    self._count(event, time.perf_counter() - began)
                 yield encode_event(event)
 
-    def _count(self, final: AgentEvent, seconds: float) -> None:
-        outcome = final.data["outcome"]
-        self._instruments.observe(AGENT_DURATION, seconds, agent=self._name, outcome=outcome)
-        for flag in final.data["flags"]:
+    def _count(self, run: Run) -> None:
+        """Of every run that ended, also of one whose caller has left."""
+        outcome = str(run.outcome())
+        self._instruments.observe(AGENT_DURATION, run.seconds(), agent=self._name, outcome=outcome)
+        for flag in run.all_flags():
             self._instruments.count(AGENT_DEGRADED, agent=self._name, reason=flag)
 
     async def check_health(self) -> None:

@@ -1,7 +1,8 @@
 """GENERATE: a draft from the first chat model that gives one.
 
 A model that fails, or is silent for too long, before any of its text has left gives way to the next.
-Text that has left stays: what the client saw is always the beginning of the final answer.
+Text that has left stays: what the client saw is the beginning of the final answer. While the run is
+held for the gate no text leaves, and a model that breaks off is a model that failed.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from dataclasses import dataclass
 from configs.schema import AgentConfig
 from serve_app.agent import prompts
 from serve_app.agent.budget import stage_context
-from serve_app.agent.run import Flag, Run
+from serve_app.agent.run import Run
+from serve_app.agent.states import Flag
 from serve_app.engines.base import ModelClient
 from serve_app.errors import DeadlineExceeded, EngineFailed, MantaError
 from serve_app.grounding.extract import PULL_COMMAND, compose, extract
@@ -63,6 +65,7 @@ class Drafter:
             DeadlineExceeded: the time was over before any text left.
         """
         for model in models:
+            run.is_generated = model.card.is_generative
             try:
                 async with aclosing(self._ask(run, model, messages)) as events:
                     async for event in events:
@@ -70,10 +73,10 @@ class Drafter:
                 if not run.guarded().strip():
                     raise EngineFailed(f"{model.name} gave an empty answer")
             except MantaError as exc:
-                if run.num_sent_chars:
+                if self._is_worth_keeping(run):
                     self._keep(run, model, exc)
                     return
-                run.draft = ""
+                run.draft, run.is_generated = "", False
                 run.context.deadline.check("generate")
                 # What went wrong over there is the operator's business; the client learns that it did.
                 logger.warning("%s gave no answer: %s", model.name, exc)
@@ -88,8 +91,9 @@ class Drafter:
         pieces = compose(extract(run.question.question, run.sources, _NUM_QUOTES))
         if not pieces:
             return None
-        run.draft, run.model = "".join(pieces), None
-        run.flag(Flag.EXTRACTIVE)
+        run.draft, run.model, run.is_generated = "".join(pieces), None, False
+        run.draft_flags.clear()
+        run.flag_draft(Flag.EXTRACTIVE)
         run.note(prompts.QUOTED)
         return run.draft
 
@@ -117,7 +121,7 @@ class Drafter:
                     run.draft += delta.text if run.draft else delta.text.lstrip()
                     if delta.finish_reason == "length":
                         run.note(f"The answer was cut at {body['max_tokens']} tokens.")
-                    if delta.text and (text := run.unsent(is_complete=False)):
+                    if delta.text and not run.is_held and (text := run.unsent(is_complete=False)):
                         yield AgentEvent("answer.delta", {"text": text})
         finally:
             await close(frames)
@@ -137,24 +141,30 @@ class Drafter:
                     deadline, stage = run.context.deadline, "generate"
                 yield delta
 
+    def _is_worth_keeping(self, run: Run) -> bool:
+        """Whether a draft that broke off is the answer: text of it has left, or there is no time for another."""
+        if not run.is_held:
+            return bool(run.sent)
+        return run.context.deadline.remaining_s() <= 0 and bool(run.guarded().strip())
+
     def _keep(self, run: Run, model: ChatModel, exc: MantaError) -> None:
-        """A draft that broke off after text of it had left."""
+        """A draft that broke off and stays."""
         run.model = model.name
         self._label(run, model)
         if isinstance(exc, DeadlineExceeded):
-            run.flag(Flag.DEADLINE)
+            run.flag_draft(Flag.DEADLINE)
             run.note("The time was over before the answer was complete.")
             return
         logger.warning("%s broke off: %s", model.name, exc)
-        run.flag(Flag.INTERRUPTED)
+        run.flag_draft(Flag.INTERRUPTED)
         run.note(f"The chat model {model.name} broke off ({exc.code or 'error'}); the answer is incomplete.")
 
     def _label(self, run: Run, model: ChatModel) -> None:
         if model.card.is_generative:
-            run.flag(Flag.UNEVALUATED)
+            run.flag_draft(Flag.UNEVALUATED)
             if model is not self.models[0]:
-                run.flag(Flag.MODEL_FALLBACK)
+                run.flag_draft(Flag.MODEL_FALLBACK)
             return
-        run.flag(Flag.EXTRACTIVE)
+        run.flag_draft(Flag.EXTRACTIVE)
         if not self.generative():
             run.note(prompts.NO_MODEL.format(command=PULL_COMMAND))

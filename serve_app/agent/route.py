@@ -12,6 +12,11 @@ class Route(StrEnum):
 
     CHITCHAT = "chitchat"
     KB = "kb"
+    FRESH = "fresh"  # about what is new: the web first
+    REFUSE = "refuse"  # only a helper says so; no rule does
+
+
+DEFAULT = "default"  # the reason where no rule knew the question
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,12 @@ _ABOUT_SELF = re.compile(
     r"(?:who|what) are you|what(?: can|'s| is) you(?:r name)?(?: do)?|what can you do(?: for me)?"
     r"|how are you(?: doing)?|what(?:'s| is) your name|help|can you help me|are you (?:a bot|an ai|human|real)"
 )
+# What only the web can know. "The latest version" may well stand in the documents, and is not here.
+_FRESH = re.compile(
+    r"\b(?:today|tonight|yesterday|right now|this (?:week|month|morning)|breaking news|news (?:about|on|of)|latest news"
+    r"|in the news|stock price|weather|heute|gestern|diese woche|nachrichten|aujourd'hui|hier|cette semaine|hoy|ayer"
+    r"|esta semana|noticias)\b"
+)
 _EDGES = re.compile(r"^[\W_]+|[\W_]+$")
 
 HELP_TEXT = (
@@ -44,7 +55,8 @@ HELP_TEXT = (
 )
 
 
-def route(question: str) -> Routing:
+def route(question: str, *, has_web: bool = False) -> Routing:
+    """The route by rules alone. Without a web to search, what is new is a question for the documents, too."""
     words = _EDGES.sub("", " ".join(question.lower().split()))
     parts = [part for part in re.split(r"[,.!?;]\s*", words) if part]
     if not parts:
@@ -52,7 +64,9 @@ def route(question: str) -> Routing:
     for reason, pattern in (("greeting", _GREETING), ("courtesy", _COURTESY), ("about_self", _ABOUT_SELF)):
         if pattern.fullmatch(parts[-1]) and all(_is_small_talk(part) for part in parts):
             return Routing(Route.CHITCHAT, reason)
-    return Routing(Route.KB, "default")
+    if has_web and (found := _FRESH.search(words)):
+        return Routing(Route.FRESH, f"time_word:{found.group()}")
+    return Routing(Route.KB, DEFAULT)
 
 
 def _is_small_talk(part: str) -> bool:

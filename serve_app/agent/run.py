@@ -1,66 +1,32 @@
-"""One run of the pipeline: its state, what it has found so far, and what it tells the client.
-
-The states and the moves between them are data, so that a wrong move is an error and not a bug that
-shows as a strange answer.
-"""
+"""One run of the pipeline: its state, what it has found so far, and what it tells the client."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from serve_app.agent.citations import Citation, citations, guarded, safe_length, urls
 from serve_app.agent.grade import Verdict
+from serve_app.agent.route import Route
+from serve_app.agent.states import MOVES, Flag, Loop, Outcome, State, WebMode
+from serve_app.evaluation.gate import Decision
 from serve_app.grounding.prompt import Source
 from serve_app.messages import AgentEvent, AgentQuestion, JsonObject, Passage, RequestContext
 
-
-class State(StrEnum):
-    """Where a run is."""
-
-    RECEIVED = "received"
-    ROUTE = "route"
-    RETRIEVE = "retrieve"
-    GRADE_CTX = "grade_ctx"
-    GENERATE = "generate"
-    GUARD_OUT = "guard_out"
-    FINAL = "final"
+WEB_SOURCE = "web"  # what a passage from the web has for a source
 
 
-MOVES: dict[State, frozenset[State]] = {
-    State.RECEIVED: frozenset({State.ROUTE}),
-    State.ROUTE: frozenset({State.RETRIEVE, State.GENERATE}),
-    State.RETRIEVE: frozenset({State.GRADE_CTX, State.GUARD_OUT}),  # no knowledge base: abstain
-    State.GRADE_CTX: frozenset({State.GENERATE, State.GUARD_OUT}),  # not answerable: abstain
-    State.GENERATE: frozenset({State.GUARD_OUT}),
-    State.GUARD_OUT: frozenset({State.FINAL}),
-    State.FINAL: frozenset(),
-}
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A text that may become the answer, and what it rests on."""
 
-
-class Flag(StrEnum):
-    """What is unusual about an answer. Each but `unevaluated` makes it a degraded one."""
-
-    LEXICAL_ONLY = "lexical_only"  # the embedder is down
-    KB_UNAVAILABLE = "kb_unavailable"
-    MODEL_FALLBACK = "model_fallback"  # a later model of the list answered
-    EXTRACTIVE = "extractive"  # quotes instead of a generated answer
-    INTERRUPTED = "interrupted"  # the model broke off; the text so far is kept
-    DEADLINE = "deadline"  # the time was over; the text so far is kept
-    LOW_CONFIDENCE = "low_confidence"  # the passages do not seem to answer
-    UNGROUNDED = "ungrounded"  # answered without passages
-    UNCITED = "uncited"  # a generated answer that names no passage
-    UNEVALUATED = "unevaluated"  # no judge has looked at it
-
-
-class Outcome(StrEnum):
-    """What became of the question."""
-
-    ANSWERED = "answered"
-    DEGRADED = "degraded"
-    ABSTAINED = "abstained"
+    text: str
+    model: str | None  # that wrote it; None: quoted, abstained or fixed text
+    flags: tuple[str, ...] = ()  # of this draft alone
+    passages: tuple[Passage, ...] = ()
+    sources: tuple[Source, ...] = ()
+    faithfulness: float | None = None  # as judged
 
 
 @dataclass(slots=True)
@@ -70,14 +36,25 @@ class Run:
     question: AgentQuestion
     context: RequestContext  # with the answer's own deadline
     state: State = State.RECEIVED
+    queries: tuple[str, ...] = ()  # what is searched for: the question, or what it was rewritten into
+    route: Route = Route.KB
     passages: tuple[Passage, ...] = ()
     sources: tuple[Source, ...] = ()  # the passages as prompts show them
+    session_version: int | None = None  # of the conversation that was loaded; None: none is kept
+    embedding_id: str | None = None  # of the model whose cosines the passages carry
     verdict: Verdict | None = None
+    web_mode: WebMode = WebMode.AUGMENT  # of the next web round
+    loops: tuple[Loop, ...] = ()  # taken so far
+    decision: Decision | None = None  # of the gate, on the last draft
     draft: str = ""  # of the model, before the guard
     model: str | None = None  # that wrote the draft; None: quoted, abstained or fixed text
+    best: Draft | None = None  # of the drafts judged so far, in case that the next one is worse
+    is_generated: bool = False  # a generative model wrote the draft
     is_abstained: bool = False
     is_grounded: bool = False  # the draft rests on passages
+    is_held: bool = False  # new text waits for the gate
     flags: dict[str, None] = field(default_factory=dict)  # an ordered set
+    draft_flags: dict[str, None] = field(default_factory=dict)  # those of the current draft alone
     notes: list[str] = field(default_factory=list)
     usage: dict[str, int] = field(
         default_factory=lambda: {
@@ -89,8 +66,9 @@ class Run:
         }
     )
     trace: list[JsonObject] = field(default_factory=list)
-    num_sent_chars: int = 0  # of the guarded draft
+    sent: str = ""  # text that the client has
     _entered_at: float = field(default_factory=time.perf_counter)
+    _began_at: float = field(default_factory=time.perf_counter)
 
     def move(self, to: State) -> None:
         if to not in MOVES[self.state]:
@@ -99,12 +77,28 @@ class Run:
         self.trace.append({"state": str(self.state), "ms": round((now - self._entered_at) * 1000, 3)})
         self.state, self._entered_at = to, now
 
+    def seconds(self) -> float:
+        """Since the run began."""
+        return time.perf_counter() - self._began_at
+
     def flag(self, *flags: str) -> None:
         self.flags.update(dict.fromkeys(str(flag) for flag in flags))
+
+    def flag_draft(self, *flags: str) -> None:
+        """Flags that go when the draft goes."""
+        self.draft_flags.update(dict.fromkeys(str(flag) for flag in flags))
+
+    def all_flags(self) -> list[str]:
+        return list(self.flags | self.draft_flags)
 
     def note(self, text: str) -> None:
         if text not in self.notes:
             self.notes.append(text)
+
+    def can_loop(self, loop: Loop, max_loops: int, min_loop_s: float) -> bool:
+        """Whether this has not been done yet, and there is time and count left for it."""
+        has_time = self.context.deadline.remaining_s() > min_loop_s
+        return loop not in self.loops and len(self.loops) < max_loops and has_time
 
     def count(self, usage: JsonObject | None) -> None:
         """Add one model call's tokens; None: it did not tell them."""
@@ -116,18 +110,32 @@ class Run:
             self.usage[key] += int(usage.get(key) or 0)
 
     def abstain(self, text: str) -> None:
-        self.draft, self.model, self.is_abstained = text, None, True
+        self.draft, self.model, self.is_abstained, self.is_generated = text, None, True, False
+        self.draft_flags.clear()
+
+    def keep_best(self) -> None:
+        """Remember the judged draft if it is more faithful than those before it."""
+        assert self.decision is not None
+        value = self.decision.faithfulness
+        if self.best is None or (value or 0.0) > (self.best.faithfulness or 0.0):
+            flags = tuple(self.draft_flags)
+            self.best = Draft(self.draft, self.model, flags, self.passages, self.sources, value)
+
+    def restore(self, draft: Draft) -> None:
+        self.draft, self.model = draft.text, draft.model
+        self.passages, self.sources = draft.passages, draft.sources
+        self.draft_flags = dict.fromkeys(draft.flags)
+        self.is_generated = self.is_grounded = True
 
     def guarded(self, length: int | None = None) -> str:
         """The draft, or a beginning of it, without what may not leave."""
-        known = urls([self.question.question, *(source.text for source in self.sources)])
-        return guarded(self.draft[:length], len(self.sources), known)
+        return guarded(self.draft[:length], len(self.sources), self._known_urls())
 
     def unsent(self, *, is_complete: bool) -> str:
         """Text of the draft that can leave now and has not."""
         clean = self.guarded(None if is_complete else safe_length(self.draft))
-        new = clean[self.num_sent_chars :]
-        self.num_sent_chars += len(new)
+        new = clean[len(self.sent) :]
+        self.sent += new
         return new
 
     def citations(self) -> list[JsonObject]:
@@ -137,9 +145,11 @@ class Run:
         return [self._citation(citation) for citation in citations(self.draft, self.sources)]
 
     def outcome(self) -> Outcome:
+        if self.state is State.CANCELLED:
+            return Outcome.CANCELLED
         if self.is_abstained:
             return Outcome.ABSTAINED
-        return Outcome.DEGRADED if self.flags.keys() - {Flag.UNEVALUATED} else Outcome.ANSWERED
+        return Outcome.DEGRADED if set(self.all_flags()) - {Flag.UNEVALUATED} else Outcome.ANSWERED
 
     def final(self, cited: Sequence[JsonObject]) -> AgentEvent:
         now = time.perf_counter()
@@ -150,13 +160,20 @@ class Run:
                 "text": self.draft,
                 "outcome": str(self.outcome()),
                 "citations": list(cited),
-                "flags": list(self.flags),
+                "flags": self.all_flags(),
                 "notes": self.notes,
                 "usage": self.usage,
                 "model": self.model,
                 "run": [*self.trace, last],
             },
         )
+
+    def _known_urls(self) -> frozenset[str]:
+        """Links that may leave: the question's, those of documents, and of pages their own address alone."""
+        own = [one.path for one in self.passages if one.source == WEB_SOURCE]
+        pages = {n for n, one in enumerate(self.passages, start=1) if one.source == WEB_SOURCE}
+        documents = [source.text for source in self.sources if source.number not in pages]
+        return urls([self.question.question, *own, *documents])
 
     def _citation(self, citation: Citation) -> JsonObject:
         passage = self.passages[citation.number - 1]

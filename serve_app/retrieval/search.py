@@ -59,6 +59,7 @@ class Searcher:
             passages=tuple(self._ranked(legs, query)[: query.k]),
             flags=(LEXICAL_ONLY,) if is_lexical_only else (),
             took_s=time.perf_counter() - start_s,
+            embedding_id=legs.query.space.embedding_id if legs.query else None,
         )
 
     def _checked(self, query: SearchQuery) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -14,8 +14,13 @@ import pytest
 
 import serve_app.messages
 from configs.schema import AgentConfig
+from serve_app.agent.helper import FixtureHelper
 from serve_app.agent.pipeline import AnswerPipeline
+from serve_app.agent.run import Run
 from serve_app.errors import EngineFailed, MantaError
+from serve_app.evaluation.base import Assessment, Metric, Sample
+from serve_app.evaluation.calibration import Calibrations
+from serve_app.evaluation.fixture_judge import FixtureJudge
 from serve_app.messages import (
     AgentEvent,
     AgentQuestion,
@@ -29,6 +34,10 @@ from serve_app.messages import (
     SearchResult,
 )
 from serve_app.openai_api.responses import DONE, TextShape, usage
+from serve_app.sessions.base import Session, SessionKey
+from serve_app.sessions.memory import MemorySessions
+from serve_app.websearch.base import WebQuery, WebResult
+from serve_app.websearch.fixture import FixtureWeb
 
 T = TypeVar("T")
 HANG = "hang"  # a step that never ends
@@ -77,10 +86,14 @@ def virtual(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Coroutine
 class ScriptedModel:
     """A ModelClient that plays steps: text to send, seconds to wait, an error to raise, HANG, or bytes."""
 
-    steps: list[Any]
+    steps: list[Any]  # a list in it is one call's steps: each call has the next one, at the end the last
     has_usage: bool = True
     num_running: int = 0
     bodies: list[JsonObject] = field(default_factory=list)
+
+    def _call(self) -> list[Any]:
+        calls = [step for step in self.steps if isinstance(step, list)]
+        return calls[min(len(self.bodies), len(calls)) - 1] if calls else self.steps
 
     async def respond(self, endpoint: Endpoint, body: JsonObject, context: RequestContext) -> bytes:
         raise NotImplementedError
@@ -93,7 +106,7 @@ class ScriptedModel:
         shape = TextShape("id", body["model"], 0, is_chat=True)
         self.num_running += 1
         try:
-            for step in self.steps:
+            for step in self._call():
                 if isinstance(step, str) and step != HANG:
                     yield shape.delta(step)
                 elif isinstance(step, bytes):
@@ -123,6 +136,84 @@ class ScriptedKnowledge:
             return self.result
         finally:
             self.num_running -= 1
+
+
+@dataclass
+class Stepping:
+    """Plays steps before each call of a shipped fake."""
+
+    steps: list[Any] = field(default_factory=list)
+    num_running: int = 0
+    num_calls: int = 0
+
+    async def before(self) -> None:
+        self.num_calls += 1
+        self.num_running += 1
+        try:
+            for step in self.steps:
+                await play(step)
+        finally:
+            self.num_running -= 1
+
+
+class ScriptedWeb(Stepping):
+    def __init__(self, pages: Sequence[WebResult], steps: list[Any]) -> None:
+        super().__init__(steps)
+        self.fake = FixtureWeb(pages)
+        self.queries: list[WebQuery] = []
+
+    async def search(self, query: WebQuery, context: RequestContext) -> tuple[WebResult, ...]:
+        self.queries.append(query)
+        await self.before()
+        return await self.fake.search(query, context)
+
+
+class ScriptedJudge(Stepping):
+    name = "judge"
+
+    def __init__(self, fake: FixtureJudge, steps: list[Any]) -> None:
+        super().__init__(steps)
+        self.fake = fake
+        self.samples: list[Sample] = []
+        self.asked: list[tuple[Metric, ...]] = []
+
+    async def assess(self, sample: Sample, metrics: Sequence[Metric], context: RequestContext) -> Assessment:
+        self.samples.append(sample)
+        self.asked.append(tuple(metrics))
+        await self.before()
+        return await self.fake.assess(sample, metrics, context)
+
+
+class ScriptedHelper(Stepping):
+    def __init__(self, fake: FixtureHelper, steps: list[Any]) -> None:
+        super().__init__(steps)
+        self.fake = fake
+
+    async def route(self, question: str, history: Sequence[JsonObject], context: RequestContext) -> Any:
+        await self.before()
+        return await self.fake.route(question, history, context)
+
+    async def rewrite(
+        self, question: str, history: Sequence[JsonObject], context: RequestContext
+    ) -> tuple[str, ...]:
+        await self.before()
+        return await self.fake.rewrite(question, history, context)
+
+
+class ScriptedSessions(Stepping):
+    def __init__(self, steps: list[Any]) -> None:
+        super().__init__(steps)
+        self.fake = MemorySessions()
+
+    async def load(self, key: SessionKey, context: RequestContext) -> Session:
+        await self.before()
+        return await self.fake.load(key, context)
+
+    async def append(
+        self, key: SessionKey, turns: Sequence[JsonObject], version: int, context: RequestContext
+    ) -> int:
+        await self.before()
+        return await self.fake.append(key, turns, version, context)
 
 
 async def play(step: Any) -> None:
@@ -166,6 +257,12 @@ class House:
     knowledge: ScriptedKnowledge
     models: dict[str, ScriptedModel]
     pipeline: AnswerPipeline
+    web: ScriptedWeb | None
+    judge: ScriptedJudge | None
+    helper: ScriptedHelper | None
+    sessions: ScriptedSessions | None
+    ended: list[Run]
+    generative: frozenset[str]
 
     async def ask(
         self, question: str | AgentQuestion = QUESTION, *, within_s: float = 60.0
@@ -176,7 +273,8 @@ class House:
             return [event async for event in events]
 
     def num_running(self) -> int:
-        return self.knowledge.num_running + sum(model.num_running for model in self.models.values())
+        optional = [one for one in (self.web, self.judge, self.helper, self.sessions) if one is not None]
+        return sum(one.num_running for one in (self.knowledge, *self.models.values(), *optional))
 
 
 @pytest.fixture
@@ -188,6 +286,15 @@ def build() -> Callable[..., House]:
         passages: tuple[Passage, ...] = PASSAGES,
         flags: tuple[str, ...] = (),
         search: list[Any] | None = None,
+        pages: Sequence[WebResult] | None = None,
+        web_steps: Sequence[Any] = (),
+        judge: FixtureJudge | None = None,
+        judge_steps: Sequence[Any] = (),
+        helper: FixtureHelper | None = None,
+        helper_steps: Sequence[Any] = (),
+        session_steps: Sequence[Any] | None = None,
+        embedding_id: str | None = None,
+        calibrations: Calibrations | None = None,
         **config: Any,
     ) -> House:
         steps = models if models is not None else {"chat": ["It travels ", "with the request [1]."]}
@@ -196,14 +303,29 @@ def build() -> Callable[..., House]:
             name: ModelCard(name, "mock", (Endpoint.CHAT,), is_generative=name not in extractive)
             for name in clients
         }
-        knowledge = ScriptedKnowledge(SearchResult(passages, flags), search or [])
+        found = SearchResult(passages, flags, embedding_id=embedding_id)
+        knowledge = ScriptedKnowledge(found, search or [])
         settings = AgentConfig(models=tuple(clients) or ("absent",), **config)
-        nonce = "0123456789abcdef"
-        return House(
-            knowledge,
+        web = None if pages is None else ScriptedWeb(pages, list(web_steps))
+        wise = None if judge is None else ScriptedJudge(judge, list(judge_steps))
+        small = None if helper is None else ScriptedHelper(helper, list(helper_steps))
+        sessions = None if session_steps is None else ScriptedSessions(list(session_steps))
+        ended: list[Run] = []
+        pipeline = AnswerPipeline(
+            settings,
             clients,
-            AnswerPipeline(settings, clients, cards, knowledge, lambda: nonce),  # type: ignore[arg-type]
+            cards,
+            knowledge,  # type: ignore[arg-type]
+            lambda: "0123456789abcdef",
+            calibrations=calibrations or Calibrations(),
+            web=web,
+            judge=wise,
+            helper=small,
+            sessions=sessions,
+            on_end=ended.append,
         )
+        generative = frozenset(clients) - set(extractive)
+        return House(knowledge, clients, pipeline, web, wise, small, sessions, ended, generative)
 
     return make
 

@@ -26,6 +26,14 @@ KNOWN = urls(["See https://example.org/Docs/, and http://127.0.0.1:8000."])
         ("[text](http://127.0.0.1:8000/)", "[text](http://127.0.0.1:8000/)"),
         ("[text](http://10.0.0.1/?a)", "[text]((link removed))"),
         ("See [RFC 3986] and [a1].", "See [RFC 3986] and [a1]."),
+        ("Great![1][2]", "Great![1][2]"),
+        ("A ![b][c] here [1].", "A  here [1]."),
+        ("A <img src=x onerror=y> here, x <a and b> c", "A  here, x  c"),
+        ("x <b>bold</b> and 1 < 2", "x <b>bold</b> and 1 < 2"),
+        (
+            "See www.evil.example/x, [a](//evil.example), javascript:run",
+            "See (link removed) [a]((link removed)), (link removed)",
+        ),
     ],
 )
 def test_what_may_leave(text: str, clean: str) -> None:
@@ -34,7 +42,7 @@ def test_what_may_leave(text: str, clean: str) -> None:
 
 PIECES = st.sampled_from(
     ["word ", "word", " ", "\n", "[", "]", "1", "9", ", ", "`", "```", "!", "(", ")", "http://a.b/c", "https://", ".",
-     "[1]", " [7]", "![", "](", "é"]
+     "[1]", " [7]", "![", "](", "é", "<", "img ", "a", ">", "www.", "//", "]: "]
 )  # fmt: skip
 
 

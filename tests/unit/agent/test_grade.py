@@ -6,7 +6,9 @@ from dataclasses import replace
 import pytest
 
 from configs.schema import GateConfig
-from serve_app.agent.grade import Verdict, grade, measure, probability
+from serve_app.agent.grade import Verdict, grade
+from serve_app.evaluation.calibration import JUDGEMENT, probability
+from serve_app.evaluation.features import measure
 from serve_app.messages import Passage
 
 GATE = GateConfig()
@@ -35,7 +37,7 @@ def test_a_single_passage_has_no_margin() -> None:
 
 
 def test_without_a_cosine_there_is_no_probability() -> None:
-    assert probability(measure(QUESTION, [passage(None, 9.0)])) is None
+    assert probability(measure(QUESTION, [passage(None, 9.0)]), JUDGEMENT) is None
     assert grade(QUESTION, [passage(None, 9.0)], GATE).verdict is Verdict.AMBIGUOUS
 
 
@@ -57,14 +59,14 @@ def test_the_verdict_follows_the_thresholds(cosine: float, verdict: Verdict) -> 
 
 def test_probability_grows_with_each_feature() -> None:
     base = measure("Which text or book?", [passage(0.4, 1.0), passage(0.3)])
-    chance = probability(base)
+    chance = probability(base, JUDGEMENT)
     assert chance is not None
     for better in (
         replace(base, top_cosine=0.5),
         replace(base, coverage=1.0),
         replace(base, agreement=1.0),
     ):
-        value = probability(better)
+        value = probability(better, JUDGEMENT)
         assert value is not None
         assert value > chance
 
@@ -83,6 +85,9 @@ def test_the_clients_data_is_json() -> None:
             "margin": None,
             "agreement": None,
             "coverage": 0.0,
+            "mean_cosine": None,
+            "mean_bm25": None,
             "probability": 0.0,
         },
+        "calibration": None,
     }

@@ -56,7 +56,7 @@ def test_the_tree_is_frozen() -> None:
             "store is inside its replica",
         ),
         ({"knowledge": {"chunking": {"max_tokens": 40, "overlap_tokens": 30}}}, "overlap_tokens 30"),
-        ({"agent": {"models": ["m"], "gate": {"correct_at": 0.2}}}, "incorrect_below 0.25 is above"),
+        ({"agent": {"models": ["m"], "gate": {"correct_at": 0.2, "incorrect_below": 0.25}}}, "0.25 is above"),
     ],
 )
 def test_a_fault_is_named_on_one_line(changes: dict[str, Any], fault: str) -> None:

@@ -1,0 +1,1 @@
+"""How well stage A of the gate tells passages that answer from others."""

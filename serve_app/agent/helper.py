@@ -1,0 +1,121 @@
+"""A small model's help: the route of a question that no rule knows, and other words for a search.
+
+Both are optional and neither may harm: a helper that fails or answers nonsense means the route `kb`,
+and no rewriting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from serve_app.agent.route import Route
+from serve_app.engines.base import ModelClient
+from serve_app.errors import EngineFailed
+from serve_app.evaluation.structured import ask
+from serve_app.grounding.untrusted import one_line
+from serve_app.messages import JsonObject, RequestContext
+
+MAX_QUERIES = 2
+_MAX_QUERY_CHARS = 300
+_NUM_TURNS = 4  # earlier turns that say what "it" is
+
+_ROUTE = """\
+Classify the user's last message. "chitchat": greetings, thanks, small talk. "fresh": needs news or \
+facts of the last days. "refuse": asks for help to harm people. "kb": everything else; when in doubt, "kb"."""
+_REWRITE = """\
+A search of the documents for the user's last message found nothing that fits. Write one or two other search \
+queries for the same question: whole words, names written out, no pronouns, in the question's language."""
+_ROUTE_SCHEMA: JsonObject = {
+    "type": "object",
+    "properties": {"route": {"type": "string", "enum": [str(route) for route in Route]}},
+    "required": ["route"],
+    "additionalProperties": False,
+}
+_REWRITE_SCHEMA: JsonObject = {
+    "type": "object",
+    "properties": {
+        "queries": {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": MAX_QUERIES}
+    },
+    "required": ["queries"],
+    "additionalProperties": False,
+}
+
+
+class Helper(Protocol):
+    """Answers small questions about a question."""
+
+    async def route(self, question: str, history: Sequence[JsonObject], context: RequestContext) -> Route:
+        """Where the question goes.
+
+        Raises:
+            MantaError: there is no usable answer.
+        """
+        ...
+
+    async def rewrite(
+        self, question: str, history: Sequence[JsonObject], context: RequestContext
+    ) -> tuple[str, ...]:
+        """One or two queries for the same question. Raises as `route`."""
+        ...
+
+
+class ModelHelper:
+    """A Helper over a served chat model."""
+
+    def __init__(self, name: str, client: ModelClient) -> None:
+        self._name = name
+        self._client = client
+
+    async def route(self, question: str, history: Sequence[JsonObject], context: RequestContext) -> Route:
+        reply = await self._ask(_ROUTE, question, history, _ROUTE_SCHEMA, context)
+        try:
+            return Route(str(reply.get("route")))
+        except ValueError as exc:
+            raise EngineFailed(f"{self._name} named no route: {str(reply)[:100]}") from exc
+
+    async def rewrite(
+        self, question: str, history: Sequence[JsonObject], context: RequestContext
+    ) -> tuple[str, ...]:
+        reply = await self._ask(_REWRITE, question, history, _REWRITE_SCHEMA, context)
+        given = reply.get("queries")
+        queries = [one_line(one, _MAX_QUERY_CHARS) for one in given or [] if isinstance(one, str)]
+        if not any(queries):
+            raise EngineFailed(f"{self._name} gave no query")
+        return tuple(dict.fromkeys(query for query in queries if query))[:MAX_QUERIES]
+
+    async def _ask(
+        self,
+        instructions: str,
+        question: str,
+        history: Sequence[JsonObject],
+        schema: JsonObject,
+        context: RequestContext,
+    ) -> JsonObject:
+        turns = [turn for turn in history if turn["role"] in ("user", "assistant")][-_NUM_TURNS:]
+        messages = [
+            {"role": "system", "content": instructions},
+            *turns,
+            {"role": "user", "content": question},
+        ]
+        return (await ask(self._client, self._name, messages, schema, context)).value
+
+
+class FixtureHelper:
+    """A Helper with answers that are given beforehand."""
+
+    def __init__(self, route: Route = Route.KB, queries: tuple[str, ...] = ()) -> None:
+        self._route = route
+        self._queries = queries
+
+    async def route(self, question: str, history: Sequence[JsonObject], context: RequestContext) -> Route:
+        context.deadline.check("route")
+        return self._route
+
+    async def rewrite(
+        self, question: str, history: Sequence[JsonObject], context: RequestContext
+    ) -> tuple[str, ...]:
+        context.deadline.check("rewrite")
+        if not self._queries:
+            raise EngineFailed("the fixture has no query")
+        return self._queries

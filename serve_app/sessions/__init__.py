@@ -1,0 +1,1 @@
+"""Conversations that outlive a request: the contract, and a store in memory."""

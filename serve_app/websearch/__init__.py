@@ -1,0 +1,1 @@
+"""Web search: what the agent asks of it, and a fixture."""
