@@ -199,6 +199,11 @@ def secret(reference: SecretRef) -> str:
     return value
 
 
+def api_key() -> str | None:
+    """The API key of whoever runs a command, from MANTA_API_KEY; None: there is none."""
+    return os.environ.get("MANTA_API_KEY") or None
+
+
 @dataclass(frozen=True, slots=True)
 class Hub:
     """The model hub that weights come from. The token is a secret and stays out of the repr."""

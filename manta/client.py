@@ -40,11 +40,16 @@ class MantaClient:
         tenant: str | None = None,
         timeout_s: float = 300.0,
         transport: httpx.BaseTransport | None = None,
+        *,
+        api_key: str | None = None,
     ) -> None:
         """`transport` stands in for the network."""
+        headers = {"x-manta-tenant": tenant} if tenant else {}
+        if api_key:
+            headers["authorization"] = f"Bearer {api_key}"
         self._http = httpx.Client(
             base_url=url,
-            headers={"x-manta-tenant": tenant} if tenant else {},
+            headers=headers,
             timeout=httpx.Timeout(timeout_s, connect=5.0),
             transport=transport,
             trust_env=False,  # a proxy of the environment must not see loopback traffic
@@ -96,6 +101,15 @@ class MantaClient:
                 response.read()
                 raise _server_error(response)
             yield from _events(response.iter_lines())
+
+    def usage(self, days: int, tenant: str | None = None) -> list[dict[str, Any]]:
+        """What was used today and in the days before: a row a day, tenant, key and model."""
+        parameters = {"days": str(days)} | ({"tenant": tenant} if tenant else {})
+        response = self._http.get("/v1/usage", params=parameters)
+        if response.status_code != 200:
+            raise _server_error(response)
+        rows: list[dict[str, Any]] = response.json()["data"]
+        return rows
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         response = self._http.post(path, json=body)

@@ -84,6 +84,8 @@ def build(args: dict[str, Any]) -> Application:
         embedder_name=config.embedder.name,
         agent_name=config.agent.name,
         may_sleep=_may_sleep(config),
+        door=config.door,
+        home=folder,
     )
 
 

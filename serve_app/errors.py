@@ -3,11 +3,15 @@
     MantaError                     500  server_error            ask the operator
     |-- BadRequest                 400  invalid_request_error   fix the request
     |   `-- InputTooLong           400  context_length_exceeded shorten the input
+    |-- Unauthenticated            401  invalid_api_key         say who you are
+    |-- Forbidden                  403  permission_denied       ask for the right, or as somebody else
     |-- NotFound                   404  not_found               name something that exists
     |   `-- ModelNotFound          404  model_not_found         pick a model from /v1/models
     |-- Conflict                   409  conflict                ask again: it has changed meanwhile
     |-- BodyTooLarge               413  request_too_large       send less
     |-- Overloaded                 429  overloaded              retry after a while
+    |-- LimitReached               429  rate_limit_exceeded     retry after a while, or ask for more
+    |   `-- BudgetSpent            429  insufficient_quota      wait for the next period, or ask for more
     |-- EngineFailed               502  engine_failed           retry, perhaps elsewhere
     |-- Unavailable                503  unavailable             retry after a while
     |   `-- StreamLost             503  stream_lost             ask again: the answer was cut
@@ -55,6 +59,22 @@ class InputTooLong(BadRequest):
     code = "context_length_exceeded"
 
 
+class Unauthenticated(MantaError):
+    """Nobody that we know asks this."""
+
+    status = 401
+    type = "invalid_request_error"
+    code = "invalid_api_key"
+
+
+class Forbidden(MantaError):
+    """We know who asks, and they may not."""
+
+    status = 403
+    type = "invalid_request_error"
+    code = "permission_denied"
+
+
 class NotFound(MantaError):
     """The thing named in the request is not here."""
 
@@ -95,6 +115,24 @@ class Overloaded(MantaError):
     def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
         super().__init__(message, retry_after_s)
         self.retry_after_s = retry_after_s
+
+
+class LimitReached(MantaError):
+    """Whoever asks has used what they may for now."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+
+    def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
+        super().__init__(message, retry_after_s)
+        self.retry_after_s = retry_after_s
+
+
+class BudgetSpent(LimitReached):
+    """The money for this day or month is spent."""
+
+    code = "insufficient_quota"
 
 
 class EngineFailed(MantaError):

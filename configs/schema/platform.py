@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from configs.schema.agent import AgentConfig
 from configs.schema.base import Strict
+from configs.schema.door import DoorConfig
 from configs.schema.embedders import EmbedderConfig
 from configs.schema.ingress import IngressConfig, StreamsConfig
 from configs.schema.knowledge import KnowledgeConfig
@@ -20,6 +21,7 @@ class PlatformConfig(Strict):
         description="Folder for data and model weights; None: MANTA_HOME, else the user's data folder.",
     )
     ingress: IngressConfig = Field(default=IngressConfig(), description="The HTTP door.")
+    door: DoorConfig = Field(default=DoorConfig(), description="Who is let in, and how much each may use.")
     models: tuple[ModelConfig, ...] = Field(min_length=1, description="Chat models.")
     embedder: EmbedderConfig = Field(description="The embedding model.")
     knowledge: KnowledgeConfig = Field(default=KnowledgeConfig(), description="The knowledge base.")
@@ -38,7 +40,22 @@ class PlatformConfig(Strict):
         for name in self.agent.model_names():
             if name not in known:
                 field = "models" if name in self.agent.models else "judge or helper"
-                raise ValueError(f"agent.{field} names {name!r}, which is none of: {', '.join(sorted(known))}")
+                raise ValueError(
+                    f"agent.{field} names {name!r}, which is none of: {', '.join(sorted(known))}"
+                )
+        for name in {
+            *self.door.prices,
+            *self.door.model_limits,
+            *(one for t in self.door.tenants for one in t.models),
+        }:
+            if name not in names:
+                raise ValueError(
+                    f"door names the model {name!r}, which is none of: {', '.join(sorted(names))}"
+                )
+        if self.door.redis is None and self.door.is_counting and self.ingress.scaling.max_replicas > 1:
+            raise ValueError(
+                "door counts in one replica; ingress.scaling.max_replicas above 1 needs door.redis"
+            )
         if all(model.optional for model in self.models if model.name in self.agent.models):
             raise ValueError("agent.models needs one model that is not optional")
         return self

@@ -7,6 +7,7 @@ from typing import Any
 import click
 from rich.markup import escape
 
+from configs.load import api_key
 from manta.client import DEFAULT_URL, MantaClient
 from manta.console import err, out
 
@@ -18,7 +19,7 @@ from manta.console import err, out
 @click.option("-k", "num_passages", type=int, default=None, help="Passages to answer from.")
 def command(question: str, url: str, tenant: str | None, num_passages: int | None) -> int:
     """Ask QUESTION; exit code 0 when it was answered, 1 when not."""
-    with MantaClient(url, tenant) as client:
+    with MantaClient(url, tenant, api_key=api_key()) as client:
         return show_answer(client, question, num_passages)
 
 

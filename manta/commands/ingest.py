@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
+from configs.load import api_key
 from manta.client import DEFAULT_URL, MantaClient
 from manta.console import count_progress, err
 from manta.sync import Collection, SyncReport, collect, sync
@@ -28,7 +29,7 @@ def command(
     when a document failed; the others are in.
     """
     collections = collect(paths, source)
-    with MantaClient(url, tenant) as client:
+    with MantaClient(url, tenant, api_key=api_key()) as client:
         report = ingest(client, collections, allow_empty=allow_empty)
     show(report)
     return 1 if report.failed else 0

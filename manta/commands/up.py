@@ -21,7 +21,7 @@ from rich.markup import escape
 from rich.status import Status
 
 from cluster.local import LocalApplication
-from configs.load import Profile, ProfileError, home, read_profile
+from configs.load import Profile, ProfileError, api_key, home, read_profile
 from configs.schema import AutoEmbedder, LlamaCppModel, LocalEmbedder, OnnxEmbedder, PlatformConfig
 from manta.client import MantaClient
 from manta.commands.ask import show_answer
@@ -30,6 +30,7 @@ from manta.commands.models import choose, fetch, fetch_encoder
 from manta.console import err, out
 from manta.sync import collect
 from serve_app.errors import ConfigError, MantaError
+from serve_app.identity.exposure import require_safe
 from serve_app.model_cache.cache import has_onnx
 
 DEMO_QUESTION = "What happens to an answer when the embedder is down?"
@@ -59,7 +60,7 @@ def command(
     `kill -HUP` makes it read PROFILE again and replace its replicas, one after the other.
     """
     chosen = _read(profile, port)
-    _warn_if_exposed(chosen.host)
+    require_safe(chosen.host, chosen.platform.door.authentication)
     fetch_weights(chosen.platform, with_optional=demo)
     application = LocalApplication(chosen, dashboard=dashboard)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -128,7 +129,7 @@ def reload(application: LocalApplication, path: Path, port: int | None) -> None:
 def run_demo(url: str) -> int:
     """Ingest this repository's documentation and ask about it."""
     root = Path(__file__).resolve().parents[2]
-    with MantaClient(url) as client:
+    with MantaClient(url, api_key=api_key()) as client:
         report = ingest(client, [*collect([root / "docs"], "docs"), *collect([root / "README.md"], "readme")])
         show(report)
         if report.failed:
@@ -140,17 +141,6 @@ def run_demo(url: str) -> int:
 def _read(path: Path, port: int | None) -> Profile:
     chosen = read_profile(path)
     return chosen if port is None else dataclasses.replace(chosen, port=port)
-
-
-def _warn_if_exposed(host: str) -> None:
-    is_loopback = host == "localhost" or host.startswith("127.") or host == "::1"
-    if not is_loopback:
-        err.print(
-            f"{host} is not loopback, and there is no authentication yet: whoever reaches the port can read "
-            "and change every knowledge base",
-            style="yellow",
-            markup=False,
-        )
 
 
 def _fetch_or_warn(model: LlamaCppModel, folder: Path) -> None:

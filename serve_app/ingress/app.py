@@ -10,7 +10,9 @@ from fastapi import FastAPI
 from configs.schema import IngressConfig
 from serve_app.ingress import edge
 from serve_app.ingress.call import CallReader
-from serve_app.ingress.routes import agent, completions, embeddings, health, knowledge, models
+from serve_app.ingress.door import Door
+from serve_app.ingress.door_edge import DoorEdge
+from serve_app.ingress.routes import agent, completions, embeddings, health, knowledge, models, usage
 from serve_app.ingress.services import Services
 
 _DESCRIPTION = """
@@ -22,7 +24,9 @@ the request may take), `x-manta-tenant` (whose knowledge base), `x-manta-priorit
 """
 
 
-def create_app(config: IngressConfig, services: Services, *, echoes_request_id: bool = True) -> FastAPI:
+def create_app(
+    config: IngressConfig, services: Services, *, echoes_request_id: bool = True, door: Door | None = None
+) -> FastAPI:
     """The whole API over `services`.
 
     Args:
@@ -30,6 +34,7 @@ def create_app(config: IngressConfig, services: Services, *, echoes_request_id: 
         services: what the routes call.
         echoes_request_id: put the request's id into the answer's headers; Ray Serve's HTTP server does so
             itself, and twice would make clients read "id, id".
+        door: who is let in, and how much each may use; None: everybody, anything.
     """
     app = FastAPI(
         title="Manta",
@@ -39,12 +44,15 @@ def create_app(config: IngressConfig, services: Services, *, echoes_request_id: 
         # Manta has spans and metrics of its own; FastAPI's would count everything twice.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    if door is not None:
+        app.add_middleware(DoorEdge, door=door)
     edge.install(app, echoes_id=echoes_request_id, closing=services.closing)
-    reader = CallReader(config)
+    reader = CallReader(config, door)
     app.include_router(completions.router(reader, services))
     app.include_router(embeddings.router(reader, services, config.max_embedding_inputs))
     app.include_router(agent.router(reader, services))
     app.include_router(knowledge.router(reader, services.knowledge))
     app.include_router(models.router(services))
+    app.include_router(usage.router(reader, door))
     app.include_router(health.router(services))
     return app

@@ -14,6 +14,7 @@ from serve_app.ingress.body import read_json
 from serve_app.ingress.closing import Closing
 from serve_app.ingress.connection import while_connected, within_deadline
 from serve_app.ingress.context import read_context
+from serve_app.ingress.door import Door
 from serve_app.ingress.edge import closing_of, id_of
 from serve_app.messages import JsonObject, RequestContext
 
@@ -43,25 +44,34 @@ class Call:
 
 
 class CallReader:
-    """Reads requests by the limits of one configuration."""
+    """Reads requests by the limits of one configuration, and takes them through the door, if there is one."""
 
-    def __init__(self, config: IngressConfig) -> None:
+    def __init__(self, config: IngressConfig, door: Door | None = None) -> None:
         self._config = config
+        self._door = door
 
     async def read(self, request: Request) -> Call:
         """Headers and body. Reading counts against the request's own deadline.
 
         Raises:
             BadRequest, BodyTooLarge: the request cannot be used.
+            Forbidden, LimitReached: whoever asks may not, or not now.
             DeadlineExceeded: the body did not come in time.
             ClientDisconnect: it will never come.
         """
-        context = read_context(request.headers, id_of(request.scope), self._config)
+        context = self._context(request)
         reading = read_json(request, self._config.max_body_bytes)
         body = await within_deadline(context.deadline, "reading the body", reading)
+        if self._door is not None:
+            await self._door.admit(request.scope, context, body)
         return Call(context, body, request.receive, closing_of(request.scope))
 
     def read_headers(self, request: Request) -> Call:
         """For requests without a body."""
-        context = read_context(request.headers, id_of(request.scope), self._config)
-        return Call(context, {}, request.receive, closing_of(request.scope))
+        return Call(self._context(request), {}, request.receive, closing_of(request.scope))
+
+    def _context(self, request: Request) -> RequestContext:
+        own_id = id_of(request.scope)
+        if self._door is None:
+            return read_context(request.headers, own_id, self._config)
+        return self._door.context(request.scope, request.headers, own_id, self._config)

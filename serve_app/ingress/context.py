@@ -1,7 +1,6 @@
 """The context of a request, from its headers: who, until when, how urgent, in which trace.
 
-The tenant is what the client says it is. Authentication is not built yet, so run the ingress on
-loopback, or behind a gateway that sets the header itself.
+Where nobody is asked who they are, the tenant is what the client says it is; `door` says it otherwise.
 """
 
 from __future__ import annotations
@@ -35,8 +34,10 @@ def request_id(headers: Headers) -> str:
     return given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex
 
 
-def read_context(headers: Headers, own_id: str, config: IngressConfig) -> RequestContext:
-    """The request's context; its time runs from now on.
+def read_context(
+    headers: Headers, own_id: str, config: IngressConfig, tenant: str | None = None
+) -> RequestContext:
+    """The request's context; its time runs from now on. With a tenant given, no header says who it is.
 
     Raises:
         BadRequest: a header that cannot be understood; it is named.
@@ -44,7 +45,7 @@ def read_context(headers: Headers, own_id: str, config: IngressConfig) -> Reques
     traceparent = headers.get(TRACEPARENT, "")
     return RequestContext(
         request_id=own_id,
-        tenant=_tenant(headers, config),
+        tenant=tenant or _tenant(headers, config),
         deadline=Deadline.after(_timeout_s(headers, config)),
         priority=_priority(headers, config),
         # A malformed one starts a new trace: the standard says to ignore it.

@@ -6,22 +6,26 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
 import ray
 from fastapi import FastAPI
+from ray.serve.context import _get_global_client
 from ray.serve.handle import DeploymentHandle
 
-from configs.schema import IngressConfig, StreamsConfig
+from configs.schema import DoorConfig, IngressConfig, StreamsConfig
 from serve_app.draining import Draining
 from serve_app.errors import Unavailable
 from serve_app.handles import AgentHandle, EmbedderHandle, KnowledgeHandle, model_handles
 from serve_app.health.deployment import explain_by_deployment
 from serve_app.health.replica import ReplicaHealth
+from serve_app.identity.exposure import require_safe
 from serve_app.ingress.app import create_app
 from serve_app.ingress.asleep import is_asleep
 from serve_app.ingress.cold_start import ColdStart
+from serve_app.ingress.door_parts import open_door
 from serve_app.ingress.services import Services
 from serve_app.messages import ModelCard
 from serve_app.replica import LAST_WORDS_S, open_inbox, settle_memory
@@ -46,10 +50,14 @@ class IngressDeployment:
         embedder_name: str,
         agent_name: str,
         may_sleep: Mapping[str, float],
+        door: DoorConfig,
+        home: Path,
     ) -> None:
         """`cards` has one for every model in the graph, the embedder and the agent. What is named in
         `may_sleep` scales to zero, and a request waits so many seconds for its first replica; asking
         whether it is ready would wake it, so nobody asks."""
+        # `serve run` in HAProxy mode listens on all interfaces where no host is given, and asks nobody else.
+        require_safe(_serving_host(), door.authentication)
         self._inbox = inbox = open_inbox(streams)
         chat = model_handles(models, cards, inbox, streams)
         embedder_handle = EmbedderHandle(embedder, embedder_name)
@@ -76,23 +84,31 @@ class IngressDeployment:
             read_metrics=read_node_metrics,
             cold_starts=_cold_starts({**models, embedder_name: embedder, agent_name: agent}, may_sleep),
         )
+        self._door = open_door(door, config, home, cards, agent_name)
+        self._keeping = None if self._door is None else asyncio.create_task(self._door.run())
         self._draining = Draining()
         self._ending = asyncio.create_task(self._end_answers())
         self._health = ReplicaHealth("the ingress", config.scaling.health)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        app = create_app(self._config, self._services, echoes_request_id=False)  # Serve does
+        # Serve echoes the request's id.
+        app = create_app(self._config, self._services, echoes_request_id=False, door=self._door)
         settle_memory()
         return app
 
     async def check_health(self) -> None:
         """For Serve: see ReplicaHealth."""
+        if self._keeping is not None and self._keeping.done():
+            raise Unavailable("the door's keys and limits are no longer kept up to date")
         await self._health.check()
 
     async def __del__(self) -> None:
         self._health.close()
         self._ending.cancel()
         await self._draining.close()
+        if self._keeping is not None and self._door is not None:
+            self._keeping.cancel()
+            await self._door.close()
         if self._inbox is not None:
             self._inbox.close()
 
@@ -104,6 +120,13 @@ class IngressDeployment:
         )
         num_ended = self._services.closing.end_all(error)
         logger.warning("%d answers were ended: %s", num_ended, error.message)
+
+
+def _serving_host() -> str | None:
+    """The address that Serve's HTTP servers listen on, HAProxy's and the replicas' own; None: there are none."""
+    client: Any = _get_global_client()
+    host: str | None = client.http_config.host
+    return host
 
 
 def _cold_starts(

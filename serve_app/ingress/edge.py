@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve_app.errors import BadRequest, MantaError, Overloaded, Unavailable
+from serve_app.errors import BadRequest, LimitReached, MantaError, Overloaded, Unauthenticated, Unavailable
 from serve_app.ingress.closing import Closing
 from serve_app.ingress.context import REQUEST_ID, request_id
 from serve_app.messages import JsonObject
@@ -109,13 +109,20 @@ def log_failure(error: MantaError, own_id: str) -> None:
         logger.warning("request %s: %s: %s", own_id, error.__class__.__name__, error.message)
 
 
+def error_response(exc: MantaError, own_id: str) -> Response:
+    """The answer that tells an error."""
+    log_failure(exc, own_id)
+    response = _document(exc.status, error_body(exc))
+    if isinstance(exc, Overloaded | LimitReached | Unavailable):
+        response.headers["retry-after"] = str(max(1, math.ceil(exc.retry_after_s)))
+    elif isinstance(exc, Unauthenticated):
+        response.headers["www-authenticate"] = "Bearer"
+    return response
+
+
 async def _on_manta_error(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, MantaError)
-    log_failure(exc, id_of(request.scope))
-    response = _document(exc.status, error_body(exc))
-    if isinstance(exc, Overloaded | Unavailable):
-        response.headers["retry-after"] = str(max(1, math.ceil(exc.retry_after_s)))
-    return response
+    return error_response(exc, id_of(request.scope))
 
 
 async def _on_bad_parameter(request: Request, exc: Exception) -> Response:

@@ -1,0 +1,276 @@
+"""The front door: each request is known before it is read, within its limits before it is served, and settled and
+written down when its answer is over.
+
+Knows nothing of where keys, counts or lines are kept. Where nothing is configured there is no door at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+import uuid
+from collections.abc import Callable, Collection, Coroutine
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
+from configs.schema import DoorConfig, IngressConfig
+from serve_app.audit.entry import AuditEntry
+from serve_app.audit.log import AuditLog
+from serve_app.errors import Forbidden, MantaError
+from serve_app.identity.authenticator import Authenticator
+from serve_app.identity.base import Principal, Role
+from serve_app.identity.credentials import read_credentials, refuse_in_url
+from serve_app.ingress.context import TENANT, read_context
+from serve_app.ingress.visit import Visit
+from serve_app.limits.base import NANO_PER_USD, Claim, Settlement, UsageRow
+from serve_app.limits.checks import CheckBook
+from serve_app.limits.estimate import answer_tokens, prompt_tokens
+from serve_app.limits.headers import limit_headers, refusal
+from serve_app.limits.limiter import Limiter
+from serve_app.limits.meter import Meter
+from serve_app.limits.prices import Prices
+from serve_app.messages import JsonObject, RequestContext
+
+# Whoever asks these is not asked back: load balancers, probes, and readers of the API's page.
+PUBLIC = frozenset({"/", "/healthz", "/readyz", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})
+_ROLES = {"/metrics": Role.OPERATOR}
+_VISIT_KEY = "manta.visit"
+_LEASE_MARGIN_S = 5.0  # for an answer's last frame, after its deadline
+
+
+class Door:
+    """The rules of one replica.
+
+    Args:
+        limiter: None: nothing is counted.
+        audit: None: nothing is written down.
+        names: of all models, agents and embedders; others are counted as none, so that made-up names cost nothing.
+        agent_name: whom a request asks that names nobody.
+        background: what has to run all the time, and what ends it.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        config: DoorConfig,
+        authenticator: Authenticator,
+        limiter: Limiter | None,
+        audit: AuditLog | None,
+        *,
+        names: Collection[str],
+        agent_name: str,
+        background: Collection[Callable[[], Coroutine[Any, Any, None]]] = (),
+        closing: Collection[Callable[[], Coroutine[Any, Any, None]]] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._config = config
+        self._authenticator = authenticator
+        self._limiter = limiter
+        self._audit = audit
+        self._names = frozenset(names)
+        self._agent_name = agent_name
+        self._background = background
+        self._closing = closing
+        self._clock = clock
+        self._checks = CheckBook(config)
+        self._prices = Prices(config.prices)
+        # Not the request's id, which clients choose: equal ones would share a lease.
+        self._lease_prefix = uuid.uuid4().hex
+        self._lease_numbers = itertools.count()
+
+    @property
+    def limiter(self) -> Limiter | None:
+        return self._limiter
+
+    async def run(self) -> None:
+        """What has to go on while the door is open, until it is cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for work in self._background:
+                group.create_task(work())
+
+    async def close(self) -> None:
+        """Write and send what waits. Closing twice is fine."""
+        closing, self._closing = self._closing, ()
+        for end in closing:
+            await end()
+
+    def visit(self) -> Visit:
+        return Visit(self._clock())
+
+    async def enter(self, visit: Visit, scope: Scope) -> None:
+        """Know who asks, and whether they may.
+
+        Raises:
+            Unauthenticated, Forbidden, BadRequest, Unavailable: the request goes no further.
+        """
+        path: str = scope["path"]
+        root: str = scope.get("root_path", "")
+        inner = path.removeprefix(root) if root else path
+        if inner in PUBLIC:
+            visit.is_public = True
+            return
+        scope[_VISIT_KEY] = visit
+        try:
+            if self._config.authentication.is_on:
+                visit.path = "(not written: it holds credentials)"
+                refuse_in_url(path, scope.get("query_string", b""))
+                visit.path = None
+            principal = await self._authenticator.principal(read_credentials(scope["headers"]))
+            visit.principal = principal
+            visit.tenant = principal.tenant
+            if principal.role < _ROLES.get(inner, Role.USER):
+                raise Forbidden(f"{inner} needs the role {_ROLES[inner].name.lower()}")
+        except MantaError as exc:
+            visit.verdict = _code(exc)
+            raise
+
+    def context(self, scope: Scope, headers: Headers, own_id: str, config: IngressConfig) -> RequestContext:
+        """As `read_context`, with the tenant of whoever asks.
+
+        Raises:
+            BadRequest: a header that cannot be understood.
+            Forbidden: it names a tenant that is not theirs.
+        """
+        visit = visit_of(scope)
+        assert visit.principal is not None
+        try:
+            context = read_context(headers, own_id, config, tenant=_tenant(visit.principal, headers))
+        except MantaError as exc:
+            visit.verdict = _code(exc)
+            raise
+        visit.tenant = context.tenant
+        visit.trace_id = context.traceparent.split("-")[1] if context.traceparent else None
+        return context
+
+    async def admit(self, scope: Scope, context: RequestContext, body: JsonObject) -> None:
+        """Reserve what the request will take.
+
+        Raises:
+            LimitReached: there is not so much left.
+            Unavailable: what is left cannot be known.
+        """
+        if self._limiter is None:
+            return
+        visit = visit_of(scope)
+        visit.model = self._model(scope, body)
+        claim = self._claim(visit, context, body)
+        try:
+            decision = visit.decision = await self._limiter.acquire(claim)
+            visit.headers = limit_headers(decision)
+            if decision.refused_by is not None:
+                raise refusal(decision.refused_by, decision.retry_after_s)
+        except MantaError as exc:
+            visit.verdict = _code(exc)
+            raise
+        visit.claim = claim
+        if visit.model is not None:
+            visit.meter = Meter()
+
+    def leave(self, visit: Visit) -> None:
+        """The answer is over, however it ended."""
+        if visit.is_public:
+            return
+        num_prompt, num_answer = visit.used_tokens()
+        nano_usd = self._prices.nano_usd(visit.model, num_prompt, num_answer)
+        if visit.claim is not None and self._limiter is not None:
+            assert visit.principal is not None
+            usage = UsageRow(
+                "",
+                visit.tenant or "",
+                visit.principal.id,
+                visit.model or "",
+                1,
+                num_prompt,
+                num_answer,
+                nano_usd,
+            )
+            is_local = visit.decision is not None and visit.decision.is_local
+            self._limiter.finish(Settlement(visit.claim, usage), is_local=is_local)
+
+    def write_down(self, visit: Visit, scope: Scope, own_id: str) -> None:
+        """One line about it, if there is an audit log."""
+        if self._audit is None or visit.is_public:
+            return
+        who = visit.principal
+        num_prompt, num_answer = visit.used_tokens()
+        is_metered = visit.meter is not None
+        usd = (
+            self._prices.nano_usd(visit.model, num_prompt, num_answer) / NANO_PER_USD if is_metered else None
+        )
+        flags = []
+        if visit.decision is not None and visit.decision.is_local:
+            flags.append("local_limits")
+        if not visit.is_whole:
+            flags.append("broken")
+        self._audit.add(
+            AuditEntry(
+                time=datetime.now(UTC).isoformat(timespec="milliseconds"),
+                action="request",
+                verdict=visit.verdict,
+                who=None if who is None else who.id,
+                kind=None if who is None else who.kind,
+                tenant=visit.tenant,
+                role=None if who is None else who.role.name.lower(),
+                method=scope["method"],
+                path=visit.path or scope["path"],
+                model=visit.model,
+                status=visit.status,
+                request_id=own_id,
+                trace_id=visit.trace_id,
+                num_prompt_tokens=num_prompt if is_metered else None,
+                num_answer_tokens=num_answer if is_metered else None,
+                usd=usd,
+                duration_s=round(self._clock() - visit.began_s, 4),
+                flags=tuple(flags) or None,
+            )
+        )
+
+    def _claim(self, visit: Visit, context: RequestContext, body: JsonObject) -> Claim:
+        who = visit.principal
+        assert who is not None
+        is_known = who.kind in ("key", "token")
+        checks = self._checks.checks(
+            who.id if is_known else None, who.limits if is_known else None, context.tenant, visit.model
+        )
+        num_answer = 0
+        if visit.model is not None:
+            visit.num_prompt_estimate = prompt_tokens(body)
+            if "input" not in body:  # embeddings write nothing
+                num_answer = answer_tokens(body, self._config.default_answer_tokens)
+        return Claim(
+            lease_id=f"{self._lease_prefix}-{next(self._lease_numbers)}",
+            lease_s=max(0.0, context.deadline.remaining_s()) + _LEASE_MARGIN_S,
+            checks=checks,
+            num_tokens=visit.num_prompt_estimate + num_answer,
+            nano_usd=self._prices.nano_usd(visit.model, visit.num_prompt_estimate, num_answer),
+        )
+
+    def _model(self, scope: Scope, body: JsonObject) -> str | None:
+        named = body.get("model", body.get("agent"))
+        if named is None and scope["path"].endswith("/v1/agent/answers"):
+            named = self._agent_name
+        return named if isinstance(named, str) and named in self._names else None
+
+
+def visit_of(scope: Scope) -> Visit:
+    visit: Visit = scope[_VISIT_KEY]
+    return visit
+
+
+def _tenant(who: Principal, headers: Headers) -> str | None:
+    """Whom they speak for; None: whomever the header says, as one that anybody may set."""
+    if TENANT not in headers:
+        return who.tenant
+    if who.may_choose_tenant:
+        return None
+    if any(given != who.tenant for given in headers.getlist(TENANT)):
+        raise Forbidden(f"the header {TENANT} names another tenant than that of who asks")
+    return who.tenant
+
+
+def _code(error: MantaError) -> str:
+    return error.code or error.type

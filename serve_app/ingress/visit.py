@@ -1,0 +1,59 @@
+"""One request as the door sees it, from its headers to the last byte of its answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from starlette.types import Message, Send
+
+from serve_app.identity.base import Principal
+from serve_app.limits.base import Claim, Decision
+from serve_app.limits.headers import Header
+from serve_app.limits.meter import Meter
+
+ALLOWED = "allowed"
+
+
+@dataclass(slots=True)
+class Visit:
+    """What is known of it so far."""
+
+    began_s: float  # on the door's clock
+    principal: Principal | None = None  # None: a public route, or nobody known
+    is_public: bool = False
+    tenant: str | None = None
+    model: str | None = None
+    verdict: str = ALLOWED  # or the code of the error that refused it at the door
+    path: str | None = None  # to be written down instead of the request's own
+    trace_id: str | None = None
+    claim: Claim | None = None  # what was admitted
+    num_prompt_estimate: int = 0
+    decision: Decision | None = None
+    headers: list[Header] = field(default_factory=list)  # that the answer gets
+    meter: Meter | None = None
+    status: int | None = None
+    is_whole: bool = False  # the answer's last byte has left
+
+    def watching(self, send: Send) -> Send:
+        """`send`, with the answer looked at as it passes by, and its headers added."""
+
+        async def send_seen(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self.status = message["status"]
+                if self.headers:
+                    message["headers"] = [*message.get("headers", ()), *self.headers]
+            elif message["type"] == "http.response.body":
+                if self.meter is not None:
+                    self.meter.see(message.get("body", b""))
+            await send(message)
+            self.is_whole = message["type"] == "http.response.body" and not message.get("more_body", False)
+
+        return send_seen
+
+    def used_tokens(self) -> tuple[int, int]:
+        """Of prompt and answer. A client that left before there was an answer has had its prompt read."""
+        if self.meter is None:
+            return 0, 0
+        used = self.meter.read(self.num_prompt_estimate)
+        has_left = self.status in (None, 499)
+        return (self.num_prompt_estimate, 0) if has_left and used == (0, 0) else used

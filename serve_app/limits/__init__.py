@@ -1,0 +1,1 @@
+"""How much each may use: requests, tokens, concurrency, money. Knows nothing of HTTP or of who anybody is."""

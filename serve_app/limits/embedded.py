@@ -1,0 +1,201 @@
+"""The counts of an application that has one replica of the ingress: in memory, with usage and money on disk.
+
+Buckets and leases are forgotten when the process ends, which gives nobody more than one burst; money is not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from serve_app.limits.base import Check, Claim, Decision, Kind, Settlement, Standing, UsageRow
+from serve_app.limits.calendar import Calendar
+from serve_app.limits.ledger import Ledger
+
+_S_PER_MIN = 60.0
+# Leases end with their requests, which nobody here can foresee; OpenAI's clients back off on their own.
+CONCURRENT_RETRY_S = 1.0
+_SWEEP_AT = 10_000  # buckets, after which those that are full again are forgotten
+
+
+class _Bucket:
+    __slots__ = ("at_s", "level")
+
+    def __init__(self, level: float, at_s: float) -> None:
+        self.level = level
+        self.at_s = at_s
+
+    def refill(self, check: Check, now: float) -> float:
+        self.level = min(check.burst, self.level + (now - self.at_s) * check.limit / _S_PER_MIN)
+        self.at_s = now
+        return self.level
+
+
+class EmbeddedLimits:
+    """A LimitStore in this process.
+
+    Args:
+        ledger: keeps usage; None: it is forgotten with the process.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger | None = None,
+        *,
+        calendar: Calendar | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ledger = ledger
+        self._calendar = calendar or Calendar(clock)
+        self._clock = clock
+        self._buckets: dict[tuple[str, Kind], _Bucket] = {}
+        self._leases: dict[str, dict[str, float]] = defaultdict(dict)  # scope -> lease id -> its end
+        self._spent: dict[tuple[str, str], int] = {}  # scope, period -> nano-dollars
+        self._rows: dict[tuple[str, str, str, str], UsageRow] = {}  # what the ledger has not got yet
+        self._is_loaded = ledger is None
+        self._loading = asyncio.Lock()
+        self._saving = asyncio.Lock()
+
+    async def acquire(self, claim: Claim) -> Decision:
+        if not self._is_loaded:
+            await self._load()
+        return self.decide(claim)
+
+    def decide(self, claim: Claim) -> Decision:
+        """As `acquire`, without waiting for anything."""
+        now = self._clock()
+        refused_by, wait_s, levels = None, 0.0, []
+        for check in claim.checks:
+            level, missing_s = self._look(check, claim.amount(check.kind), now)
+            levels.append(level)
+            if missing_s is not None and (refused_by is None or missing_s > wait_s):
+                refused_by, wait_s = check, missing_s
+        if refused_by is None:
+            levels = [
+                self._take(check, claim, level, now)
+                for check, level in zip(claim.checks, levels, strict=True)
+            ]
+        standings = tuple(_standing(check, level) for check, level in zip(claim.checks, levels, strict=True))
+        return Decision(standings, refused_by, wait_s)
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        for settlement in settlements:
+            self.correct(settlement)
+            day = self._calendar.period(Kind.DAY)
+            row = replace(settlement.usage, day=day)
+            place = (day, row.tenant, row.who, row.model)
+            known = self._rows.get(place)
+            self._rows[place] = row if known is None else known + row
+
+    def correct(self, settlement: Settlement) -> None:
+        """The limits' part of `settle`: without usage."""
+        for check in settlement.claim.checks:
+            if check.kind is Kind.CONCURRENT:
+                self._leases[check.scope].pop(settlement.claim.lease_id, None)
+            elif check.kind.is_bucket:
+                bucket = self._buckets.get((check.scope, check.kind))
+                if bucket is not None:
+                    bucket.level -= settlement.correction(check.kind)
+            else:
+                self._spend(check, settlement.correction(check.kind))
+
+    async def usage(self, num_days: int) -> tuple[UsageRow, ...]:
+        days = set(self._calendar.last_days(num_days))
+        await self.save()
+        rows = list(self._rows.values())
+        if self._ledger is not None:
+            rows += await asyncio.to_thread(self._ledger.read, min(days))
+        return tuple(sorted((row for row in rows if row.day in days), key=lambda row: row.day))
+
+    async def save(self) -> None:
+        if self._ledger is None or not self._rows:
+            return
+        async with self._saving:
+            rows, self._rows = self._rows, {}
+            try:
+                await asyncio.to_thread(self._ledger.add, tuple(rows.values()))
+            except BaseException:
+                for place, row in rows.items():
+                    known = self._rows.get(place)
+                    self._rows[place] = row if known is None else row + known
+                raise
+
+    async def close(self) -> None:
+        await self.save()
+
+    async def _load(self) -> None:
+        """This month's money, by every scope that a limit can have."""
+        async with self._loading:
+            if self._is_loaded or self._ledger is None:
+                return
+            month = self._calendar.period(Kind.MONTH)
+            for row in await asyncio.to_thread(self._ledger.read, f"{month}-01"):
+                if not row.day.startswith(month):
+                    continue
+                scopes = (
+                    f"key:{row.who}",
+                    f"tenant:{row.tenant}",
+                    f"model:{row.model}",
+                    f"tenant:{row.tenant}:model:{row.model}",
+                )
+                for place in ((scope, period) for scope in scopes for period in (row.day, month)):
+                    self._spent[place] = self._spent.get(place, 0) + row.nano_usd
+            self._is_loaded = True
+
+    def _look(self, check: Check, amount: int, now: float) -> tuple[float, float | None]:
+        """What is left of the limit, and for how long it is too little; None: it is enough."""
+        if check.kind is Kind.CONCURRENT:
+            leases = self._leases[check.scope]
+            for lease_id in [one for one, end_s in leases.items() if end_s <= now]:
+                del leases[lease_id]
+            left = check.limit - len(leases)
+            return left, None if left >= 1 else CONCURRENT_RETRY_S
+        if check.kind.is_money:
+            left = check.limit - self._spent.get((check.scope, self._calendar.period(check.kind)), 0)
+            enough = left > 0 and left >= min(amount, check.limit)
+            return left, None if enough else self._calendar.seconds_left(check.kind)
+        level = self._bucket(check, now).refill(check, now)
+        # What is larger than the bucket passes when that is full, or it never would.
+        missing = min(amount, check.burst) - level
+        return level, missing * _S_PER_MIN / check.limit if missing > 0 else None
+
+    def _take(self, check: Check, claim: Claim, level: float, now: float) -> float:
+        amount = claim.amount(check.kind)
+        if check.kind is Kind.CONCURRENT:
+            self._leases[check.scope][claim.lease_id] = now + claim.lease_s
+        elif check.kind.is_bucket:
+            self._bucket(check, now).level -= amount
+        else:
+            self._spend(check, amount)
+        return level - amount
+
+    def _bucket(self, check: Check, now: float) -> _Bucket:
+        place = (check.scope, check.kind)
+        bucket = self._buckets.get(place)
+        if bucket is None:
+            if len(self._buckets) >= _SWEEP_AT:
+                self._forget_oldest()
+            bucket = self._buckets[place] = _Bucket(check.burst, now)
+        return bucket
+
+    def _forget_oldest(self) -> None:
+        """Half of them, those that were used least lately: most are full again."""
+        oldest = sorted(self._buckets, key=lambda place: self._buckets[place].at_s)
+        for place in oldest[: _SWEEP_AT // 2]:
+            del self._buckets[place]
+
+    def _spend(self, check: Check, nano_usd: int) -> None:
+        place = (check.scope, self._calendar.period(check.kind))
+        self._spent[place] = max(0, self._spent.get(place, 0) + nano_usd)
+        if len(self._spent) > _SWEEP_AT:
+            kept = {self._calendar.period(Kind.DAY), self._calendar.period(Kind.MONTH)}
+            self._spent = {known: spent for known, spent in self._spent.items() if known[1] in kept}
+
+
+def _standing(check: Check, level: float) -> Standing:
+    reset_s = max(0.0, check.burst - level) * _S_PER_MIN / check.limit if check.kind.is_bucket else 0.0
+    return Standing(check, max(0.0, level), reset_s)

@@ -1,0 +1,162 @@
+"""The limits of one replica of the ingress: asks the store, decides alone while that is gone, settles afterwards.
+
+While the shared store is gone each replica admits its share of every limit, so that all together admit no more than
+is allowed; decisions say that they are local. Settlements are sent behind the requests' backs, many at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+
+from serve_app.errors import Unavailable
+from serve_app.limits.base import Check, Claim, Decision, Kind, LimitStore, Settlement, UsageRow
+from serve_app.limits.embedded import EmbeddedLimits
+
+logger = logging.getLogger("manta.limits")
+
+# How long the store counts as gone after it did not answer: one request a while finds out, the others do not wait.
+GONE_S = 1.0
+SAVE_EVERY_S = 1.0
+MAX_WAITING = 10_000  # settlements; about a KB each
+_MAX_BATCH = 256
+
+
+class Limiter:
+    """Limits over a store.
+
+    Args:
+        store: keeps the counts.
+        num_replicas: that share it, at most; None: it is this replica's own and cannot be gone.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        store: LimitStore,
+        num_replicas: int | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._num_replicas = num_replicas
+        self._clock = clock
+        self._alone: EmbeddedLimits | None = None  # while the store is gone
+        self._ask_again_s = 0.0
+        self._money_left: dict[tuple[str, Kind], float] = {}  # as the store last said
+        self._waiting: deque[Settlement] = deque()
+        self._has_news = asyncio.Event()
+        self.num_lost = 0  # settlements that found no place
+
+    async def acquire(self, claim: Claim) -> Decision:
+        """Whether the request may go on.
+
+        Raises:
+            Unavailable: a store of this replica's own cannot be read.
+        """
+        if not claim.checks:
+            return Decision()
+        if self._num_replicas is None:
+            return await self._store.acquire(claim)
+        if self._alone is not None and self._clock() < self._ask_again_s:
+            return self._decide_alone(self._alone, claim)
+        self._ask_again_s = self._clock() + GONE_S  # while this one asks, others do not wait for it
+        try:
+            decision = await self._store.acquire(claim)
+        except Unavailable as exc:
+            if self._alone is None:
+                logger.warning("limits are decided by each replica alone: %s", exc.message)
+                self._alone = EmbeddedLimits(clock=self._clock)
+            return self._decide_alone(self._alone, claim)
+        if self._alone is not None:
+            logger.warning("limits are shared again")
+            self._alone = None
+        for standing in decision.standings:
+            if standing.check.kind.is_money:
+                self._money_left[standing.check.scope, standing.check.kind] = standing.remaining
+        return decision
+
+    def finish(self, settlement: Settlement, *, is_local: bool) -> None:
+        """A request that was admitted is over. Never waits."""
+        if is_local:
+            if self._alone is not None:
+                shared = replace(settlement.claim, checks=self._shares(settlement.claim))
+                self._alone.correct(replace(settlement, claim=shared))
+            # The store knows nothing of it yet: all that it took is news.
+            settlement = replace(settlement, claim=replace(settlement.claim, num_tokens=0, nano_usd=0))
+        if len(self._waiting) >= MAX_WAITING:
+            self._waiting.popleft()
+            self.num_lost += 1
+        self._waiting.append(settlement)
+        self._has_news.set()
+
+    async def flush(self) -> None:
+        """Send what waits.
+
+        Raises:
+            Unavailable: the store cannot be reached; what waits goes on waiting.
+        """
+        self._has_news.clear()
+        while self._waiting:
+            batch = [self._waiting.popleft() for _ in range(min(_MAX_BATCH, len(self._waiting)))]
+            try:
+                await self._store.settle(batch)
+            except BaseException:
+                self._waiting.extendleft(reversed(batch))
+                raise
+
+    async def run(self) -> None:
+        """Settle and save, until it is cancelled."""
+        saved_s = self._clock()
+        is_failing = False
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SAVE_EVERY_S):
+                    await self._has_news.wait()
+            try:
+                await self.flush()
+                if self._clock() - saved_s >= SAVE_EVERY_S:
+                    saved_s = self._clock()
+                    await self._store.save()
+            except Unavailable as exc:
+                if not is_failing:
+                    logger.warning("usage waits to be counted: %s", exc.message)
+                is_failing = True
+                await asyncio.sleep(GONE_S)
+            else:
+                is_failing = False
+
+    async def usage(self, num_days: int) -> tuple[UsageRow, ...]:
+        """As the store's; what this replica has not sent yet is sent first.
+
+        Raises:
+            Unavailable: the store cannot be reached.
+        """
+        await self.flush()
+        return await self._store.usage(num_days)
+
+    async def close(self) -> None:
+        """Send what waits, if that is possible, and let go of the store."""
+        try:
+            await self.flush()
+        except Unavailable as exc:
+            logger.warning("the usage of %d requests is lost: %s", len(self._waiting), exc.message)
+        with suppress(Unavailable):
+            await self._store.close()
+
+    def _decide_alone(self, alone: EmbeddedLimits, claim: Claim) -> Decision:
+        decision = alone.decide(replace(claim, checks=self._shares(claim)))
+        return replace(decision, is_local=True)
+
+    def _shares(self, claim: Claim) -> tuple[Check, ...]:
+        return tuple(self._share(check) for check in claim.checks)
+
+    def _share(self, check: Check) -> Check:
+        left = self._money_left.get((check.scope, check.kind))
+        known = check if left is None else replace(check, limit=left)
+        return known.share(self._num_replicas or 1)

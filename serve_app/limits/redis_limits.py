@@ -1,0 +1,132 @@
+"""The counts in Redis, for all replicas of the ingress."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError, RedisError
+
+from serve_app.errors import Unavailable
+from serve_app.limits.base import Check, Claim, Decision, Kind, Settlement, Standing, UsageRow
+from serve_app.limits.calendar import Calendar
+from serve_app.limits.lua import ACQUIRE, SETTLE
+
+_MS_PER_MIN = 60_000.0
+_SEPARATOR = "\x1f"
+_COUNTS = {
+    "requests": "num_requests",
+    "prompt": "num_prompt_tokens",
+    "answer": "num_answer_tokens",
+    "nano_usd": "nano_usd",
+}
+
+
+class RedisLimits:
+    """A LimitStore in Redis."""
+
+    def __init__(self, redis: Redis, prefix: str, calendar: Calendar | None = None) -> None:
+        self._redis = redis
+        self._base = f"{{{prefix}}}"
+        self._calendar = calendar or Calendar()
+        self._acquire = _sha(ACQUIRE)
+        self._settle = _sha(SETTLE)
+
+    async def acquire(self, claim: Claim) -> Decision:
+        checks = claim.checks
+        if not checks:
+            return Decision()
+        arguments: list[Any] = [claim.lease_id, round(claim.lease_s * 1000)]
+        for check in checks:
+            arguments += (check.kind, claim.amount(check.kind), _limit(check), check.burst)
+        keys = [self._key(check) for check in checks]
+        try:
+            try:
+                reply = await self._redis.evalsha(self._acquire, len(keys), *keys, *arguments)
+            except NoScriptError:  # the first time, and after Redis has started again
+                reply = await self._redis.eval(ACQUIRE, len(keys), *keys, *arguments)
+        except RedisError as exc:
+            raise _gone(exc) from exc
+        return _decision(checks, [int(one) for one in reply])
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        try:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for index, settlement in enumerate(settlements):
+                    keys = [self._key(check) for check in settlement.claim.checks]
+                    arguments = (len(keys), *keys, *self._settle_arguments(settlement))
+                    # The first brings the script, so that none of them fails where Redis has started again.
+                    pipe.eval(SETTLE, *arguments) if index == 0 else pipe.evalsha(self._settle, *arguments)
+                await pipe.execute()
+        except RedisError as exc:
+            raise _gone(exc) from exc
+
+    async def usage(self, num_days: int) -> tuple[UsageRow, ...]:
+        days = self._calendar.last_days(num_days)
+        try:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for day in days:
+                    pipe.hgetall(f"{self._base}:usage:{day}")
+                tables = await pipe.execute()
+        except RedisError as exc:
+            raise _gone(exc) from exc
+        return tuple(row for day, table in zip(days, tables, strict=True) for row in _rows(day, table))
+
+    async def save(self) -> None:
+        """What is settled is Redis' to keep."""
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+    def _settle_arguments(self, settlement: Settlement) -> list[Any]:
+        used = settlement.usage
+        arguments: list[Any] = [
+            settlement.claim.lease_id,
+            f"{self._base}:usage:",
+            _SEPARATOR.join(part.replace(_SEPARATOR, "") for part in (used.tenant, used.who, used.model)),
+            used.num_requests,
+            used.num_prompt_tokens,
+            used.num_answer_tokens,
+            used.nano_usd,
+        ]
+        for check in settlement.claim.checks:
+            arguments += (check.kind, settlement.correction(check.kind), _limit(check), check.burst)
+        return arguments
+
+    def _key(self, check: Check) -> str:
+        return f"{self._base}:limit:{check.kind}:{check.scope}"
+
+
+def _decision(checks: Sequence[Check], reply: Sequence[int]) -> Decision:
+    refusing, wait_ms, *rest = reply
+    standings = tuple(
+        Standing(check, max(0.0, left if check.kind.is_money else left / 1000), max(0, reset_ms) / 1000)
+        for check, left, reset_ms in zip(checks, rest[::2], rest[1::2], strict=True)
+    )
+    refused_by = checks[refusing - 1] if refusing else None
+    return Decision(standings, refused_by, wait_ms / 1000 if refusing else 0.0)
+
+
+def _rows(day: str, table: dict[bytes, bytes]) -> list[UsageRow]:
+    rows: dict[tuple[str, str, str], UsageRow] = {}
+    for field, count in table.items():
+        tenant, who, model, name = field.decode().split(_SEPARATOR)
+        amount: dict[str, Any] = {_COUNTS[name]: int(count)}
+        counted = UsageRow(day, tenant, who, model, **amount)
+        known = rows.get((tenant, who, model))
+        rows[tenant, who, model] = counted if known is None else known + counted
+    return list(rows.values())
+
+
+def _limit(check: Check) -> float:
+    return check.limit / _MS_PER_MIN if check.kind in (Kind.REQUESTS, Kind.TOKENS) else check.limit
+
+
+def _sha(script: str) -> str:
+    return hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()  # how Redis names scripts
+
+
+def _gone(exc: RedisError) -> Unavailable:
+    return Unavailable(f"the limits' Redis does not answer: {exc.__class__.__name__}")

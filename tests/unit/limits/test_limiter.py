@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from serve_app.errors import Unavailable
+from serve_app.limits.base import Check, Claim, Decision, Kind, Settlement, UsageRow
+from serve_app.limits.embedded import EmbeddedLimits
+from serve_app.limits.limiter import GONE_S, MAX_WAITING, Limiter
+
+REQUESTS = Check(Kind.REQUESTS, "tenant:a", 600, 100)
+MONEY = Check(Kind.DAY, "tenant:a", 1000)
+CONCURRENT = Check(Kind.CONCURRENT, "tenant:a", 8)
+
+
+class Time:
+    now_s = 50.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class Shared:
+    """A store that several limiters share, and that can be gone."""
+
+    def __init__(self, clock: Time) -> None:
+        self.counts = EmbeddedLimits(clock=clock)
+        self.is_gone = False
+        self.num_asked = 0
+        self.settled: list[Settlement] = []
+
+    async def acquire(self, claim: Claim) -> Decision:
+        self.num_asked += 1
+        await asyncio.sleep(0)
+        if self.is_gone:
+            raise Unavailable("gone")
+        return self.counts.decide(claim)
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        if self.is_gone:
+            raise Unavailable("gone")
+        self.settled += settlements
+        await self.counts.settle(settlements)
+
+    async def usage(self, num_days: int) -> tuple[UsageRow, ...]:
+        return await self.counts.usage(num_days)
+
+    async def save(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+@pytest.fixture
+def clock() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def shared(clock: Time) -> Shared:
+    return Shared(clock)
+
+
+def claim(number: int, *checks: Check, nano_usd: int = 0) -> Claim:
+    return Claim(str(number), 60, checks, nano_usd=nano_usd)
+
+
+def settlement(one: Claim, nano_usd: int = 0) -> Settlement:
+    return Settlement(one, UsageRow("", "a", "k", "m", 1, 0, 0, nano_usd))
+
+
+@pytest.mark.parametrize("num_replicas", [1, 2, 4, 7])
+async def test_without_the_store_all_replicas_together_admit_what_is_allowed(
+    shared: Shared, clock: Time, num_replicas: int
+) -> None:
+    shared.is_gone = True
+    replicas = [Limiter(shared, num_replicas, clock=clock) for _ in range(num_replicas)]
+    decisions = [await one.acquire(claim(n, REQUESTS)) for one in replicas for n in range(200)]
+    num_admitted = sum(decision.is_admitted for decision in decisions)
+    assert num_replicas <= num_admitted <= 100
+    assert num_admitted >= 100 - num_replicas
+    assert all(decision.is_local for decision in decisions)
+    clock.now_s += 60
+    again = [await one.acquire(claim(n, REQUESTS)) for one in replicas for n in range(200)]
+    assert sum(decision.is_admitted for decision in again) <= 100  # a full bucket each, and no more
+
+
+async def test_one_request_a_while_finds_out_whether_the_store_is_back(shared: Shared, clock: Time) -> None:
+    shared.is_gone = True
+    limiter = Limiter(shared, 2, clock=clock)
+    for number in range(50):
+        await limiter.acquire(claim(number, REQUESTS))
+    assert shared.num_asked == 1
+    clock.now_s += GONE_S
+    await asyncio.gather(*(limiter.acquire(claim(n, REQUESTS)) for n in range(20)))
+    assert shared.num_asked == 2
+    shared.is_gone = False
+    clock.now_s += GONE_S
+    assert not (await limiter.acquire(claim(1, REQUESTS))).is_local
+    assert not (await limiter.acquire(claim(2, REQUESTS))).is_local
+
+
+async def test_concurrency_is_shared_out_and_given_back(shared: Shared, clock: Time) -> None:
+    shared.is_gone = True
+    limiter = Limiter(shared, 4, clock=clock)
+    claims = [claim(n, CONCURRENT) for n in range(3)]
+    assert [(await limiter.acquire(one)).is_admitted for one in claims] == [True, True, False]
+    limiter.finish(settlement(claims[0]), is_local=True)
+    assert (await limiter.acquire(claims[2])).is_admitted
+
+
+async def test_money_that_was_left_is_what_is_shared_out(shared: Shared, clock: Time) -> None:
+    limiter = Limiter(shared, 2, clock=clock)
+    await limiter.acquire(claim(1, MONEY, nano_usd=800))
+    shared.is_gone = True
+    spent = sum(
+        [100 for n in range(10) if (await limiter.acquire(claim(n, MONEY, nano_usd=100))).is_admitted]
+    )
+    assert spent <= 100  # half of the 200 that were left
+
+
+async def test_what_was_decided_alone_is_charged_afterwards(shared: Shared, clock: Time) -> None:
+    limiter = Limiter(shared, 2, clock=clock)
+    shared.is_gone = True
+    one = claim(1, MONEY, nano_usd=100)
+    decision = await limiter.acquire(one)
+    limiter.finish(settlement(one, nano_usd=70), is_local=decision.is_local)
+    with pytest.raises(Unavailable):
+        await limiter.flush()
+    shared.is_gone = False
+    await limiter.flush()
+    clock.now_s += GONE_S
+    left = (await limiter.acquire(claim(2, MONEY))).standings[0].remaining
+    assert left == 930
+    assert len(shared.settled) == 1
+
+
+async def test_what_waits_is_bounded(shared: Shared, clock: Time) -> None:
+    limiter = Limiter(shared, 2, clock=clock)
+    one = claim(1, MONEY)
+    for _ in range(MAX_WAITING + 5):
+        limiter.finish(settlement(one), is_local=False)
+    assert limiter.num_lost == 5
+    await limiter.flush()
+    assert len(shared.settled) == MAX_WAITING
+
+
+async def test_no_check_asks_nobody(shared: Shared, clock: Time) -> None:
+    assert (await Limiter(shared, 2, clock=clock).acquire(claim(1))).is_admitted
+    assert shared.num_asked == 0
