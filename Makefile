@@ -9,7 +9,7 @@ UV_VERSION := 0.13.8
 UV := $(BIN)/uv pip install --python $(BIN)/python --require-hashes
 ARGS ?=
 
-.PHONY: run test check faults format docs lock clean
+.PHONY: run test check faults format docs lock llama-server llama-cpp-server clean
 
 run: $(VENV)/.run  ## start everything from configs/local.yaml, ask one question, keep serving
 	@$(BIN)/manta up configs/local.yaml --demo $(ARGS)
@@ -38,6 +38,28 @@ lock: $(BIN)/uv  ## resolve pyproject.toml again
 		--no-header --quiet --output-file requirements.lock $(ARGS)
 	$(BIN)/uv pip compile pyproject.toml --extra dev --constraint requirements.lock --universal \
 		--python-version 3.11 --generate-hashes --no-header --quiet --output-file requirements-dev.lock $(ARGS)
+
+# What `python -m benchmarks llamacpp-chat` compares with. The same llama.cpp as the installed library's, from the
+# source package that the lock names, for this CPU (GGML_NATIVE) and without what needs a network. JOBS=1 is slow, gentle.
+JOBS ?= 2
+LLAMA_SERVER := $(VENV)/llama-server
+llama-server: $(LLAMA_SERVER)/bin/llama-server  ## build llama.cpp's own server, minutes
+
+$(LLAMA_SERVER)/bin/llama-server: requirements.lock | $(BIN)/uv
+	rm -rf $(LLAMA_SERVER) && mkdir -p $(LLAMA_SERVER)/source
+	sed -n '/^llama-cpp-python==/,/[^\\]$$/p' requirements.lock > $(LLAMA_SERVER)/wanted.txt
+	$(BIN)/pip download --quiet --disable-pip-version-check --no-deps --no-binary llama-cpp-python \
+		--require-hashes --requirement $(LLAMA_SERVER)/wanted.txt --dest $(LLAMA_SERVER)
+	tar -xzf $(LLAMA_SERVER)/llama_cpp_python-*.tar.gz --strip-components=1 --directory $(LLAMA_SERVER)/source
+	cmake -S $(LLAMA_SERVER)/source/vendor/llama.cpp -B $(LLAMA_SERVER) -DCMAKE_BUILD_TYPE=Release \
+		-DGGML_NATIVE=ON -DBUILD_SHARED_LIBS=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_UI=OFF \
+		-DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF
+	cmake --build $(LLAMA_SERVER) --target llama-server --parallel $(JOBS)
+
+# In a folder of its own, because it wants an older Starlette than the application.
+llama-cpp-server: | $(BIN)/uv  ## install what `python -m llama_cpp.server` needs besides
+	$(BIN)/uv pip install --python $(BIN)/python --target $(VENV)/llama-cpp-server \
+		'starlette-context>=0.3.6,<0.4' 'sse-starlette>=1.6.1' 'pydantic-settings>=2.0.1' fastapi uvicorn
 
 clean:
 	rm -rf $(VENV)

@@ -10,6 +10,7 @@ _BENCHMARKS = {
     "stall": "what load testers report of a server that stands still: ours, aiperf, guidellm, vllm bench serve",
     "capacity": "the highest rate of streams that load testers sustain honestly, and our dispatch delay",
     "compare-power": "false alarms and power of `manta bench compare`, against the reference server",
+    "llamacpp-chat": "the llama.cpp engine against llama-server, llama_cpp.server and Llama under a lock",
     "overhead": "what the path costs a stream: ours, without its hop, and a bare FastAPI server",
     "soak": "an hour of mixed load: whether memory, files, threads or connections grow",
     "overload": "goodput from half to three times the capacity of a model, with and without priorities",
@@ -18,6 +19,7 @@ _BENCHMARKS = {
     "retrieval": "nDCG, recall, MRR and time per query of a BEIR folder, through a running knowledge base",
 }
 _MODULES = {  # the others are benchmarks.NAME.run
+    "llamacpp-chat": "benchmarks.llamacpp_chat.run",
     "compare-power": "benchmarks.compare.experiment",
     "stall": "benchmarks.peers.stall",
     "capacity": "benchmarks.peers.capacity",

@@ -79,19 +79,22 @@ def started(profile: Path) -> Iterator[Started]:
 
 
 @contextmanager
-def served(command: Sequence[str], url: str, **environment: str) -> Iterator[Started]:
-    """Start a server of ours as a process, wait until its /readyz says 200, and stop it at the end.
+def served(
+    command: Sequence[str], url: str, ready_path: str = "/readyz", **environment: str
+) -> Iterator[Started]:
+    """Start a server as a process, wait until it says 200 at `ready_path`, and stop it at the end.
 
     Args:
         command: of a process that stops when its standard input ends, so that it outlives nobody.
         url: where it will listen.
+        ready_path: where it says whether it is ready.
         environment: variables that it gets besides this process's own.
 
     Raises:
         CannotStart: it was not ready in time, or ended before.
     """
     with tempfile.TemporaryDirectory(prefix="manta-bench-") as folder:
-        process, seconds_to_ready = _start(command, url, environment, Path(folder) / "log")
+        process, seconds_to_ready = _start(command, url + ready_path, environment, Path(folder) / "log")
         try:
             yield Started(url, process.pid, seconds_to_ready)
         finally:
@@ -99,7 +102,7 @@ def served(command: Sequence[str], url: str, **environment: str) -> Iterator[Sta
 
 
 def _start(
-    command: Sequence[str], url: str, environment: Mapping[str, str], log_path: Path
+    command: Sequence[str], ready_url: str, environment: Mapping[str, str], log_path: Path
 ) -> tuple[subprocess.Popen[bytes], float]:
     """(the ready process, the seconds that it took); tried again where Ray did not wait for its own node."""
     for number in range(1, _NUM_STARTS + 1):
@@ -113,7 +116,7 @@ def _start(
                 stderr=log,
             )
         try:
-            _wait_until_ready(url, process, log_path)
+            _wait_until_ready(ready_url, process, log_path)
         except CannotStart as exc:
             _stop(process)
             if number == _NUM_STARTS or _RAY_GAVE_UP not in str(exc):
@@ -137,18 +140,18 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     process.stdin.close()
 
 
-def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_until_ready(ready_url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     give_up = time.monotonic() + READY_TIMEOUT_S
     while time.monotonic() < give_up:
         if process.poll() is not None:
             raise CannotStart(last_words(log.read_text(errors="replace")))
         try:
-            if httpx.get(f"{url}/readyz", timeout=5.0, trust_env=False).status_code == 200:
+            if httpx.get(ready_url, timeout=5.0, trust_env=False).status_code == 200:
                 return
         except httpx.TransportError:
             pass
         time.sleep(0.2)
-    raise CannotStart(f"{url}/readyz did not answer 200 within {READY_TIMEOUT_S:.0f} s")
+    raise CannotStart(f"{ready_url} did not answer 200 within {READY_TIMEOUT_S:.0f} s")
 
 
 def last_words(log: str) -> str:

@@ -52,6 +52,7 @@ class Record(msgspec.Struct, omit_defaults=True):
     num_pieces: int = 0  # non-empty pieces of text that arrived: the client's count of tokens
     num_prompt_tokens: int | None = None  # the server's usage
     num_output_tokens: int | None = None  # the server's usage
+    num_cached_tokens: int | None = None  # of the prompt, by the server's usage: not computed again
     num_planned_prompt_tokens: int | None = None
     num_planned_output_tokens: int | None = None
     status: int | None = None

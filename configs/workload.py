@@ -162,6 +162,13 @@ class ClosedLoop(Strict):
 
     process: Literal["closed"]
     concurrency: int = Field(ge=1, le=100_000, description="Requests in flight at any time.")
+    max_sessions: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000_000,
+        description="Sessions that are sent, and then the run ends: the same work for every server. None: as many as "
+        "the time allows.",
+    )
 
 
 Arrivals = Annotated[

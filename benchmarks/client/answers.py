@@ -10,11 +10,23 @@ from typing import Any, Protocol
 import msgspec
 
 
+class PromptDetails(msgspec.Struct, frozen=True):
+    """What the server says of a prompt's tokens besides their number."""
+
+    cached_tokens: int | None = None
+
+
 class Usage(msgspec.Struct, frozen=True):
     """The server's own count of tokens."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    prompt_tokens_details: PromptDetails | None = None
+
+    @property
+    def cached_tokens(self) -> int | None:
+        """Of the prompt, those that were not computed again."""
+        return self.prompt_tokens_details.cached_tokens if self.prompt_tokens_details else None
 
 
 class Said(msgspec.Struct, frozen=True):

@@ -179,6 +179,7 @@ class Exchange:
             gaps_us=gaps if keep_token_times else [],
             num_pieces=len(pieces),
             num_prompt_tokens=self.usage.prompt_tokens if self.usage else None,
+            num_cached_tokens=self.usage.cached_tokens if self.usage else None,
             num_output_tokens=self.usage.completion_tokens if self.usage else None,
             num_planned_prompt_tokens=planned.num_prompt_tokens,
             num_planned_output_tokens=planned.num_output_tokens,

@@ -70,6 +70,11 @@ class Sender:
     def num_in_flight(self) -> int:
         return len(self._in_flight)
 
+    @property
+    def _has_sent_all(self) -> bool:
+        """Whether a closed loop that sends every session once has done so."""
+        return not self._task.starts_again and self._next >= len(self._first_turns)
+
     def start(self) -> None:
         if self._is_closed_loop:
             wait_s = max(0.0, (self._start_ns - time.perf_counter_ns()) / 1e9)
@@ -129,7 +134,7 @@ class Sender:
     def _send_next_session(self) -> None:
         """A place of a closed loop is free: the next session, or the first again when all have been."""
         now_ns = time.perf_counter_ns()
-        if now_ns < self._end_ns and not self._is_stopped:
+        if now_ns < self._end_ns and not self._is_stopped and not self._has_sent_all:
             planned = self._first_turns[self._next % len(self._first_turns)]
             self._next += 1
             self._send(planned, self._bodies.of(planned), now_ns)
@@ -192,7 +197,7 @@ class Sender:
         if self._in_flight or self._waiting or self._is_stopped:
             return
         if self._is_closed_loop:
-            is_all = time.perf_counter_ns() >= self._end_ns
+            is_all = self._has_sent_all or time.perf_counter_ns() >= self._end_ns
         else:
             is_all = self._next >= len(self._first_turns)
         if is_all:

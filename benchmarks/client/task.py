@@ -41,6 +41,7 @@ class WorkerTask(msgspec.Struct, frozen=True):
     keep_token_times: bool
     concurrency: int | None = None  # this worker's share of a closed loop; None: an open loop
     keep_text: bool = False  # write down what the answers said
+    starts_again: bool = True  # a closed loop that has sent all its sessions sends them again
 
     @property
     def folder(self) -> Path:

@@ -3,6 +3,10 @@
 How fast an engine is follows from the shapes and the types of the weights, not from their values; so benchmarks need
 no download. The values are drawn from a seed, with the spread that trained networks start from, so that no
 activation overflows.
+
+Its words are "w0", "w1", ..., one token each, so that the tokens of a text are counted by its spaces, and a prompt
+may hold any number of them. It never ends a text by itself and never writes half a character: the rows of the tokens
+that would are so small that no sampler that looks at the best ones picks them.
 """
 
 from __future__ import annotations
@@ -21,6 +25,12 @@ WEIGHT_TYPES = {
 }
 _NUM_BYTE_TOKENS = 256
 _SPECIAL = ("<unk>", "<s>", "</s>")
+_WORD_START = (
+    "\u2581w"  # a token itself: the tokenizer makes longer tokens of shorter ones, a character at a time
+)
+_NUM_SMALL = _NUM_BYTE_TOKENS + len(_SPECIAL)  # tokens that are not words come first
+_SMALL = np.float32(0.01)
+_EMBEDDING = "token_embd.weight"
 _CHAT_TEMPLATE = (
     "{% for message in messages %}<|{{ message.role }}|>{{ message.content }}\n{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
@@ -39,6 +49,11 @@ class Shape:
     num_vocabulary: int
     context_tokens: int = 8192
 
+    @property
+    def num_words(self) -> int:
+        """Words "w0" to this, without it, are a token each."""
+        return self.num_vocabulary - _NUM_SMALL - 1
+
 
 # What models of these sizes that are in use have: SmolLM2-135M and Qwen2.5-0.5B (their config.json, 2024).
 SHAPES = {
@@ -46,6 +61,18 @@ SHAPES = {
     "0.5B": Shape(24, 896, 4864, 14, 2, 151936),
     "tiny": Shape(2, 64, 128, 4, 2, 1024, context_tokens=2048),
 }
+
+
+# In a file's name: what is written changes with it.
+_EDITION = 2
+
+
+def named_model(folder: Path, name: str, seed: int = 0) -> Path:
+    """The file of a model such as "135M:Q8_0", written into `folder` unless it is there."""
+    shape, _, weight_type = name.partition(":")
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"random-llama-{_EDITION}-{shape}-{weight_type}-{seed}.gguf"
+    return write_random_llama(path, SHAPES[shape], weight_type, seed)
 
 
 def write_random_llama(path: Path, shape: Shape, weight_type: str, seed: int = 0) -> Path:
@@ -65,6 +92,8 @@ def write_random_llama(path: Path, shape: Shape, weight_type: str, seed: int = 0
     _write_header(writer, shape, path.stem)
     for name, rows, columns in _matrices(shape):
         values = rng.standard_normal((rows, columns), dtype=np.float32) * np.float32(0.02)
+        if name == _EMBEDDING:
+            values[:_NUM_SMALL] *= _SMALL
         _add(writer, name, values, weight_type)
     for name in _norms(shape):
         writer.add_tensor(name, np.ones(shape.hidden_size, dtype=np.float32))
@@ -105,18 +134,18 @@ def _write_header(writer: gguf.GGUFWriter, shape: Shape, name: str) -> None:
 
 def _vocabulary(num: int) -> tuple[list[str], list[int]]:
     """Special tokens, one for each byte, and made-up words, each with its space before it."""
-    words = num - len(_SPECIAL) - _NUM_BYTE_TOKENS
-    tokens = [*_SPECIAL, *(f"<0x{byte:02X}>" for byte in range(_NUM_BYTE_TOKENS))]
-    tokens += [f"\u2581w{index}" for index in range(words)]
+    tokens = [*_SPECIAL, *(f"<0x{byte:02X}>" for byte in range(_NUM_BYTE_TOKENS)), _WORD_START]
+    tokens += [f"{_WORD_START}{index}" for index in range(num - len(tokens))]
     kinds = [gguf.TokenType.UNKNOWN, gguf.TokenType.CONTROL, gguf.TokenType.CONTROL]
-    kinds += [gguf.TokenType.BYTE] * _NUM_BYTE_TOKENS + [gguf.TokenType.NORMAL] * words
+    kinds += [gguf.TokenType.BYTE] * _NUM_BYTE_TOKENS
+    kinds += [gguf.TokenType.NORMAL] * (num - len(kinds))
     return tokens, [int(kind) for kind in kinds]
 
 
 def _matrices(shape: Shape) -> list[tuple[str, int, int]]:
     """Name, rows (outputs) and columns (inputs) of every matrix. The output shares the embedding's weights."""
     kv_size = shape.hidden_size // shape.num_heads * shape.num_kv_heads
-    matrices = [("token_embd.weight", shape.num_vocabulary, shape.hidden_size)]
+    matrices = [(_EMBEDDING, shape.num_vocabulary, shape.hidden_size)]
     for layer in range(shape.num_layers):
         block = f"blk.{layer}"
         matrices += [

@@ -241,6 +241,7 @@ def _tasks(
             keep_token_times=options.keep_token_times,
             concurrency=_share_of_places(workload, worker, num_workers),
             keep_text=options.keep_text,
+            starts_again=not _is_counted(workload),
         )
         for worker in range(num_workers)
     ]
@@ -258,6 +259,11 @@ def _num_workers(workload: Workload, schedule: Schedule, options: RunOptions) ->
         if request.at_s is not None:
             busiest[int(request.at_s)] += request.num_output_tokens or 1
     return max(1, min(cores, math.ceil(max(busiest.values()) / PIECES_PER_WORKER_PER_S)))
+
+
+def _is_counted(workload: Workload) -> bool:
+    """Whether the run is over when a number of sessions is."""
+    return isinstance(workload.arrivals, ClosedLoop) and workload.arrivals.max_sessions is not None
 
 
 def _share_of_places(workload: Workload, worker: int, num_workers: int) -> int | None:
@@ -293,6 +299,8 @@ def _measure(
                 stopped_because, stopped_at_s = reason, min(at_s, schedule.duration_s)
                 fleet.stop()
         watch.look(at_s, fleet.new_samples())
+        if _is_counted(workload):
+            stopped_at_s = min(stopped_at_s, at_s)
         faults = fleet.faults()
     return stopped_because, faults, max(0.0, stopped_at_s)
 

@@ -57,6 +57,9 @@ def plan(workload: Workload) -> Plan:
         return Plan(part.duration_s, len(part.requests), drafts)
     duration_s = workload.duration_s or DEFAULT_DURATION_S
     if isinstance(workload.arrivals, ClosedLoop):
+        if workload.arrivals.max_sessions is not None:
+            num = workload.arrivals.max_sessions
+            return _Mix(workload, num).plan(duration_s, None, num)
         num = max(CLOSED_LOOP_SESSIONS, workload.arrivals.concurrency)
         mix = _Mix(workload, num)
         return mix.plan(duration_s, None, max(workload.arrivals.concurrency, mix.num_affordable()))

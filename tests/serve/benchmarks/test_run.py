@@ -187,6 +187,19 @@ def test_a_closed_loop_keeps_its_places_busy(run: Callable[..., Run]) -> None:
     assert len(made.records) > 6
 
 
+def test_a_closed_loop_with_a_number_of_sessions_ends_with_the_last_one(run: Callable[..., Run]) -> None:
+    made = run(
+        arrivals={"process": "closed", "concurrency": 3, "max_sessions": 7},
+        duration_s=600,
+        options=RunOptions(num_workers=2),
+    )
+    assert outcomes(made) == {Outcome.OK: 7}
+    assert sorted(record.index for record in made.records) == list(range(7))
+    arrivals_end_s = made.settings["arrivals_end_s"]
+    assert isinstance(arrivals_end_s, float)
+    assert arrivals_end_s < 60  # the figures are of the time that it took, not of the time that it had
+
+
 def test_workers_share_the_schedule(run: Callable[..., Run]) -> None:
     made = run(options=RunOptions(num_workers=3))
     assert sorted(record.index for record in made.records) == list(range(10))

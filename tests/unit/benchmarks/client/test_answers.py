@@ -74,6 +74,14 @@ def test_documents() -> None:
     assert (said.text, said.usage, said.is_end) == ("all of it", Usage(1, 3), True)
 
 
+def test_usage_may_say_what_was_cached() -> None:
+    usage = {"prompt_tokens": 7, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 5}}
+    said = OpenAIReader().event("", chunk(choices=[], usage=usage)).usage
+    assert said is not None
+    assert said.cached_tokens == 5
+    assert Usage(7, 3).cached_tokens is None
+
+
 def test_embeddings_have_usage_and_no_text() -> None:
     body = b'{"data": [{"embedding": [0.1, 0.2]}], "usage": {"prompt_tokens": 4, "total_tokens": 4}}'
     assert OpenAIReader().document(body).usage == Usage(4, None)

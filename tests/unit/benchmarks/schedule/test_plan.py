@@ -187,6 +187,12 @@ def test_a_closed_loop_of_long_prompts_has_fewer_but_one_for_each_place(concurre
     assert plan.plan(Workload.model_validate(document)).num_requests == num
 
 
+def test_a_closed_loop_can_have_a_number_of_sessions() -> None:
+    closed = {"process": "closed", "concurrency": 4, "max_sessions": 6}
+    made = plan.plan(Workload.model_validate({"arrivals": closed}))
+    assert len(list(made.drafts)) == made.num_requests == 6
+
+
 def test_turns_count_against_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "MAX_REQUESTS", 1000)
     monkeypatch.setattr(arrivals, "MAX_REQUESTS", 10_000)
