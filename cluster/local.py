@@ -206,6 +206,9 @@ def serve_environment(folder: Path) -> dict[str, str]:
         # Four by default. On few cores they only wake each other.
         "RAY_SERVE_HAPROXY_NBTHREAD": str(max(1, min(4, (os.cpu_count() or 1) // 4))),
         "RAY_USAGE_STATS_ENABLED": "0",
+        # Ray runs its workers at 15, behind everything else on the machine: a build in the background then slows
+        # down every answer.
+        "RAY_worker_niceness": "0",
     }
 
 
