@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve_app.channel.joining import COUNT_S, MAX_SHARE, MAX_WINDOW_S, WAKE_UP_S, Joining
+from serve_app.channel.joining import COUNT_S, GATHER_S, MAX_SHARE, MAX_WINDOW_S, WAKE_UP_S, Joining
 
 AFFORDABLE_RATE = MAX_SHARE / WAKE_UP_S
 
@@ -23,8 +23,13 @@ def test_nothing_waits_before_anything_is_known(num_streams: int) -> None:
 
 
 @given(st.integers(1, 1000), st.floats(0.0, 0.99))
-def test_nothing_waits_while_the_receiver_can_afford_it(num_streams: int, share: float) -> None:
-    assert joining_at(share * AFFORDABLE_RATE).window_s(num_streams, COUNT_S) == 0.0
+def test_frames_hardly_wait_while_the_receiver_can_afford_it(num_streams: int, share: float) -> None:
+    assert joining_at(share * AFFORDABLE_RATE).window_s(num_streams, COUNT_S) <= GATHER_S
+
+
+@given(st.floats(0.0, 1.5))
+def test_a_few_streams_never_wait(frames_in_gather: float) -> None:
+    assert joining_at(frames_in_gather / GATHER_S).window_s(8, COUNT_S) == 0.0
 
 
 @given(st.integers(1, 100_000), st.floats(1.1, 10.0))
