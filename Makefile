@@ -9,6 +9,16 @@ UV_VERSION := 0.13.8
 UV := $(BIN)/uv pip install --python $(BIN)/python --require-hashes
 ARGS ?=
 
+# How llama.cpp is compiled, on x86 and on Arm (Graviton) alike. These are its defaults but for an environment with
+# SOURCE_DATE_EPOCH, as image builds set it, where it would silently leave out the CPU's own instructions:
+#   NATIVE     -march=native / -mcpu=native: AVX-512 and BF16, or dot products, I8MM and SVE: several times faster
+#   LLAMAFILE  matrix kernels for whole batches, which embeddings and prompts are
+#   OPENMP     cheaper to wake up than its own threads; serve_app/engines/threads.py says how long they spin
+#   BLAS off   OpenBLAS brings threads of its own, which fight with these: slower
+# For an image that is built on another CPU than it runs on: CMAKE_ARGS="-DGGML_NATIVE=OFF
+# -DGGML_CPU_ARM_ARCH=armv8.4-a+bf16+i8mm+sve" (Graviton 3), or -DGGML_AVX512=ON -DGGML_AVX512_BF16=ON and so on.
+export CMAKE_ARGS ?= -DGGML_NATIVE=ON -DGGML_LLAMAFILE=ON -DGGML_OPENMP=ON -DGGML_BLAS=OFF
+
 .PHONY: run test check faults format docs lock llama-server llama-cpp-server clean
 
 run: $(VENV)/.run  ## start everything from configs/local.yaml, ask one question, keep serving
