@@ -11,6 +11,7 @@ _BENCHMARKS = {
     "capacity": "the highest rate of streams that load testers sustain honestly, and our dispatch delay",
     "compare-power": "false alarms and power of `manta bench compare`, against the reference server",
     "llamacpp-chat": "the llama.cpp engine against llama-server, llama_cpp.server and Llama under a lock",
+    "embeddings": "tokens/s of the embedders and of what people use instead, short and long texts, 1 and 32 callers",
     "overhead": "what the path costs a stream: ours, without its hop, and a bare FastAPI server",
     "soak": "an hour of mixed load: whether memory, files, threads or connections grow",
     "overload": "goodput from half to three times the capacity of a model, with and without priorities",
