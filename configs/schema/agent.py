@@ -89,6 +89,10 @@ class AgentConfig(Strict):
         description="Chat model that judges answers before they leave, better another one than those that write."
         " None: answers carry the flag `unevaluated`.",
     )
+    evaluator: Literal["builtin", "ragas"] = Field(
+        default="builtin",
+        description="The judge's prompts: Manta's own, or those of RAGAS 0.4, which has to be installed.",
+    )
     helper: Name | None = Field(
         default=None,
         description="Chat model, a small one, that routes questions which no rule knows, and rewrites those that"

@@ -48,6 +48,16 @@ def _show_step(name: str, data: dict[str, Any]) -> None:
         err.print(f"[dim]retrieved {data['n']} passages in {data['took_ms']:.0f} ms[/dim]")
     elif name == "grade":
         err.print(f"[dim]passages judged {data['verdict']}[/dim]")
+    elif name == "rewrite":
+        err.print(f"[dim]searching for: {escape('; '.join(data['queries']) or 'nothing else')}[/dim]")
+    elif name == "web":
+        err.print(f"[dim]web ({data['mode']}): {data['n']} pages[/dim]")
+    elif name == "evaluation":
+        scores = ", ".join(
+            f"{metric} {'unknown' if score['value'] is None else format(score['value'], '.2f')}"
+            for metric, score in data["metrics"].items()
+        )
+        err.print(f"[dim]answer judged {data['verdict']}{': ' + scores if scores else ''}[/dim]")
 
 
 def _show_final(data: dict[str, Any], shown: str) -> None:

@@ -14,15 +14,21 @@ class AgentClient(Protocol):
     def answer(self, question: AgentQuestion, context: RequestContext) -> AsyncIterator[AgentEvent]:
         """Events of one run, in order; the last one is `answer.final`, unless the run raises.
 
-        The deltas' texts together are always the beginning of the final text. Citations are those of
-        the answer, or the nearest passages of an abstention. Flags are those of `serve_app.agent.run.Flag`.
+        The deltas' texts together are always the beginning of the final text, but for a question that is
+        `is_optimistic`: there `answer.revised` may replace them. Citations are those of the answer, or the
+        nearest passages of an abstention. Flags are those of `serve_app.agent.states.Flag`, the run's states
+        those of `State`. A stage that is entered twice tells its events twice.
 
         Types and data:
             run.started    {run_id, agent, model}
-            route          {route, reason}
-            retrieval      {n, ids, scores, flags, took_ms}
-            grade          {verdict: correct|ambiguous|incorrect, features}
+            route          {route: chitchat|kb|fresh|refuse, reason}
+            retrieval      {n, ids, scores, withheld, flags, took_ms}
+            grade          {verdict: correct|ambiguous|incorrect, features, calibration}
+            rewrite        {queries}
+            web            {mode: first|augment|replace, queries, n, urls}
+            evaluation     {verdict: pass|unfaithful|off_topic|unknown, judge, metrics}
             answer.delta   {text}
+            answer.revised {text}
             citation       {n, passage_id, document_id, source, path, title, headings, page, quote}
             answer.final   {text, outcome: answered|degraded|abstained, citations, flags, notes, usage,
                             model, run: [{state, ms}]}
@@ -32,6 +38,7 @@ class AgentClient(Protocol):
 
         Raises:
             BadRequest: an empty or overlong question, a turn that is no text, an unknown filter.
-            DeadlineExceeded: the time was over and there is not even a draft.
+            Conflict: another turn of the same session was faster.
+            DeadlineExceeded: the time was over before the run began.
         """
         ...

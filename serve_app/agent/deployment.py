@@ -15,7 +15,7 @@ from serve_app.agent.pipeline import AnswerPipeline
 from serve_app.agent.run import Run
 from serve_app.channel.address import ReplyTo
 from serve_app.evaluation.calibration import calibrations
-from serve_app.evaluation.model_judge import ModelJudge
+from serve_app.evaluation.registry import open_judge
 from serve_app.handles import EmbedderHandle, KnowledgeHandle, model_handles
 from serve_app.messages import AgentQuestion, ModelCard, RequestContext
 from serve_app.replica import Replica, open_inbox
@@ -48,7 +48,9 @@ class AgentDeployment:
             cards,
             KnowledgeHandle(knowledge),
             calibrations=calibrations(config.gate.calibration),
-            judge=ModelJudge(judge, clients[judge], EmbedderHandle(embedder, "the embedder"))
+            judge=open_judge(
+                config.evaluator, judge, clients[judge], EmbedderHandle(embedder, "the embedder")
+            )
             if judge in clients
             else None,
             helper=ModelHelper(helper, clients[helper]) if helper in clients else None,

@@ -54,12 +54,21 @@ async def examples(
         looks = [(Kind.ANSWERABLE if question.best else Kind.UNANSWERABLE, None)]
         if question.best:
             looks.append((Kind.GOLD, question.best))
-        others = chance.sample(ids, NUM_RANDOM + len(question.judged))
-        looks.append((Kind.RANDOM, [one for one in others if one not in question.judged][:NUM_RANDOM]))
+        looks.append((Kind.RANDOM, _strangers(labelled, question, ids, chance)))
         for kind, among in looks:
             found.append(await _example(knowledge, labelled.name, question, kind, among, k))
         advance(1)
     return found
+
+
+def _strangers(
+    labelled: LabelledSet, question: Question, ids: Sequence[str], chance: random.Random
+) -> list[str]:
+    num_drawn = min(len(ids), NUM_RANDOM + len(question.judged))
+    others = [one for one in chance.sample(ids, num_drawn) if one not in question.judged][:NUM_RANDOM]
+    if len(others) < NUM_RANDOM:
+        raise ConfigError(f"{labelled.name}: too few documents to draw {NUM_RANDOM} strangers from")
+    return others
 
 
 async def _example(

@@ -60,6 +60,8 @@ def test_only_load_reads_the_environment() -> None:
         "benchmarks/conformance/ray_node.py",
         "benchmarks/overhead/ray_server.py",
     }
+    # RAGAS sends statistics unless a variable says otherwise by the time that it is imported.
+    writers |= {"serve_app/evaluation/ragas_judge.py"}
     assert set(readers) == {"configs/load.py"} | writers
 
 

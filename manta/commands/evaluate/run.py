@@ -87,7 +87,7 @@ async def _judge(
 ) -> list[offline.Judged]:
     """The judge runs in this process, as its engine does in a replica."""
     from serve_app.engines.registry import open_embedder, open_model
-    from serve_app.evaluation.model_judge import ModelJudge
+    from serve_app.evaluation.registry import open_judge
 
     config = next((model for model in platform.models if model.name == name), None)
     if config is None:
@@ -101,7 +101,7 @@ async def _judge(
         with count_progress() as progress:
             task = progress.add_task("judging", total=len(cases))
             return await offline.judge_all(
-                ModelJudge(name, model, embedder),
+                open_judge(platform.agent.evaluator, name, model, embedder),
                 cases,
                 metrics,
                 num_parallel=num_parallel,

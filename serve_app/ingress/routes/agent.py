@@ -37,6 +37,10 @@ class AnswerRequest(BaseModel):
     max_tokens: TokenCount | None = None
     temperature: Temperature | None = None
     stream: bool = False
+    optimistic: bool = Field(
+        default=False,
+        description="With `stream`: drafts before the gate passed them, and a revision if it does not.",
+    )
 
 
 def router(reader: CallReader, services: Services) -> APIRouter:
@@ -85,4 +89,12 @@ def _question(wanted: AnswerRequest) -> AgentQuestion:
     if (wanted.question is None) == (wanted.messages is None):
         raise BadRequest("give either question or messages", "question")
     text, history = (wanted.question or "", ()) if wanted.messages is None else conversation(wanted.messages)
-    return AgentQuestion(text, history, wanted.k, wanted.filters, wanted.max_tokens, wanted.temperature)
+    return AgentQuestion(
+        text,
+        history,
+        wanted.k,
+        wanted.filters,
+        wanted.max_tokens,
+        wanted.temperature,
+        is_optimistic=wanted.optimistic and wanted.stream,
+    )
