@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import logging
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -23,6 +24,16 @@ from serve_app.streams import NO_ITEMS
 from serve_app.telemetry.deployment import Instruments
 from serve_app.telemetry.metrics import AGENT_DEGRADED, AGENT_DURATION
 
+logger = logging.getLogger("manta.agent")
+
+
+def _warn(config: AgentConfig, served: Collection[str]) -> None:
+    for name in (config.judge, config.helper):
+        if name is not None and name not in served:
+            logger.warning("the agent does without %s, which is not served", name)
+    if config.judge in config.models:
+        logger.warning("%s judges answers of its own", config.judge)
+
 
 class AgentDeployment:
     """One replica of the agent."""
@@ -39,6 +50,7 @@ class AgentDeployment:
         """`models` and `cards` hold the models of `config.model_names()` that are served, by name."""
         inbox = open_inbox(streams)
         clients = model_handles(models, cards, inbox, streams)
+        _warn(config, clients)
         judge, helper = config.judge, config.helper
         self._name = config.name
         self._instruments = Instruments()

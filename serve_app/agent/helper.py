@@ -79,7 +79,8 @@ class ModelHelper:
     ) -> tuple[str, ...]:
         reply = await self._ask(_REWRITE, question, history, _REWRITE_SCHEMA, context)
         given = reply.get("queries")
-        queries = [one_line(one, _MAX_QUERY_CHARS) for one in given or [] if isinstance(one, str)]
+        listed = given if isinstance(given, list) else []
+        queries = [one_line(one, _MAX_QUERY_CHARS) for one in listed if isinstance(one, str)]
         if not any(queries):
             raise EngineFailed(f"{self._name} gave no query")
         return tuple(dict.fromkeys(query for query in queries if query))[:MAX_QUERIES]
