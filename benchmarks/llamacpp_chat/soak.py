@@ -1,8 +1,8 @@
 """`python -m benchmarks llamacpp-chat soak`: whether the engine leaves anything behind, straight on the engine.
 
 Thousands of short requests, many of which leave while they wait, while their prompt is read or while they are written,
-run out of time or are refused. After each round nothing may be left of them: no slot, no task, no text beyond those that
-are kept; and over the rounds memory must not grow.
+run out of time or are refused. After each round nothing may be left of them: no slot, no task, no text beyond those
+that are kept; and over the rounds memory must not grow.
 """
 
 from __future__ import annotations
