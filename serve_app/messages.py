@@ -134,9 +134,9 @@ class SearchQuery:
     text: str
     k: int = 6  # passages wanted
     mode: SearchMode = SearchMode.HYBRID
-    # field -> value it must equal, or list of values of which it must be one. Fields: source, path,
-    # media_type, document_id, and metadata keys as "metadata.KEY".
-    filters: Mapping[str, str | list[str]] = field(default_factory=dict)
+    # field -> value it must equal, list of values of which it must be one, range, or {"exists": bool}.
+    # Fields: source, path, media_type, document_id, page, ordinal, and metadata keys as "metadata.KEY".
+    filters: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

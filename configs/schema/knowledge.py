@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
-from configs.schema.base import Strict
+from configs.schema.base import SecretRef, Strict, Url
 from configs.schema.scaling import ScalingConfig
 
 
@@ -25,7 +25,138 @@ class MemoryStoreConfig(Strict):
     kind: Literal["memory"]
 
 
-StoreConfig = Annotated[LanceDbStoreConfig | MemoryStoreConfig, Field(discriminator="kind")]
+class BasicAuth(Strict):
+    """A user of the server, by name and password."""
+
+    kind: Literal["basic"]
+    user: str = Field(min_length=1, description="Name of the user.")
+    password: SecretRef = Field(description="Where the password is found.")
+
+
+class SigV4Auth(Strict):
+    """Requests signed for Amazon's services, with the credentials that boto finds (role, profile, environment)."""
+
+    kind: Literal["sigv4"]
+    region: str = Field(min_length=1, description="AWS region of the service.")
+    service: Literal["es", "aoss"] = Field(
+        default="es", description="Amazon OpenSearch Service, or its Serverless variant."
+    )
+
+
+IndexName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
+
+
+class HnswConfig(Strict):
+    """The graph of the vectors. A change of all but ef_search asks for a rebuild of the index."""
+
+    engine: Literal["lucene", "faiss"] = Field(
+        default="lucene", description="Library that builds the graph; both filter while they search."
+    )
+    m: int = Field(default=16, ge=2, le=100, description="Neighbours of a vector in the graph.")
+    ef_construction: int = Field(
+        default=100, ge=2, le=4096, description="Candidates that building the graph looks at."
+    )
+    ef_search: int = Field(
+        default=100, ge=1, le=10_000, description="Candidates that a search looks at, at least."
+    )
+
+
+class OpenSearchStoreConfig(Strict):
+    """An OpenSearch server: one's own, or Amazon's. Several replicas of the knowledge base may share it."""
+
+    kind: Literal["opensearch"]
+    url: Url = Field(default="http://127.0.0.1:9200", description="Where the server is.")
+    index: IndexName = Field(
+        default="manta", description="Name of the alias; the indices behind it begin with it."
+    )
+    auth: Annotated[BasicAuth | SigV4Auth, Field(discriminator="kind")] | None = Field(
+        default=None, description="How requests are authenticated; None: not at all."
+    )
+    ca_file: str | None = Field(
+        default=None, description="PEM file of the authority that signed the server's certificate."
+    )
+    hnsw: HnswConfig = Field(default=HnswConfig(), description="The graph of the vectors.")
+    num_shards: int = Field(default=1, ge=1, le=1024, description="Shards of an index; for a rebuild.")
+    num_copies: int = Field(default=0, ge=0, le=16, description="Copies of each shard on other nodes.")
+    language: Literal["english", "german", "french", "spanish", "italian", "portuguese", "dutch", "none"] = (
+        Field(default="english", description="Whose words are stemmed, and whose stop words dropped.")
+    )
+    route_by_tenant: bool = Field(
+        default=False,
+        description="Keep each tenant on one shard, so that a search asks one: for many small tenants.",
+    )
+    hybrid: Literal["auto", "server", "client"] = Field(
+        default="auto",
+        description="Who fuses the legs. auto: the server where it can and one shard answers, else the client.",
+    )
+    bulk_max_chunks: int = Field(default=500, ge=1, le=10_000, description="Chunks in one write, at most.")
+    bulk_max_bytes: int = Field(
+        default=8 * 1024 * 1024, ge=1024, description="Bytes of one write, at most; a chunk is never cut."
+    )
+    request_timeout_s: float = Field(
+        default=10.0, gt=0, description="Seconds for one request, where its deadline leaves more."
+    )
+    write_timeout_s: float = Field(default=60.0, gt=0, description="Seconds for one write, retries included.")
+    max_retries: int = Field(
+        default=3,
+        ge=0,
+        le=20,
+        description="Times that a request is made again after a lost connection or a 429.",
+    )
+    breaker_failures: int = Field(
+        default=5, ge=1, description="Lost connections and timeouts in a row, after which nothing is sent."
+    )
+    breaker_pause_s: float = Field(
+        default=5.0, gt=0, description="Seconds until one request tries the server again."
+    )
+    max_connections: int = Field(default=32, ge=1, description="Connections of a replica.")
+    lease_s: float = Field(
+        default=30.0, gt=0, description="Seconds after which a writer that says nothing is taken for dead."
+    )
+
+    @model_validator(mode="after")
+    def _fusion(self) -> OpenSearchStoreConfig:
+        if self.hybrid == "server" and self.num_shards > 1 and not self.route_by_tenant:
+            raise ValueError(
+                "hybrid: server ranks each shard by itself: it needs num_shards 1, or route_by_tenant"
+            )
+        return self
+
+
+class MilvusStoreConfig(Strict):
+    """Milvus: a server, or Milvus Lite in the replica's process, which then is its only writer."""
+
+    kind: Literal["milvus"]
+    uri: str = Field(
+        default="knowledge/milvus.db",
+        min_length=1,
+        description="http(s) address of a server, or a path that ends in .db for Milvus Lite, inside `home`.",
+    )
+    token: SecretRef | None = Field(
+        default=None, description="Where the server's token is found, or `user:password`."
+    )
+    collection: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")] = Field(
+        default="manta", description="Name of the alias; the collections behind it begin with it."
+    )
+    manifest_path: str = Field(
+        default="knowledge/milvus-manifest.sqlite", description="File of the manifest, inside `home`."
+    )
+    hnsw: HnswConfig = Field(
+        default=HnswConfig(), description="The graph of the vectors; `engine` is Milvus' own."
+    )
+    num_partitions: int = Field(
+        default=16, ge=1, le=1024, description="Partitions that the tenants are spread over."
+    )
+    request_timeout_s: float = Field(
+        default=10.0, gt=0, description="Seconds for one request, where its deadline leaves more."
+    )
+    write_timeout_s: float = Field(default=60.0, gt=0, description="Seconds for one write.")
+
+
+StoreConfig = Annotated[
+    LanceDbStoreConfig | MemoryStoreConfig | OpenSearchStoreConfig | MilvusStoreConfig,
+    Field(discriminator="kind"),
+]
 
 
 class ChunkingConfig(Strict):
@@ -79,8 +210,10 @@ class KnowledgeConfig(Strict):
 
     @model_validator(mode="after")
     def _one_writer(self) -> KnowledgeConfig:
+        if self.store.kind == "opensearch":
+            return self  # the manifest and the writers' leases are on the server
         if self.scaling.max_replicas != 1 or self.scaling.min_replicas != 1:
             raise ValueError(
-                f"the {self.store.kind} store is inside its replica: min_replicas and max_replicas must be 1"
+                f"the {self.store.kind} store has one writer: min_replicas and max_replicas must be 1"
             )
         return self

@@ -97,8 +97,10 @@ class SearchBody(_Body):
     query: Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
     k: Annotated[int, Field(ge=1, le=1000)] = Field(default=6, description="Passages wanted.")
     mode: Literal["hybrid", "lexical", "dense"] = "hybrid"
-    filters: dict[str, str | list[str]] = Field(
-        default={}, description="Field -> value it must equal, or list of values of which it must be one."
+    filters: dict[str, str | list[str] | dict[str, bool | int | float | str]] = Field(
+        default={},
+        description="Field -> value it must equal, list of values of which it must be one, a range "
+        '({"gte": 2020}, {"lt": "2026-01-01"}), or {"exists": true}.',
     )
 
     def search_query(self) -> SearchQuery:

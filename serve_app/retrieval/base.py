@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from serve_app.messages import (
+    Deadline,
     DocumentInfo,
     DocumentInput,
     DocumentOutcome,
@@ -104,8 +106,60 @@ class Hit:
     score: float
 
 
-# field -> values of which it must have one; checked by `filters.parse`, so every field is known.
-Filters = Mapping[str, tuple[str, ...]]
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """The field has one of these values; of none, where there are none."""
+
+    values: tuple[str, ...]
+
+
+class Scale(StrEnum):
+    """What a range compares: a metadata value counts where it can be read as one."""
+
+    NUMBER = "number"
+    DATE = "date"  # milliseconds since 1970 in UTC
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """The field's number or date is at least `low` and at most `high`; None leaves that end open."""
+
+    scale: Scale
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exists:
+    """The field has a value, or has none."""
+
+    wanted: bool
+
+
+Condition = OneOf | Between | Exists
+# field -> what must hold; checked by `filters.parse`, so every field is known. All of them must hold.
+Filters = Mapping[str, Condition]
+
+
+@dataclass(frozen=True, slots=True)
+class Fused:
+    """A chunk in the ranking of both legs, and how each of them saw it."""
+
+    chunk: Chunk
+    score: float  # of the fusion; higher is better
+    cosine: float | None  # None: the chunk has no vector of the query's model
+    bm25: float | None  # None: not among the lexical leg's candidates
+
+
+@dataclass(frozen=True, slots=True)
+class HybridQuery:
+    """What both legs of a search need."""
+
+    text: str
+    embedding_id: str
+    vector: NDArray[np.float32]  # (dim,) L2-normalised
+    num_candidates: int  # that each leg hands to the fusion
+    rank_constant: int
 
 
 class Store(Protocol):
@@ -114,18 +168,33 @@ class Store(Protocol):
     A store knows nothing of documents' loaders, of embedders, or of the sync: `manifest` does. It may
     hold vectors of several models at once, while a base moves from one to the next: the lexical search
     sees every chunk, the dense one only those of the model that is asked for.
+
+    Searches take the request's deadline; a store in this process may leave it to the caller's timeout.
+    Writes take none: once begun they run to their end, or to the store's own limits.
+
+    Every method raises Unavailable if the store cannot be used as it is, Overloaded if it asks for
+    patience and had enough of it, DeadlineExceeded; writes raise StorageFull too.
     """
 
-    async def upsert(self, chunks: Sequence[Chunk]) -> None:
-        """Write chunks, replacing those with the same id. All of them are found afterwards.
+    @property
+    def fuses(self) -> bool:
+        """Whether `search_hybrid` is one question to a server. If not, ask the legs, each as soon as it can."""
+        ...
 
-        Raises:
-            StorageFull, Unavailable.
-        """
+    async def generation(self) -> str:
+        """Which index answers now: another name means that what was known about its content no longer holds."""
+        ...
+
+    async def upsert(self, chunks: Sequence[Chunk]) -> None:
+        """Write chunks, replacing those with the same id. All of them are found afterwards."""
         ...
 
     async def delete(self, tenant: str, chunk_ids: Sequence[str]) -> None:
         """Remove chunks by id; ids that are not there are ignored."""
+        ...
+
+    async def delete_source(self, tenant: str, source: str) -> None:
+        """Remove all chunks of a source."""
         ...
 
     async def vectors(
@@ -134,7 +203,9 @@ class Store(Protocol):
         """chunk_hash -> (dim,) vector of that model, for those hashes that the tenant already has."""
         ...
 
-    async def search_lexical(self, tenant: str, text: str, k: int, filters: Filters) -> list[Hit]:
+    async def search_lexical(
+        self, tenant: str, text: str, k: int, filters: Filters, deadline: Deadline | None = None
+    ) -> list[Hit]:
         """At most k chunks by BM25 over title, headings and text, best first.
 
         Words are compared as English: case, accents, plurals and stop words do not count. Any text is a
@@ -143,12 +214,28 @@ class Store(Protocol):
         ...
 
     async def search_dense(
-        self, tenant: str, embedding_id: str, vector: NDArray[np.float32], k: int, filters: Filters
+        self,
+        tenant: str,
+        embedding_id: str,
+        vector: NDArray[np.float32],
+        k: int,
+        filters: Filters,
+        deadline: Deadline | None = None,
     ) -> list[Hit]:
         """At most k chunks by cosine, best first, among those that this model embedded with this dimension.
 
-        The filters are applied before the k are chosen.
+        The filters are applied before the k are chosen. A store with an approximate index may miss a few.
         """
+        ...
+
+    async def search_hybrid(
+        self, tenant: str, query: HybridQuery, k: int, filters: Filters, deadline: Deadline | None = None
+    ) -> list[Fused]:
+        """At most k chunks by reciprocal rank fusion of both legs, best first: see `fusion`."""
+        ...
+
+    async def page(self, tenant: str, after: str, limit: int, filters: Filters) -> list[Chunk]:
+        """Chunks ordered by id (by code points), those whose id is greater than `after`, at most `limit`."""
         ...
 
     async def chunk_ids(self, tenant: str) -> set[str]:
@@ -161,6 +248,14 @@ class Store(Protocol):
 
     async def optimize(self) -> None:
         """Bring the indices up to date after many writes. Searches are right without it, but slower."""
+        ...
+
+    async def rebuild(self) -> None:
+        """Make the index anew, as it is configured now, from what it holds: nothing is embedded again.
+
+        Searches answer all the time, from the old index until the new one is complete. Writes meanwhile
+        wait or are refused. Broken off, the old index goes on, and the next rebuild begins again.
+        """
         ...
 
     async def close(self) -> None: ...

@@ -31,7 +31,7 @@ _READY_TIMEOUT_S = 5.0
 
 
 class KnowledgeBaseDeployment:
-    """The one replica of the knowledge base: it is ready at once, and reaches disk and embedder later."""
+    """A replica of the knowledge base: it is ready at once, and reaches disk, server and embedder later."""
 
     def __init__(self, config: KnowledgeConfig, home: Path, embedder: DeploymentHandle[Any]) -> None:
         self._knowledge = open_knowledge(config, home, EmbedderHandle(embedder, "the embedder"))

@@ -6,7 +6,11 @@ Scores of different searches have no common scale, ranks have (Cormack, Clarke, 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+
+from serve_app.messages import Deadline, Vectors
+from serve_app.retrieval.base import Chunk, Filters, Fused, Hit, HybridQuery, Store
 
 
 def reciprocal_rank_fusion(
@@ -27,3 +31,44 @@ def reciprocal_rank_fusion(
             scores[item] = scores.get(item, 0.0) + 1.0 / (rank_constant + rank)
             best_rank[item] = min(rank, best_rank.get(item, rank))
     return sorted(scores.items(), key=lambda pair: (-pair[1], best_rank[pair[0]], pair[0]))
+
+
+def fuse(lexical: Sequence[Hit], dense: Sequence[Hit], query: HybridQuery) -> list[Fused]:
+    """One ranking of both legs, best first."""
+    bm25 = {hit.chunk.id: hit.score for hit in lexical}
+    cosines = {hit.chunk.id: hit.score for hit in dense}
+    chunks = {hit.chunk.id: hit.chunk for hit in (*lexical, *dense)}
+    rankings = [[hit.chunk.id for hit in leg] for leg in (lexical, dense)]
+    return [
+        Fused(
+            chunk=chunks[one],
+            score=score,
+            cosine=cosines[one] if one in cosines else cosine(chunks[one], query.embedding_id, query.vector),
+            bm25=bm25.get(one),
+        )
+        for one, score in reciprocal_rank_fusion(rankings, query.rank_constant)
+    ]
+
+
+async def fuse_legs(
+    store: Store, tenant: str, query: HybridQuery, k: int, filters: Filters, deadline: Deadline | None
+) -> list[Fused]:
+    """What `Store.search_hybrid` is where no server fuses: both legs at once, fused here."""
+    num = max(k, query.num_candidates)
+    lexical = asyncio.ensure_future(store.search_lexical(tenant, query.text, num, filters, deadline))
+    dense = asyncio.ensure_future(
+        store.search_dense(tenant, query.embedding_id, query.vector, num, filters, deadline)
+    )
+    try:
+        return fuse(await lexical, await dense, query)[:k]
+    finally:
+        lexical.cancel()
+        dense.cancel()
+        await asyncio.gather(lexical, dense, return_exceptions=True)
+
+
+def cosine(chunk: Chunk, embedding_id: str, vector: Vectors) -> float | None:
+    """None where there is nothing to compare: the chunk's vector is of another model."""
+    if chunk.embedding_id != embedding_id or chunk.vector.shape != vector.shape:
+        return None
+    return float(chunk.vector @ vector)

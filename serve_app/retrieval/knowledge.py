@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from configs.schema import KnowledgeConfig, LanceDbStoreConfig
+from configs.schema import KnowledgeConfig
 from serve_app.engines.base import EmbeddingClient
 from serve_app.errors import BadRequest
 from serve_app.messages import (
@@ -25,8 +25,10 @@ from serve_app.messages import (
 )
 from serve_app.retrieval.base import Store
 from serve_app.retrieval.embedding import CheckedEmbedder
+from serve_app.retrieval.leases import Leases
 from serve_app.retrieval.manifest import Manifest
 from serve_app.retrieval.search import Searcher
+from serve_app.retrieval.stores.open import open_storage
 from serve_app.retrieval.sync import Synchroniser
 
 _MAX_PAGE = 1000  # documents of one listing
@@ -46,13 +48,14 @@ class KnowledgeBase:
         manifest: Manifest,
         embedder: EmbeddingClient,
         now: Callable[[], datetime] = _utc_now,
+        leases: Leases | None = None,
     ) -> None:
         checked = CheckedEmbedder(embedder)
         self._store = store
         self._store_kind = config.store.kind
         self._manifest = manifest
         self._searcher = Searcher(store, checked, config.retrieval)
-        self._synchroniser = Synchroniser(store, manifest, checked, config, now)
+        self._synchroniser = Synchroniser(store, manifest, checked, config, now, leases)
 
     async def search(self, query: SearchQuery, context: RequestContext) -> SearchResult:
         return await self._searcher.search(query, context)
@@ -103,13 +106,5 @@ def open_knowledge(config: KnowledgeConfig, home: Path, embedder: EmbeddingClien
         home: what a relative path of the store is inside of.
         embedder: makes the vectors.
     """
-    if isinstance(config.store, LanceDbStoreConfig):
-        from serve_app.retrieval.lancedb_store import LanceDbStore
-
-        folder = home / Path(config.store.path).expanduser()
-        return KnowledgeBase(
-            config, LanceDbStore(folder / "chunks"), Manifest(folder / "manifest.sqlite"), embedder
-        )
-    from serve_app.retrieval.memory_store import MemoryStore
-
-    return KnowledgeBase(config, MemoryStore(), Manifest(None), embedder)
+    opened = open_storage(config.store, home)
+    return KnowledgeBase(config, opened.store, opened.manifest, embedder, leases=opened.leases)

@@ -1,7 +1,8 @@
 """Search of one tenant's base: a lexical and a dense leg, fused by rank.
 
-The lexical leg runs while the query is embedded, so the embedder's time costs nothing but what it
-exceeds the lexical search by. Without an embedder there is the lexical leg, and a flag that says so.
+Where the store fuses itself it is asked once, with the query's vector. Else the lexical leg runs while
+the query is embedded, so the embedder's time costs nothing but what it exceeds the lexical search by.
+Without an embedder there is the lexical leg, and a flag that says so.
 """
 
 from __future__ import annotations
@@ -15,23 +16,22 @@ from dataclasses import dataclass
 from configs.schema import RetrievalConfig
 from serve_app.errors import BadRequest, DeadlineExceeded, MantaError, Unavailable
 from serve_app.messages import Passage, RequestContext, SearchMode, SearchQuery, SearchResult
-from serve_app.retrieval.base import Chunk, Filters, Hit, Store
+from serve_app.retrieval.base import Filters, Fused, Hit, HybridQuery, Store
 from serve_app.retrieval.embedding import CheckedEmbedder, QueryVector
 from serve_app.retrieval.filters import parse
-from serve_app.retrieval.fusion import reciprocal_rank_fusion
+from serve_app.retrieval.fusion import fuse
 
 LEXICAL_ONLY = "lexical_only"
 
 logger = logging.getLogger("manta.retrieval")
 
 
-@dataclass(slots=True)
-class _Legs:
-    """What the legs found; None for a leg that did not run."""
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a search found, best first, and with which model's vectors."""
 
-    lexical: list[Hit] | None = None
-    dense: list[Hit] | None = None
-    query: QueryVector | None = None
+    ranking: list[Fused]
+    embedding_id: str | None  # None: the dense leg had no part in it
 
 
 class Searcher:
@@ -49,17 +49,17 @@ class Searcher:
         context.deadline.check("search")
         try:
             async with asyncio.timeout(context.deadline.remaining_s()) as timer:
-                legs = await self._run(text, query.mode, num_candidates, filters, context)
+                found = await self._run(text, query, num_candidates, filters, context)
         except TimeoutError as exc:
             if not timer.expired():
                 raise
             raise DeadlineExceeded("the request's time was over at: search", "search") from exc
-        is_lexical_only = legs.dense is None and query.mode is not SearchMode.LEXICAL
+        is_lexical_only = found.embedding_id is None and query.mode is not SearchMode.LEXICAL
         return SearchResult(
-            passages=tuple(self._ranked(legs, query)[: query.k]),
+            passages=tuple(map(_passage, found.ranking[: query.k])),
             flags=(LEXICAL_ONLY,) if is_lexical_only else (),
             took_s=time.perf_counter() - start_s,
-            embedding_id=legs.query.space.embedding_id if legs.query else None,
+            embedding_id=found.embedding_id,
         )
 
     def _checked(self, query: SearchQuery) -> str:
@@ -72,32 +72,53 @@ class Searcher:
         return text
 
     async def _run(
-        self, text: str, mode: SearchMode, k: int, filters: Filters, context: RequestContext
-    ) -> _Legs:
-        legs = _Legs()
-        if mode is SearchMode.LEXICAL:
-            legs.lexical = await self._store.search_lexical(context.tenant, text, k, filters)
-            return legs
-        if mode is SearchMode.DENSE:
-            legs.query = await self._embed_or_raise(text, context)
-            legs.dense = await self._dense(legs.query, k, filters, context)
-            return legs
-        lexical = asyncio.create_task(self._store.search_lexical(context.tenant, text, k, filters))
+        self, text: str, query: SearchQuery, num: int, filters: Filters, context: RequestContext
+    ) -> _Found:
+        if query.mode is SearchMode.LEXICAL:
+            return _Found(_lexical(await self._lexical(text, num, filters, context)), None)
+        if query.mode is SearchMode.DENSE:
+            embedded = await self._embed_or_raise(text, context)
+            hits = await self._dense(embedded, num, filters, context)
+            return _Found(_dense(hits), embedding_id=embedded.space.embedding_id)
+        if self._store.fuses:
+            return await self._fused(text, query.k, num, filters, context)
+        return await self._two_legs(text, num, filters, context)
+
+    async def _fused(self, text: str, k: int, num: int, filters: Filters, context: RequestContext) -> _Found:
+        """The store's own fusion; the lexical leg alone if the query cannot be embedded."""
+        embedded = await self._embed(text, context)
+        if embedded is None:
+            hits = await self._lexical(text, num, filters, context)
+            return _Found(_single(hits, self._config.rrf_k), None)
+        asked = self._hybrid(text, embedded, num)
+        ranking = await self._store.search_hybrid(context.tenant, asked, k, filters, context.deadline)
+        return _Found(ranking, embedding_id=asked.embedding_id)
+
+    async def _two_legs(self, text: str, num: int, filters: Filters, context: RequestContext) -> _Found:
+        """The lexical leg at once, the dense one as soon as there is a vector."""
+        lexical = asyncio.create_task(self._lexical(text, num, filters, context))
         try:
-            legs.query = await self._embed(text, context)
-            if legs.query is not None:
-                legs.dense = await self._dense(legs.query, k, filters, context)
-            legs.lexical = await lexical
+            embedded = await self._embed(text, context)
+            if embedded is None:
+                return _Found(_single(await lexical, self._config.rrf_k), None)
+            dense = await self._dense(embedded, num, filters, context)
+            asked = self._hybrid(text, embedded, num)
+            return _Found(fuse(await lexical, dense, asked), embedding_id=asked.embedding_id)
         finally:
             lexical.cancel()
             await asyncio.gather(lexical, return_exceptions=True)
-        return legs
+
+    def _hybrid(self, text: str, embedded: QueryVector, num: int) -> HybridQuery:
+        return HybridQuery(text, embedded.space.embedding_id, embedded.vector, num, self._config.rrf_k)
+
+    async def _lexical(self, text: str, k: int, filters: Filters, context: RequestContext) -> list[Hit]:
+        return await self._store.search_lexical(context.tenant, text, k, filters, context.deadline)
 
     async def _dense(
         self, query: QueryVector, k: int, filters: Filters, context: RequestContext
     ) -> list[Hit]:
         return await self._store.search_dense(
-            context.tenant, query.space.embedding_id, query.vector, k, filters
+            context.tenant, query.space.embedding_id, query.vector, k, filters, context.deadline
         )
 
     async def _embed(self, text: str, context: RequestContext) -> QueryVector | None:
@@ -120,35 +141,25 @@ class Searcher:
             context.deadline.check("embedding the query")
             raise Unavailable(f"the query could not be embedded: {exc}") from exc
 
-    def _ranked(self, legs: _Legs, query: SearchQuery) -> list[Passage]:
-        lexical, dense = legs.lexical or [], legs.dense or []
-        bm25 = {hit.chunk.id: hit.score for hit in lexical}
-        cosine = {hit.chunk.id: _cosine(hit.chunk, legs.query) for hit in lexical}
-        cosine |= {hit.chunk.id: hit.score for hit in dense}
-        chunks = {hit.chunk.id: hit.chunk for hit in (*lexical, *dense)}
-        if query.mode is SearchMode.HYBRID:
-            scores = reciprocal_rank_fusion([_ids(lexical), _ids(dense)], self._config.rrf_k)
-        else:
-            scores = [(hit.chunk.id, hit.score) for hit in (*lexical, *dense)]
-        return [_passage(chunks[one], score, cosine.get(one), bm25.get(one)) for one, score in scores]
+
+def _lexical(hits: Sequence[Hit]) -> list[Fused]:
+    return [Fused(hit.chunk, hit.score, cosine=None, bm25=hit.score) for hit in hits]
 
 
-def _ids(hits: Sequence[Hit]) -> list[str]:
-    return [hit.chunk.id for hit in hits]
+def _dense(hits: Sequence[Hit]) -> list[Fused]:
+    return [Fused(hit.chunk, hit.score, cosine=hit.score, bm25=None) for hit in hits]
 
 
-def _cosine(chunk: Chunk, query: QueryVector | None) -> float | None:
-    """None where there is nothing to compare: no query vector, or one of another model."""
-    if (
-        query is None
-        or chunk.embedding_id != query.space.embedding_id
-        or chunk.vector.shape != query.vector.shape
-    ):
-        return None
-    return float(chunk.vector @ query.vector)
+def _single(lexical: Sequence[Hit], rank_constant: int) -> list[Fused]:
+    """A fusion of one leg: its order, with scores on the fusion's scale."""
+    return [
+        Fused(hit.chunk, 1.0 / (rank_constant + rank), cosine=None, bm25=hit.score)
+        for rank, hit in enumerate(lexical, start=1)
+    ]
 
 
-def _passage(chunk: Chunk, score: float, cosine: float | None, bm25: float | None) -> Passage:
+def _passage(found: Fused) -> Passage:
+    chunk = found.chunk
     return Passage(
         id=chunk.id,
         document_id=chunk.document_id,
@@ -160,7 +171,7 @@ def _passage(chunk: Chunk, score: float, cosine: float | None, bm25: float | Non
         ordinal=chunk.ordinal,
         page=chunk.page,
         metadata=chunk.metadata,
-        score=score,
-        cosine=cosine,
-        bm25=bm25,
+        score=found.score,
+        cosine=found.cosine,
+        bm25=found.bm25,
     )

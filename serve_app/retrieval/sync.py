@@ -28,6 +28,7 @@ from serve_app.retrieval.documents.chunking import CHUNKER_VERSION
 from serve_app.retrieval.documents.load import LOADER_VERSION
 from serve_app.retrieval.drafts import Draft, check_document, check_name, draft, sha256_of
 from serve_app.retrieval.embedding import CheckedEmbedder, VectorSpace
+from serve_app.retrieval.leases import Leases
 from serve_app.retrieval.manifest import Manifest, Recipe, Record
 from serve_app.retrieval.writer import Writer
 
@@ -53,18 +54,19 @@ class Synchroniser:
         embedder: CheckedEmbedder,
         config: KnowledgeConfig,
         now: Callable[[], datetime],
+        leases: Leases | None = None,
     ) -> None:
         self._store = store
         self._manifest = manifest
         self._embedder = embedder
         self._config = config
         self._now = now
-        self._writer = Writer(store, manifest)
+        self._writer = Writer(store, manifest, leases)
 
     async def plan(self, source: str, sha256_by_path: Mapping[str, str], context: RequestContext) -> SyncPlan:
         check_name(source, "source")
         recipe = await self._recipe(context)
-        await self._writer.repaired(context.tenant)
+        await self._writer.repaired(context.tenant, context.deadline)
         records = {record.info.path: record for record in await self._manifest.source(context.tenant, source)}
         upload = tuple(
             path
@@ -79,7 +81,7 @@ class Synchroniser:
         self, source: str, documents: Sequence[DocumentInput], context: RequestContext
     ) -> tuple[DocumentOutcome, ...]:
         check_name(source, "source")
-        async with self._writer.turn(context.tenant):
+        async with self._writer.turn(context.tenant, context.deadline):
             recipe = await self._recipe(context)
             outcomes: dict[int, DocumentOutcome] = {}  # position in `documents` -> outcome
             changed = await self._changed(source, documents, recipe, context, outcomes)
@@ -99,7 +101,7 @@ class Synchroniser:
         return tuple(outcomes[position] for position in range(len(documents)))
 
     async def delete(self, document_ids: Sequence[str], context: RequestContext) -> int:
-        async with self._writer.turn(context.tenant):
+        async with self._writer.turn(context.tenant, context.deadline):
             records = await self._manifest.records(context.tenant, document_ids)
             if records:
                 await self._writer.remove(context.tenant, records)

@@ -24,7 +24,20 @@ MAY_IMPORT_RAY = {
     # A server of its own: the ingress with the engine in its own process, which `manta up` never is.
     "benchmarks/overhead/ray_server.py",
 }
-HEAVY = {"ray", "llama_cpp", "onnx", "onnxruntime", "lancedb", "vllm", "ragas", "litellm", "strands", "pypdf"}
+HEAVY = {
+    "ray",
+    "llama_cpp",
+    "onnx",
+    "onnxruntime",
+    "lancedb",
+    "vllm",
+    "ragas",
+    "litellm",
+    "strands",
+    "pypdf",
+    "opensearchpy",
+    "pymilvus",
+}
 
 
 def imported(tree: ast.AST) -> Iterator[str]:

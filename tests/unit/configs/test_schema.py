@@ -53,7 +53,7 @@ def test_the_tree_is_frozen() -> None:
         ),
         (
             {"knowledge": {"scaling": {"max_replicas": 2}}},
-            "store is inside its replica",
+            "store has one writer",
         ),
         ({"knowledge": {"chunking": {"max_tokens": 40, "overlap_tokens": 30}}}, "overlap_tokens 30"),
         ({"agent": {"models": ["m"], "gate": {"correct_at": 0.2, "incorrect_below": 0.25}}}, "0.25 is above"),

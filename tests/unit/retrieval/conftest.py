@@ -15,8 +15,8 @@ from serve_app.engines.embedding_edge import EmbeddingEdge
 from serve_app.engines.mock import MockTextEmbedder
 from serve_app.messages import Embeddings, ModelCard, RequestContext
 from serve_app.retrieval.knowledge import KnowledgeBase
-from serve_app.retrieval.manifest import Manifest
-from serve_app.retrieval.memory_store import MemoryStore
+from serve_app.retrieval.sqlite_manifest import SqliteManifest
+from serve_app.retrieval.stores.memory_store import MemoryStore
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 CONFIG = KnowledgeConfig(
@@ -112,7 +112,7 @@ class World:
 
     embedder: CountingEmbedder = field(default_factory=CountingEmbedder)
     store: MemoryStore = field(default_factory=MemoryStore)
-    manifest: Manifest = field(default_factory=lambda: Manifest(None))
+    manifest: SqliteManifest = field(default_factory=lambda: SqliteManifest(None))
     fuse: Fuse = field(default_factory=Fuse)
     config: KnowledgeConfig = CONFIG
 

@@ -7,7 +7,8 @@ import pytest
 
 from serve_app.errors import StorageFull, Unavailable
 from serve_app.messages import DocumentInfo
-from serve_app.retrieval.manifest import Manifest, Recipe, Record
+from serve_app.retrieval.manifest import Recipe, Record
+from serve_app.retrieval.sqlite_manifest import SqliteManifest
 
 RECIPE = Recipe(1, 1, 220, 30, "model", 8)
 
@@ -30,11 +31,11 @@ def record(document_id: str, **changes: str) -> Record:
 
 async def test_records_survive_closing(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "manifest.sqlite"
-    first = Manifest(path)
+    first = SqliteManifest(path)
     await first.commit("acme", put=[record("a"), record("b")])
     await first.commit("acme", put=[record("a", path="renamed.md")], removed=["b", "nobody"])
     await first.close()
-    second = Manifest(path)
+    second = SqliteManifest(path)
     assert await second.records("acme", ["a", "b"]) == {"a": record("a", path="renamed.md")}
     assert (await second.summary("acme")).generation == 2
     await second.close()
@@ -42,7 +43,7 @@ async def test_records_survive_closing(tmp_path: Path) -> None:
 
 
 async def test_tenants_are_apart(tmp_path: Path) -> None:
-    manifest = Manifest(None)
+    manifest = SqliteManifest(None)
     await manifest.commit("acme", put=[record("a")])
     await manifest.commit("other", put=[record("a", source="wiki"), record("b")])
     assert await manifest.source("acme", "docs") == [record("a")]
@@ -54,7 +55,7 @@ async def test_tenants_are_apart(tmp_path: Path) -> None:
 
 
 async def test_an_incomplete_document_has_no_recipe() -> None:
-    manifest = Manifest(None)
+    manifest = SqliteManifest(None)
     await manifest.commit("acme", put=[record("a"), record("b")])
     await manifest.mark_incomplete("acme", ["a"])
     found = await manifest.records("acme", ["a", "b"])
@@ -64,7 +65,7 @@ async def test_an_incomplete_document_has_no_recipe() -> None:
 
 
 async def test_a_commit_is_all_or_nothing(tmp_path: Path) -> None:
-    manifest = Manifest(tmp_path / "manifest.sqlite")
+    manifest = SqliteManifest(tmp_path / "manifest.sqlite")
     await manifest.commit("acme", put=[record("a")])
     broken = Record(record("c").info, None, RECIPE, (object(),))  # type: ignore[arg-type]
     with pytest.raises(TypeError):
@@ -76,7 +77,7 @@ async def test_a_commit_is_all_or_nothing(tmp_path: Path) -> None:
 
 async def test_a_second_process_is_told_that_the_base_is_in_use(tmp_path: Path) -> None:
     path = tmp_path / "manifest.sqlite"
-    first, second = Manifest(path), Manifest(path)
+    first, second = SqliteManifest(path), SqliteManifest(path)
     await first.commit("acme", put=[record("a")])
     with pytest.raises(Unavailable, match=r"manifest\.sqlite is in use by another process"):
         await second.summary("acme")
@@ -89,13 +90,13 @@ async def test_a_file_that_is_no_manifest_is_named(tmp_path: Path) -> None:
     path = tmp_path / "manifest.sqlite"
     path.write_bytes(b"this is not a database, however long it may be" * 100)
     with pytest.raises(Unavailable, match=r"manifest\.sqlite cannot be used: .*not a database"):
-        await Manifest(path).summary("acme")
+        await SqliteManifest(path).summary("acme")
     with pytest.raises(Unavailable, match="cannot be used"):
-        await Manifest(path / "below" / "a-file.sqlite").summary("acme")
+        await SqliteManifest(path / "below" / "a-file.sqlite").summary("acme")
 
 
 async def test_a_full_disk_is_said_to_be_full(tmp_path: Path) -> None:
-    manifest = Manifest(tmp_path / "manifest.sqlite")
+    manifest = SqliteManifest(tmp_path / "manifest.sqlite")
     await manifest.commit("acme", put=[record("a")])
     assert manifest._connection is not None
     manifest._connection.execute("PRAGMA max_page_count = 1")  # SQLite's own way to run out of disk

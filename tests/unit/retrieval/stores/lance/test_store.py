@@ -11,7 +11,7 @@ import pytest
 
 from serve_app.errors import StorageFull, Unavailable
 from serve_app.retrieval.base import Chunk
-from serve_app.retrieval.lancedb_store import LanceDbStore
+from serve_app.retrieval.stores.lance.store import LanceDbStore
 
 
 def chunk(chunk_id: str, text: str) -> Chunk:

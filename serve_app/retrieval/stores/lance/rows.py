@@ -9,19 +9,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from serve_app.messages import Vectors
-from serve_app.retrieval import lexical_text
-from serve_app.retrieval.base import Chunk, Filters
-from serve_app.retrieval.filters import metadata_key
+from serve_app.retrieval.base import Between, Chunk, Condition, Exists, Filters, Scale
+from serve_app.retrieval.filters import instants_ms, metadata_key, numbers
+from serve_app.retrieval.stores import lexical_text
 
 _VECTOR_PREFIX = "vector_"
 LEXICAL = "lexical"  # the only column with a full-text index
 
+# What filters look at besides the metadata's pairs: their keys, and of the values that are numbers or
+# dates the key and the value, at the same places of two lists.
+FILTERED = (
+    pa.field("metadata_keys", pa.list_(pa.string())),
+    pa.field("number_keys", pa.list_(pa.string())),
+    pa.field("number_values", pa.list_(pa.float64())),
+    pa.field("date_keys", pa.list_(pa.string())),
+    pa.field("date_values", pa.list_(pa.float64())),
+)
 BASE_SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
@@ -39,6 +48,7 @@ BASE_SCHEMA = pa.schema(
         pa.field("chunk_hash", pa.string(), nullable=False),
         pa.field("embedding_id", pa.string(), nullable=False),
         pa.field("metadata", pa.list_(pa.string()), nullable=False),  # JSON [key, value] pairs
+        *FILTERED,
     ]
 )
 
@@ -57,8 +67,9 @@ def vector_columns(schema: pa.Schema) -> list[str]:
 
 
 def result_columns(schema: pa.Schema) -> list[str]:
-    """What is read back of a row; the text that is only there for the index stays behind."""
-    return [name for name in schema.names if name != LEXICAL]
+    """What is read back of a row; what is only there for indices and filters stays behind."""
+    unread = {LEXICAL, *(field.name for field in FILTERED)}
+    return [name for name in schema.names if name not in unread]
 
 
 def to_table(chunks: Sequence[Chunk], schema: pa.Schema) -> pa.Table:
@@ -95,19 +106,57 @@ def from_table(table: pa.Table) -> list[Chunk]:
     ]
 
 
+def filtered(table: pa.Table) -> pa.Table:
+    """Of rows with `id` and `metadata`: the columns that filters look at."""
+    metadata = [dict(json.loads(pair) for pair in pairs) for pairs in table["metadata"].to_pylist()]
+    columns = {"id": table["id"].to_pylist()}
+    columns |= {name: [of(one) for one in metadata] for name, of in _FILTERED_VALUES.items()}
+    return pa.table(columns, schema=pa.schema([BASE_SCHEMA.field("id"), *FILTERED]))
+
+
 def where(tenant: str, filters: Filters) -> str:
     """The SQL condition for one tenant's rows that pass the filters."""
-    clauses = [f"tenant = {quoted(tenant)}"]
-    for field, values in filters.items():
-        key = metadata_key(field)
-        if not values:
-            clauses.append("false")
-        elif key is None:
-            clauses.append(is_one_of(field, values))
-        else:
-            pairs = (f"array_has(metadata, {quoted(_pair(key, value))})" for value in values)
-            clauses.append(f"({' OR '.join(pairs)})")
-    return " AND ".join(clauses)
+    clauses = [_clause(field, condition) for field, condition in filters.items()]
+    return " AND ".join((f"tenant = {quoted(tenant)}", *clauses))
+
+
+def _clause(field: str, condition: Condition) -> str:
+    key = metadata_key(field)
+    if isinstance(condition, Exists):
+        has = (
+            f"{field} IS NOT NULL"
+            if key is None
+            else f"coalesce(array_has(metadata_keys, {quoted(key)}), false)"
+        )
+        return f"({has})" if condition.wanted else f"NOT ({has})"
+    if isinstance(condition, Between):
+        return _between(field if key is None else _value(key, condition.scale), condition)
+    if not condition.values:
+        return "false"
+    if key is None:
+        return is_one_of(field, condition.values)
+    pairs = (f"array_has(metadata, {quoted(_pair(key, value))})" for value in condition.values)
+    return f"({' OR '.join(pairs)})"
+
+
+def _value(key: str, scale: Scale) -> str:
+    """The key's number or date; null where it has none, which no comparison lets pass."""
+    lists = scale.value
+    place = f"CAST(array_position({lists}_keys, {quoted(key)}) AS BIGINT)"
+    return f"array_element({lists}_values, {place})"
+
+
+def _between(value: str, condition: Between) -> str:
+    ends = [f"{value} IS NOT NULL"]
+    if condition.low is not None:
+        ends.append(f"{value} >= {_double(condition.low)}")
+    if condition.high is not None:
+        ends.append(f"{value} <= {_double(condition.high)}")
+    return f"({' AND '.join(ends)})"
+
+
+def _double(value: float) -> str:
+    return f"CAST('{value!r}' AS DOUBLE)"
 
 
 def is_one_of(column: str, values: Iterable[str]) -> str:
@@ -124,7 +173,18 @@ def _plain(chunk: Chunk, name: str) -> object:
         return lexical_text.of_chunk(chunk)
     if name == "metadata":
         return [_pair(key, value) for key, value in chunk.metadata.items()]
+    if name in _FILTERED_VALUES:
+        return _FILTERED_VALUES[name](chunk.metadata)
     return getattr(chunk, name)
+
+
+_FILTERED_VALUES: dict[str, Callable[[Mapping[str, str]], list[object]]] = {
+    "metadata_keys": lambda metadata: list(metadata),
+    "number_keys": lambda metadata: list(numbers(metadata)),
+    "number_values": lambda metadata: list(numbers(metadata).values()),
+    "date_keys": lambda metadata: list(instants_ms(metadata)),
+    "date_values": lambda metadata: list(instants_ms(metadata).values()),
+}
 
 
 def _pair(key: str, value: str) -> str:

@@ -19,10 +19,11 @@ from lancedb.index import FTS, BTree
 from lancedb.query import MatchQuery
 
 from serve_app.errors import StorageFull, Unavailable
-from serve_app.messages import Vectors
-from serve_app.retrieval import lancedb_rows as rows
-from serve_app.retrieval import lexical_text
-from serve_app.retrieval.base import Chunk, Filters, Hit
+from serve_app.messages import Deadline, Vectors
+from serve_app.retrieval.base import Chunk, Filters, Fused, Hit, HybridQuery, OneOf
+from serve_app.retrieval.fusion import fuse_legs
+from serve_app.retrieval.stores import lexical_text
+from serve_app.retrieval.stores.lance import rows
 
 logger = logging.getLogger("manta.retrieval")
 
@@ -46,6 +47,8 @@ class LanceDbStore:
         keep_versions: how long a replaced version stays readable for searches that began on it.
     """
 
+    fuses = False
+
     def __init__(self, folder: Path, keep_versions: timedelta = timedelta(minutes=2)) -> None:
         self._folder = folder.absolute()
         self._keep_versions = keep_versions
@@ -54,6 +57,9 @@ class LanceDbStore:
         self._writing = asyncio.Lock()
         self._num_rows_written = 0  # since the last optimize
         self._num_writes = 0
+
+    async def generation(self) -> str:
+        return _TABLE
 
     async def upsert(self, chunks: Sequence[Chunk]) -> None:
         latest = list({chunk.id: chunk for chunk in chunks}.values())
@@ -73,6 +79,14 @@ class LanceDbStore:
                 ids = rows.is_one_of("id", chunk_ids[start : start + _MAX_IDS])
                 await table.delete(f"{rows.where(tenant, {})} AND {ids}")
 
+    async def delete_source(self, tenant: str, source: str) -> None:
+        condition = rows.where(tenant, {"source": OneOf((source,))})
+        with self._translated():
+            num_rows = await (await self._open()).count_rows(condition)
+        if num_rows:
+            async with self._write(num_rows) as table:
+                await table.delete(condition)
+
     async def vectors(
         self, tenant: str, embedding_id: str, chunk_hashes: Sequence[str]
     ) -> dict[str, Vectors]:
@@ -87,7 +101,9 @@ class LanceDbStore:
                 found.update(zip(result["chunk_hash"].to_pylist(), rows.row_vectors(result), strict=True))
         return found
 
-    async def search_lexical(self, tenant: str, text: str, k: int, filters: Filters) -> list[Hit]:
+    async def search_lexical(
+        self, tenant: str, text: str, k: int, filters: Filters, deadline: Deadline | None = None
+    ) -> list[Hit]:
         with self._translated():
             table = await self._open()
             # A match query takes the text as words; a plain string would be parsed for operators.
@@ -99,7 +115,13 @@ class LanceDbStore:
         return _ordered(rows.from_table(result.drop_columns(["_score"])), scores)
 
     async def search_dense(
-        self, tenant: str, embedding_id: str, vector: Vectors, k: int, filters: Filters
+        self,
+        tenant: str,
+        embedding_id: str,
+        vector: Vectors,
+        k: int,
+        filters: Filters,
+        deadline: Deadline | None = None,
     ) -> list[Hit]:
         column = rows.vector_column(embedding_id, vector.shape[0])
         with self._translated():
@@ -113,6 +135,25 @@ class LanceDbStore:
             result = await query.where(condition).select(columns).limit(k).to_arrow()
         cosines = [1.0 - distance for distance in result["_distance"].to_pylist()]
         return _ordered(rows.from_table(result.drop_columns(["_distance"])), cosines)
+
+    async def search_hybrid(
+        self, tenant: str, query: HybridQuery, k: int, filters: Filters, deadline: Deadline | None = None
+    ) -> list[Fused]:
+        return await fuse_legs(self, tenant, query, k, filters, deadline)
+
+    async def page(self, tenant: str, after: str, limit: int, filters: Filters) -> list[Chunk]:
+        with self._translated():
+            table = await self._open()
+            condition = f"{rows.where(tenant, filters)} AND id > {rows.quoted(after)}"
+            found = await table.query().where(condition).select(["id"]).to_arrow()
+            # A query has no order of its own: the ids are sorted here, and only a page's rows are read.
+            ids = sorted(found["id"].to_pylist())[:limit]
+            chunks: list[Chunk] = []
+            for start in range(0, len(ids), _MAX_IDS):
+                own = f"{rows.where(tenant, {})} AND {rows.is_one_of('id', ids[start : start + _MAX_IDS])}"
+                columns = rows.result_columns(await table.schema())
+                chunks += rows.from_table(await table.query().where(own).select(columns).to_arrow())
+        return sorted(chunks, key=lambda chunk: chunk.id)
 
     async def chunk_ids(self, tenant: str) -> set[str]:
         with self._translated():
@@ -131,6 +172,14 @@ class LanceDbStore:
             async with self._writing:
                 await self._optimize(table)
 
+    async def rebuild(self) -> None:
+        """The full-text index, made anew beside the old one, which answers until then."""
+        with self._translated():
+            table = await self._open()
+            async with self._writing:
+                await table.create_index(rows.LEXICAL, config=_FULL_TEXT, replace=True)
+                await self._optimize(table)
+
     async def close(self) -> None:
         if self._table is not None:
             self._table.close()  # type: ignore[no-untyped-call]
@@ -142,6 +191,7 @@ class LanceDbStore:
                 self._folder.mkdir(parents=True, exist_ok=True)
                 database = await lancedb.connect_async(str(self._folder))
                 table = await _open_or_create(database)
+                await _add_filtered_columns(table)
                 indexed = {column for index in await table.list_indices() for column in index.columns}
                 if rows.LEXICAL not in indexed:
                     await table.create_index(rows.LEXICAL, config=_FULL_TEXT)
@@ -210,6 +260,16 @@ async def _open_or_create(database: lancedb.AsyncConnection) -> lancedb.AsyncTab
         if "was not found" not in str(exc):
             raise  # it is there and broken: to be named, not to be replaced by an empty one
     return await database.create_table(_TABLE, schema=rows.BASE_SCHEMA)
+
+
+async def _add_filtered_columns(table: lancedb.AsyncTable) -> None:
+    """A table that was made before there were ranges gets what they look at, from its own metadata."""
+    names = (await table.schema()).names
+    missing = [field for field in rows.FILTERED if field.name not in names]
+    if missing:
+        await table.add_columns(missing)
+        kept = await table.query().select(["id", "metadata"]).to_arrow()
+        await table.merge_insert("id").when_matched_update_all().execute(rows.filtered(kept))
 
 
 def _ordered(chunks: Sequence[Chunk], scores: Sequence[float]) -> list[Hit]:

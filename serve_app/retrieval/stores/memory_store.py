@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from serve_app.messages import Vectors
-from serve_app.retrieval import lexical_text
-from serve_app.retrieval.base import Chunk, Filters, Hit
+from serve_app.messages import Deadline, Vectors
+from serve_app.retrieval.base import Chunk, Filters, Fused, Hit, HybridQuery
 from serve_app.retrieval.filters import passes
+from serve_app.retrieval.fusion import fuse_legs
+from serve_app.retrieval.stores import lexical_text
 
 _K1, _B = 1.2, 0.75  # Lucene's defaults, and LanceDB's
 _WORD = re.compile(r"[^\W_]+")
@@ -39,8 +40,13 @@ class _Entry:
 class MemoryStore:
     """A Store in this process' memory."""
 
+    fuses = False
+
     def __init__(self) -> None:
         self._tenants: dict[str, dict[str, _Entry]] = {}  # tenant -> chunk id -> entry
+
+    async def generation(self) -> str:
+        return "memory"
 
     async def upsert(self, chunks: Sequence[Chunk]) -> None:
         for chunk in chunks:
@@ -54,6 +60,11 @@ class MemoryStore:
         for chunk_id in chunk_ids:
             entries.pop(chunk_id, None)
 
+    async def delete_source(self, tenant: str, source: str) -> None:
+        await self.delete(
+            tenant, [entry.chunk.id for entry in self._entries(tenant) if entry.chunk.source == source]
+        )
+
     async def vectors(
         self, tenant: str, embedding_id: str, chunk_hashes: Sequence[str]
     ) -> dict[str, Vectors]:
@@ -64,7 +75,9 @@ class MemoryStore:
             if entry.chunk.chunk_hash in wanted and entry.chunk.embedding_id == embedding_id
         }
 
-    async def search_lexical(self, tenant: str, text: str, k: int, filters: Filters) -> list[Hit]:
+    async def search_lexical(
+        self, tenant: str, text: str, k: int, filters: Filters, deadline: Deadline | None = None
+    ) -> list[Hit]:
         entries = self._entries(tenant)
         terms = _words(lexical_text.of_query(text))
         if not entries or not terms:
@@ -79,7 +92,13 @@ class MemoryStore:
         return _best(hits, k)
 
     async def search_dense(
-        self, tenant: str, embedding_id: str, vector: Vectors, k: int, filters: Filters
+        self,
+        tenant: str,
+        embedding_id: str,
+        vector: Vectors,
+        k: int,
+        filters: Filters,
+        deadline: Deadline | None = None,
     ) -> list[Hit]:
         hits = [
             Hit(entry.chunk, float(entry.chunk.vector @ vector))
@@ -90,6 +109,16 @@ class MemoryStore:
         ]
         return _best(hits, k)
 
+    async def search_hybrid(
+        self, tenant: str, query: HybridQuery, k: int, filters: Filters, deadline: Deadline | None = None
+    ) -> list[Fused]:
+        return await fuse_legs(self, tenant, query, k, filters, deadline)
+
+    async def page(self, tenant: str, after: str, limit: int, filters: Filters) -> list[Chunk]:
+        chunks = [entry.chunk for entry in self._entries(tenant) if entry.chunk.id > after]
+        passing = (chunk for chunk in chunks if passes(chunk, filters))
+        return sorted(passing, key=lambda chunk: chunk.id)[:limit]
+
     async def chunk_ids(self, tenant: str) -> set[str]:
         return set(self._tenants.get(tenant, {}))
 
@@ -97,6 +126,9 @@ class MemoryStore:
         return len(self._tenants.get(tenant, {}))
 
     async def optimize(self) -> None:
+        return
+
+    async def rebuild(self) -> None:
         return
 
     async def close(self) -> None:

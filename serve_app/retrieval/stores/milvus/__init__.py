@@ -1,0 +1,1 @@
+"""The store on Milvus: a server, or Milvus Lite in this process."""

@@ -1,0 +1,1 @@
+"""The store on an OpenSearch server, with the manifest and the writers' leases beside the chunks."""
