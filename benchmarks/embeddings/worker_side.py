@@ -61,8 +61,9 @@ class WorkerSide:
 
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
+        # What a library prints while it loads is no answer.
+        line = next((line for line in self._process.stdout if line.startswith("{")), None)
+        if line is None:
             raise BenchmarkError(f"{self._name} ended: {_last_line(self._log)}")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:

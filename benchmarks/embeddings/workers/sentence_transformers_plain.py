@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
@@ -14,11 +15,11 @@ class Plain:
     """`encode`, which sorts by length and pads batches of its own."""
 
     def __init__(self, path: str, num_threads: int) -> None:
-        import sentence_transformers  # in an environment of its own
-        import torch
-
+        # Of an environment of its own, which the types' checker does not see.
+        torch: Any = importlib.import_module("torch")
+        sentence_transformers: Any = importlib.import_module("sentence_transformers")
         torch.set_num_threads(num_threads)
-        self._model: Any = sentence_transformers.SentenceTransformer(path, device="cpu")
+        self._model = sentence_transformers.SentenceTransformer(path, device="cpu")
 
     def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
         found: Sequence[Sequence[float]] = self._model.encode(list(texts), show_progress_bar=False)

@@ -1,7 +1,8 @@
 """The fastest engine for an embedding model on this machine: measured, kept, and opened.
 
-What is fastest depends on the CPU (its vector and BF16 instructions) and on the libraries; guessing from flags was
-wrong by a fifth on the machines tried. Measuring takes a few seconds, once.
+What is fastest depends on the CPU and on the libraries. Guessing from flags is not enough: on an x86 CPU with BF16
+instructions F32 on ONNX Runtime was a fifth faster than BF16 on llama.cpp with long texts, and slower with short ones.
+Measuring takes a few seconds, once.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from configs.schema import AutoEmbedder, CatalogueWeights, LlamaCppEmbedder, OnnxEmbedder
 from serve_app.engines.embedding.base import Encoder, Tokenizer, Tokens
 from serve_app.engines.embedding.embedder import BatchingEmbedder
+from serve_app.engines.threads import share_cpus
 from serve_app.messages import Vectors
 from serve_app.model_cache.cache import EncoderFiles, ensure_encoder, has_onnx
 from serve_app.model_cache.choice import (
@@ -145,6 +147,7 @@ def compare(
 
 
 def _measured(weights: CatalogueWeights, files: EncoderFiles, num_threads: int) -> Choice:
+    share_cpus()  # as in a replica
     from serve_app.engines.llamacpp.embed import LlamaCppEncoder
     from serve_app.engines.llamacpp.library import Model
     from serve_app.engines.onnx.encoder import OnnxEncoder

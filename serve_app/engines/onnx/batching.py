@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-# What a step costs besides its tokens, in tokens: a call goes through some 40 operators that each wake up the
-# threads, which takes about as long as computing so many tokens of a small encoder.
+# What a step costs besides its tokens, in tokens, about: a call goes through some 40 operators, each of which hands
+# out work and waits for it. It decides between padding a little and one step more; neither costs much.
 STEP_COST_TOKENS = 16
 
 
