@@ -38,7 +38,7 @@ class Writing:
         # Text that has left cannot be taken back, so that any further draft waits for its verdict.
         is_gated = self._is_judged(run) and not run.question.is_optimistic
         run.is_held = is_gated or bool(run.sent)
-        run.draft = ""
+        run.draft, run.model, run.is_generated = "", None, False
         run.draft_flags.clear()
         async with aclosing(self._parts.drafter.draft(run, messages, models)) as events:
             async for event in events:
@@ -102,7 +102,9 @@ class Writing:
 
     def _without_model(self, run: Run) -> None:
         """No model gave a draft."""
-        if run.is_grounded:
+        if run.best is not None:
+            run.restore(run.best)  # which EVALUATE knows again
+        elif run.is_grounded:
             if self._parts.drafter.quote(run) is None:
                 run.flag(Flag.LOW_CONFIDENCE)
                 abstain(run)

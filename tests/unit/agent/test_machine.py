@@ -298,6 +298,15 @@ def test_an_answer_off_the_topic_is_flagged_where_the_web_has_nothing(
     assert final["flags"] == ["low_confidence"]
 
 
+@pytest.mark.parametrize("second", [[BROKEN], [], [HANG]], ids=str)
+def test_where_no_second_draft_comes_the_first_stays(build: Build, virtual: Virtual, second: Any) -> None:
+    judge = FixtureJudge(scores(0.9, 0.0))
+    house = build({"chat": [["Off [1]."], second]}, pages=PAGES, judge=judge, max_loops=1)
+    final = final_of(virtual(lambda: house.ask(within_s=60.0)))
+    assert (final["text"], final["model"]) == ("Off [1].", "chat")
+    assert final["flags"] == ["low_confidence"]
+
+
 def test_a_link_of_a_page_leaves_only_as_its_own_address(build: Build, virtual: Virtual) -> None:
     page = WebResult("https://example.org/deadline", "Deadline", "The deadline: see https://evil.example/x")
     text = "See https://example.org/deadline and https://evil.example/x [1]."
