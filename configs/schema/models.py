@@ -106,6 +106,16 @@ class LlamaCppModel(ModelBase):
     num_threads: int | None = Field(
         default=None, ge=1, description="Threads of the engine; None: the deployment's CPUs."
     )
+    tool_dialect: Literal["auto", "none", "hermes", "llama3"] = Field(
+        default="auto",
+        description="How the model writes tool calls; `auto`: by its chat template. `none`: requests with tools are "
+        "refused.",
+    )
+    reasoning: Literal["auto", "none", "think"] = Field(
+        default="auto",
+        description="Whether what the model writes between `<think>` and `</think>` is told as `reasoning_content`; "
+        "`auto`: if its chat template knows these marks.",
+    )
 
     @model_validator(mode="after")
     def _room(self) -> LlamaCppModel:

@@ -12,11 +12,12 @@ the work and frees the slot.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from serve_app.messages import Embeddings, Endpoint, JsonObject, ModelCard, RequestContext
+from serve_app.openai_api.parts import TokenLogprob, ToolCall
 from serve_app.openai_api.requests import ChatMessage
 
 
@@ -106,21 +107,49 @@ class SamplingParams:
     min_p: float | None = None
     frequency_penalty: float = 0.0
     presence_penalty: float = 0.0
+    repetition_penalty: float = 1.0  # above 1: tokens of prompt and answer become less likely
     seed: int | None = None
     stop: tuple[str, ...] = ()
     ignore_eos: bool = False
+    min_tokens: int = 0  # the answer does not end by itself before it
+    logit_bias: tuple[tuple[int, float], ...] = ()  # (token id, what is added to its logit)
+    top_logprobs: int | None = None  # None: no logprobs; 0: of the chosen tokens alone
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function that the model may call."""
+
+    name: str
+    parameters: JsonObject  # JSON schema of the arguments, which are an object
+    declared: JsonObject  # as the caller wrote it; chat templates read it
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    """Tools that an answer may use; there is at least one."""
+
+    tools: tuple[Tool, ...]
+    is_required: bool = False  # the answer is nothing but calls
+    is_parallel: bool = True  # several calls in one answer
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """One text to generate: from a conversation, or from a prompt as it stands. Exactly one is set."""
+    """One text to generate: from a conversation, or from a prompt as it stands. Exactly one is set.
+
+    What follows `sampling` is only asked of engines whose card names it among its `abilities`.
+    """
 
     messages: tuple[ChatMessage, ...] | None
     prompt: str | tuple[int, ...] | None
     sampling: SamplingParams
+    tools: ToolUse | None = None
+    schema: JsonObject | None = None  # the answer is JSON of this schema
+    template_options: Mapping[str, Any] = field(default_factory=dict)  # variables of the chat template
 
 
-FinishReason = Literal["stop", "length"]
+FinishReason = Literal["stop", "length", "tool_calls"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +165,9 @@ class TextChunk:
     num_prompt_tokens: int = 0  # on the last chunk
     num_completion_tokens: int = 0  # on the last chunk
     num_cached_tokens: int = 0  # on the last chunk: prompt tokens that were not computed again
+    reasoning: str = ""  # what the model thought before it answered; it comes before `text`
+    tool_calls: tuple[ToolCall, ...] = ()
+    logprobs: tuple[TokenLogprob, ...] = ()  # of every token since the last chunk, if they were asked for
 
 
 @runtime_checkable

@@ -65,6 +65,7 @@ class MockGenerator:
             engine="mock",
             endpoints=(Endpoint.CHAT, Endpoint.COMPLETIONS),
             context_tokens=self._config.context_tokens,
+            abilities=frozenset({"min_tokens"}),  # it never ends by itself before the last token
         )
 
     async def generate(self, request: GenerationRequest, context: RequestContext) -> AsyncIterator[TextChunk]:

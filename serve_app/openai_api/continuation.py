@@ -28,7 +28,9 @@ def is_repeatable(body: JsonObject) -> bool:
     """Whether the request makes the same text each time, as text alone."""
     is_fixed = body.get("temperature") == 0 or isinstance(body.get("seed"), int)
     has_tools = bool(body.get("tools")) and body.get("tool_choice") != "none"
-    is_more_than_text = has_tools or bool(body.get("functions")) or bool(body.get("logprobs"))
+    logprobs = body.get("logprobs")  # 0 asks for those of the chosen tokens
+    has_logprobs = logprobs is not None and logprobs is not False
+    is_more_than_text = has_tools or bool(body.get("functions")) or has_logprobs
     return is_fixed and body.get("n") in (None, 1) and not is_more_than_text
 
 

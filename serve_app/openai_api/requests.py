@@ -26,6 +26,7 @@ Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Penalty = Annotated[float, Field(ge=-2.0, le=2.0)]
 # Bounds that an engine in C can hold; anything above is a mistake, and better named than wrapped round.
 TokenId = Annotated[int, Field(ge=0, le=2**31 - 1)]
+TokenName = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,10}$")]  # a token id as a key of JSON
 TokenCount = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Seed = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]  # OpenAI's own bounds
 
@@ -97,6 +98,10 @@ class _Sampled(_Body):
     stop: str | Annotated[list[str], Field(max_length=16)] | None = None
     n: Annotated[int, Field(ge=1, le=128)] | None = None
     ignore_eos: bool = False
+    min_tokens: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    repetition_penalty: Annotated[float, Field(gt=0.0, le=2.0)] | None = None  # 1: off
+    logit_bias: dict[TokenName, Annotated[float, Field(ge=-100.0, le=100.0)]] | None = None
+    response_format: dict[str, Any] | None = None
     user: str | None = None
 
     def stop_strings(self) -> tuple[str, ...]:
@@ -114,10 +119,11 @@ class ChatCompletionRequest(_Sampled):
     max_completion_tokens: TokenCount | None = None
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
-    response_format: dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+    reasoning_effort: Annotated[str, StringConstraints(max_length=32)] | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
-    logit_bias: dict[str, float] | None = None
 
 
 class CompletionRequest(_Sampled):

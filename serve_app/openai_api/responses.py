@@ -98,13 +98,32 @@ class TextShape:
         before, _, after = template.rpartition(key + b'""')
         self._before_text, self._after_text = before + key, after
 
-    def document(self, text: str, finish_reason: str, counts: JsonObject, **extra: Any) -> bytes:
-        """The whole answer. `extra` fields stand beside OpenAI's, as below."""
+    def document(
+        self,
+        text: str | None,
+        finish_reason: str,
+        counts: JsonObject,
+        *,
+        message: JsonObject | None = None,
+        logprobs: JsonObject | None = None,
+        **extra: Any,
+    ) -> bytes:
+        """The whole answer.
+
+        Args:
+            text: None only in chat, where an answer can be nothing but calls.
+            finish_reason: why it ended.
+            counts: its usage.
+            message: what else stands in a chat's message: reasoning, tool calls.
+            logprobs: of its tokens, if they were asked for.
+            extra: fields that stand beside OpenAI's, as below.
+        """
         if self._is_chat:
-            choice: JsonObject = {"message": {"role": "assistant", "content": text, "refusal": None}}
+            role = {"role": "assistant", "content": text, "refusal": None}
+            choice: JsonObject = {"message": role | (message or {})}
         else:
             choice = {"text": text}
-        choice = {"index": 0, **choice, "logprobs": None, "finish_reason": finish_reason}
+        choice = {"index": 0, **choice, "logprobs": logprobs, "finish_reason": finish_reason}
         kind = "chat.completion" if self._is_chat else "text_completion"
         return encode(self._envelope(kind, [choice]) | {"usage": counts, **extra})
 
@@ -118,6 +137,22 @@ class TextShape:
     def delta(self, text: str) -> bytes:
         """A piece of text."""
         return self._before_text + encode(text) + self._after_text
+
+    def part(self, text: str, more: JsonObject, logprobs: JsonObject | None = None) -> bytes:
+        """A piece of the answer that is more than text.
+
+        Args:
+            text: may be empty.
+            more: what else stands in a chat's delta: reasoning, tool calls.
+            logprobs: of its tokens, if they were asked for.
+        """
+        if self._is_chat:
+            # A piece that only has logprobs says so with an empty text.
+            piece: JsonObject = {"delta": {"content": text, **more} if text or not more else more}
+        else:
+            piece = {"text": text}
+        choice = self._choice(**piece) | {"logprobs": logprobs}
+        return event(self._envelope(self._chunk_kind, [choice]))
 
     def finish(self, finish_reason: str, **extra: Any) -> bytes:
         """The end of the text."""

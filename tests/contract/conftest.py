@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Protocol
 
 import gguf
 import pytest
@@ -51,14 +53,29 @@ def stories_gguf() -> Path:
     return _STORIES
 
 
-@pytest.fixture
-def stories_with_template(stories_gguf: Path, tmp_path: Path) -> Callable[[str], Path]:
-    """Makes a copy of the stories model that has a chat template, and claims a context of 8,192 tokens."""
-    changed = {"llama.context_length": 8192}
+class MakeStories(Protocol):
+    """Makes a copy of the stories model that has a chat template, and claims a context of 8,192 tokens.
 
-    def write(template: str) -> Path:
+    `control` are tokens, as token id -> text, that become control tokens with that text.
+    """
+
+    def __call__(self, template: str, control: Mapping[int, str] = ...) -> Path: ...
+
+
+@pytest.fixture
+def stories_with_template(stories_gguf: Path, tmp_path: Path) -> MakeStories:
+    def write(template: str, control: Mapping[int, str] = MappingProxyType({})) -> Path:
         target = tmp_path / "stories-chat.gguf"
         reader = gguf.GGUFReader(stories_gguf)
+        tokens = reader.fields["tokenizer.ggml.tokens"].contents()
+        types = reader.fields["tokenizer.ggml.token_type"].contents()
+        for token, text in control.items():
+            tokens[token], types[token] = text, gguf.TokenType.CONTROL
+        changed = {
+            "llama.context_length": 8192,
+            "tokenizer.ggml.tokens": tokens,
+            "tokenizer.ggml.token_type": types,
+        }
         writer = gguf.GGUFWriter(target, "llama")
         for name, field in reader.fields.items():
             if name.startswith("GGUF.") or name == "general.architecture":

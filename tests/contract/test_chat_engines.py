@@ -169,7 +169,14 @@ async def llamacpp(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
     )
     engine = TextEdge(open_llamacpp_chat(config, path.parent, 1))
     messages = [{"role": "user", "content": "Once upon a time"}]
-    yield Subject(engine, messages, "Once upon a time", "word " * 7000, is_endless=True)
+    yield Subject(
+        engine,
+        messages,
+        "Once upon a time",
+        "word " * 7000,
+        is_endless=True,
+        refused={"n": 2, "functions": [{"name": "f"}]},
+    )
 
 
 ENGINES: dict[str, Callable[[pytest.FixtureRequest], AbstractAsyncContextManager[Subject]]] = {

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from configs.schema import LlamaCppModel
 from serve_app.engines.base import GenerationRequest, SamplingParams, TextChunk
+from serve_app.engines.llamacpp.answers import Answer, Answers
 from serve_app.engines.llamacpp.chat_engine import open_chat_engine
 from serve_app.engines.llamacpp.library import Model
 from serve_app.engines.llamacpp.mailbox import Mailbox
@@ -42,6 +43,19 @@ from serve_app.model_cache.cache import ensure
 logger = logging.getLogger("manta.llamacpp")
 
 T = TypeVar("T")
+
+ABILITIES = frozenset(
+    {
+        "chat_template_kwargs",
+        "logit_bias",
+        "logprobs",
+        "min_tokens",
+        "reasoning_effort",
+        "repetition_penalty",
+        "response_format",
+        "tools",
+    }
+)
 
 # What the canary asks: any text does, and the fewer tokens the better.
 _CANARY = GenerationRequest(
@@ -76,6 +90,7 @@ class LlamaCppGenerator:
         self._config = config
         self._model = model
         self._template = ChatTemplate(model, config.name)
+        self._answers = Answers(config, model, self._template)
         health = config.scaling.health
         self._failures = FailuresInRow(config.name, health.max_failures)
         self._canary: Canary[str] = Canary(config.name, health.canary_period_s, operator.eq)
@@ -96,6 +111,7 @@ class LlamaCppGenerator:
             engine="llamacpp",
             endpoints=(Endpoint.CHAT, Endpoint.COMPLETIONS),
             context_tokens=self._config.context_tokens,
+            abilities=ABILITIES,
         )
 
     async def generate(self, request: GenerationRequest, context: RequestContext) -> AsyncIterator[TextChunk]:
@@ -107,15 +123,23 @@ class LlamaCppGenerator:
         if self._canary_job is not None:
             self._canary_job.fail(Unavailable("real work came in between"))
         try:
-            prompt = await self._in_pool(lambda: self._prompt(request))
+            prompt, answer = await self._in_pool(lambda: self._begin(request))
             room = self._room(prompt, request)
             max_tokens = min(request.sampling.max_tokens or room, room)
-            job = Job(prompt, request.sampling, max_tokens, context.deadline, Mailbox())
+            job = Job(
+                prompt,
+                request.sampling,
+                max_tokens,
+                context.deadline,
+                Mailbox(),
+                answer.constraint,
+                answer.markers,
+            )
             try:
                 self._thread.submit(job)
                 async with aclosing(job.mailbox.chunks()) as chunks:
                     async for chunk in chunks:
-                        yield chunk
+                        yield chunk if answer.reader is None else answer.reader.read(chunk)
             finally:
                 job.is_over = True
         finally:
@@ -130,7 +154,7 @@ class LlamaCppGenerator:
 
     async def _ask_canary(self) -> None:
         self._canary.asked()
-        prompt = await self._in_pool(lambda: self._prompt(_CANARY))
+        prompt, _ = await self._in_pool(lambda: self._begin(_CANARY))
         job = Job(
             prompt,
             _CANARY.sampling,
@@ -157,20 +181,29 @@ class LlamaCppGenerator:
         await asyncio.to_thread(self._tokenizers.shutdown)
         self._model.close()
 
-    def _prompt(self, request: GenerationRequest) -> NDArray[np.int32]:
+    def _begin(self, request: GenerationRequest) -> tuple[NDArray[np.int32], Answer]:
+        """The prompt's tokens, and what its answer is held to. Slow: for a thread of the pool."""
+        for token, _ in request.sampling.logit_bias:
+            self._check_token(token, f"logit_bias.{token}")
         if request.messages is not None:
-            text = self._template.render(request.messages)
-            return self._model.tokenize(text, add_special=True, parse_special=True)
+            text = self._template.render(request.messages, request.tools, request.template_options)
+            prompt = self._model.tokenize(text, add_special=True, parse_special=True)
+            return prompt, self._answers.to_chat(request, text)
         if isinstance(request.prompt, str):
-            return self._model.tokenize(request.prompt, add_special=True, parse_special=True)
+            prompt = self._model.tokenize(request.prompt, add_special=True, parse_special=True)
+        else:
+            for place, token in enumerate(request.prompt or ()):
+                self._check_token(token, f"prompt.{place}")
+            prompt = np.asarray(request.prompt, dtype=np.int32)
+        return prompt, self._answers.to_prompt(request)
+
+    def _check_token(self, token: int, where: str) -> None:
         num_known = self._model.num_vocabulary
-        for place, token in enumerate(request.prompt or ()):
-            if not 0 <= token < num_known:
-                raise BadRequest(
-                    f"prompt.{place}: {self._config.name} has tokens 0 to {num_known - 1}, not {token}",
-                    "prompt",
-                )
-        return np.asarray(request.prompt, dtype=np.int32)
+        if not 0 <= token < num_known:
+            raise BadRequest(
+                f"{where}: {self._config.name} has tokens 0 to {num_known - 1}, not {token}",
+                where.partition(".")[0],
+            )
 
     def _room(self, prompt: NDArray[np.int32], request: GenerationRequest) -> int:
         """Tokens that the answer may have."""

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import llama_cpp
 
 from configs.schema import LlamaCppModel
+from serve_app.engines.llamacpp.grammar import TooComplex
 from serve_app.engines.llamacpp.library import Batch, Context, Model
 from serve_app.engines.llamacpp.sampling import Sampler
 from serve_app.engines.llamacpp.slots import Slots, Tokens, common_prefix
@@ -106,7 +107,6 @@ class ChatEngine:
         self._on_prefix = on_prefix
         self._batch = Batch(max_step_tokens)
         self._texts: list[Text] = []  # begun, in that order; those with a slot come first
-        self._end_tokens: list[int] | None = None
         self._num_reread = 0
 
     @property
@@ -180,12 +180,8 @@ class ChatEngine:
         return num_coming >= num_cached + _WORTH_WAITING
 
     def _sampler(self, job: Job) -> Sampler:
-        banned: list[int] = []
-        if job.sampling.ignore_eos:
-            if self._end_tokens is None:
-                self._end_tokens = self._model.end_tokens()
-            banned = self._end_tokens
-        return Sampler(job.sampling, self._model, banned, len(job.prompt) + job.max_tokens)
+        banned = self._model.end_tokens() if job.sampling.ignore_eos else []
+        return Sampler(job.sampling, self._model, banned=banned, prompt=job.prompt, max_tokens=job.max_tokens)
 
     # ---------------------------------------------------------------- a step
 
@@ -232,6 +228,8 @@ class ChatEngine:
     def _write(self, text: Text, row: int) -> None:
         try:
             text.job.is_over |= text.write(self._context, row)
+        except TooComplex as exc:
+            text.job.fail(exc)  # its grammar is the caller's, and says nothing of the engine
         except EngineFailed as exc:
             self._failures.failed(exc.message)
             self._fail(text, exc)

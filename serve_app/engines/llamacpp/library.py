@@ -64,8 +64,9 @@ class Model:
             reason = "; ".join(_errors) or "llama.cpp gives no reason"
         if not self.handle:
             raise ConfigError(f"{path}: llama.cpp cannot load it: {reason}")
-        self._vocab = llama_cpp.llama_model_get_vocab(self.handle)
-        self.num_vocabulary: int = llama_cpp.llama_vocab_n_tokens(self._vocab)
+        self.vocabulary = llama_cpp.llama_model_get_vocab(self.handle)
+        self.num_vocabulary: int = llama_cpp.llama_vocab_n_tokens(self.vocabulary)
+        self._end_tokens: list[int] | None = None
         self.context_tokens: int = llama_cpp.llama_model_n_ctx_train(self.handle)
         self.dim: int = llama_cpp.llama_model_n_embd_out(self.handle)
         # The state of a recurrent model is of its whole text: nothing of it can be shared or cut off.
@@ -98,7 +99,9 @@ class Model:
         room = len(raw) + 8  # at most a token a byte, and the special ones
         tokens = np.empty(room, dtype=np.int32)
         pointer = tokens.ctypes.data_as(ctypes.POINTER(llama_cpp.llama_token))
-        num = llama_cpp.llama_tokenize(self._vocab, raw, len(raw), pointer, room, add_special, parse_special)
+        num = llama_cpp.llama_tokenize(
+            self.vocabulary, raw, len(raw), pointer, room, add_special, parse_special
+        )
         if num < 0:
             raise EngineFailed(
                 f"{self.path.name}: the tokenizer failed ({num}) on a text of {len(raw)} bytes"
@@ -110,25 +113,31 @@ class Model:
         size = 64
         while True:
             buffer = ctypes.create_string_buffer(size)
-            num = llama_cpp.llama_token_to_piece(self._vocab, token, buffer, size, 0, special)
+            num = llama_cpp.llama_token_to_piece(self.vocabulary, token, buffer, size, 0, special)
             if num >= 0:
                 return buffer.raw[:num]
             size = -num
 
+    def is_control(self, token: int) -> bool:
+        """Whether it stands for no text: `piece` gives nothing for it unless special tokens are asked for."""
+        return bool(llama_cpp.llama_vocab_is_control(self.vocabulary, token))
+
     def is_end(self, token: int) -> bool:
-        return bool(llama_cpp.llama_vocab_is_eog(self._vocab, token))
+        return bool(llama_cpp.llama_vocab_is_eog(self.vocabulary, token))
 
     def end_tokens(self) -> list[int]:
-        return [token for token in range(self.num_vocabulary) if self.is_end(token)]
+        if self._end_tokens is None:  # it takes a look at every token
+            self._end_tokens = [token for token in range(self.num_vocabulary) if self.is_end(token)]
+        return self._end_tokens
 
     def bos_piece(self) -> str:
-        return self._special_piece(llama_cpp.llama_vocab_bos(self._vocab))
+        return self._special_piece(llama_cpp.llama_vocab_bos(self.vocabulary))
 
     def eos_piece(self) -> str:
-        return self._special_piece(llama_cpp.llama_vocab_eos(self._vocab))
+        return self._special_piece(llama_cpp.llama_vocab_eos(self.vocabulary))
 
     def adds_bos(self) -> bool:
-        return bool(llama_cpp.llama_vocab_get_add_bos(self._vocab))
+        return bool(llama_cpp.llama_vocab_get_add_bos(self.vocabulary))
 
     def close(self) -> None:
         if self.handle:

@@ -55,4 +55,6 @@ class Mailbox:
 
 
 def _joined(before: TextChunk | None, after: TextChunk) -> TextChunk:
-    return replace(after, text=before.text + after.text) if before else after
+    if before is None:
+        return after
+    return replace(after, text=before.text + after.text, logprobs=before.logprobs + after.logprobs)

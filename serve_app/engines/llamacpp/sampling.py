@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 import secrets
+from collections.abc import Sequence
 
 import llama_cpp
+import numpy as np
+from numpy.typing import NDArray
 
 from serve_app.engines.base import SamplingParams
 from serve_app.engines.llamacpp.library import Context, Model
@@ -17,27 +20,45 @@ _RANDOM_SEED = llama_cpp.LLAMA_DEFAULT_SEED  # llama.cpp reads this one as "choo
 class Sampler:
     """Chooses the next token of one sequence. The same seed and the same logits give the same tokens."""
 
-    def __init__(self, params: SamplingParams, model: Model, banned: list[int], memory_tokens: int) -> None:
+    def __init__(
+        self,
+        params: SamplingParams,
+        model: Model,
+        *,
+        banned: Sequence[int] = (),
+        prompt: NDArray[np.int32],
+        max_tokens: int,
+    ) -> None:
         """Build the chain.
 
         Args:
             params: what the caller asked for.
             model: whose vocabulary it chooses from.
             banned: tokens that are never chosen.
-            memory_tokens: how many generated tokens the penalties look back on.
+            prompt: (n,) int32.
+            max_tokens: of the answer; penalties look back on all of it.
         """
         self._chain = llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params())
         num_vocabulary = model.num_vocabulary
-        if banned:
-            biases = (llama_cpp.llama_logit_bias * len(banned))(
-                *(llama_cpp.llama_logit_bias(token, -math.inf) for token in banned)
+        biases = [*params.logit_bias, *((token, -math.inf) for token in banned)]
+        if biases:
+            given = (llama_cpp.llama_logit_bias * len(biases))(
+                *(llama_cpp.llama_logit_bias(*one) for one in biases)
             )
-            self._add(llama_cpp.llama_sampler_init_logit_bias(num_vocabulary, len(banned), biases))
+            self._add(llama_cpp.llama_sampler_init_logit_bias(num_vocabulary, len(biases), given))
+        if params.repetition_penalty != 1.0:
+            # On prompt and answer, as everywhere where it has this name.
+            seen = llama_cpp.llama_sampler_init_penalties(
+                num_vocabulary, len(prompt) + max_tokens, params.repetition_penalty, 0.0, 0.0
+            )
+            for token in prompt.tolist():
+                llama_cpp.llama_sampler_accept(seen, token)
+            self._add(seen)
         if params.frequency_penalty or params.presence_penalty:
             # On generated tokens only, as OpenAI's: the prompt is never shown to the chain.
             self._add(
                 llama_cpp.llama_sampler_init_penalties(
-                    num_vocabulary, memory_tokens, 1.0, params.frequency_penalty, params.presence_penalty
+                    num_vocabulary, max_tokens, 1.0, params.frequency_penalty, params.presence_penalty
                 )
             )
         if params.temperature <= 0.0:

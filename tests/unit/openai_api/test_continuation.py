@@ -101,6 +101,8 @@ async def test_tool_calls_are_not_continued() -> None:
         ({"temperature": 0, "tools": [{}]}, False),
         ({"temperature": 0, "tools": [{}], "tool_choice": "none"}, True),
         ({"temperature": 0, "logprobs": True}, False),
+        ({"temperature": 0, "logprobs": 0}, False),
+        ({"temperature": 0, "logprobs": False}, True),
     ],
 )
 def test_only_what_makes_the_same_text_again_is_repeatable(body: dict[str, object], expected: bool) -> None:
