@@ -50,8 +50,8 @@ class EmbeddedKeyStore:
             rows = database.execute(
                 "SELECT generation, record FROM keys WHERE generation > ? ORDER BY generation", (since,)
             ).fetchall()
-        generation = rows[-1][0] if rows else since
-        return KeyChanges(generation, tuple(decode_record(record) for _, record in rows))
+            generation = rows[-1][0] if rows else since
+            return KeyChanges(generation, tuple(decode_record(record) for _, record in rows))
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
