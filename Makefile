@@ -8,7 +8,6 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.8
 UV := $(BIN)/uv pip install --python $(BIN)/python --require-hashes
 ARGS ?=
-
 # How llama.cpp is compiled, on x86 and on Arm (Graviton) alike. These are its defaults but for an environment with
 # SOURCE_DATE_EPOCH, as image builds set it, where it would silently leave out the CPU's own instructions:
 #   NATIVE     -march=native / -mcpu=native: AVX-512 and BF16, or dot products, I8MM and SVE: several times faster
@@ -19,13 +18,24 @@ ARGS ?=
 # -DGGML_CPU_ARM_ARCH=armv8.4-a+bf16+i8mm+sve" (Graviton 3), or -DGGML_AVX512=ON -DGGML_AVX512_BF16=ON and so on.
 export CMAKE_ARGS ?= -DGGML_NATIVE=ON -DGGML_LLAMAFILE=ON -DGGML_OPENMP=ON -DGGML_BLAS=OFF
 
-.PHONY: run test check faults format docs lock llama-server llama-cpp-server clean
+.PHONY: run test test-ray test-rest check faults format docs lock llama-server llama-cpp-server clean
 
 run: $(VENV)/.run  ## start everything from configs/local.yaml, ask one question, keep serving
 	@$(BIN)/manta up configs/local.yaml --demo $(ARGS)
 
-test: $(VENV)/.dev  ## all tests that this machine can run
+# Those with a Ray wait most of the time, so the others run beside them.
+test: $(VENV)/.dev  ## all tests that this machine can run, or what ARGS names
+ifeq ($(ARGS),)
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-ray test-rest
+else
 	$(BIN)/python -m pytest $(ARGS)
+endif
+
+test-ray: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/cluster -p no:cacheprovider
+
+test-rest: $(VENV)/.dev
+	$(BIN)/python -m pytest --ignore=tests/cluster
 
 check: $(VENV)/.dev  ## formatter, linter, types
 	$(BIN)/ruff format --check .
@@ -66,7 +76,7 @@ $(LLAMA_SERVER)/bin/llama-server: requirements.lock | $(BIN)/uv
 		-DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF
 	cmake --build $(LLAMA_SERVER) --target llama-server --parallel $(JOBS)
 
-# In a folder of its own, because it wants an older Starlette than the application.
+# In a folder of its own, which only that server looks into: the application's own libraries stay as the lock has them.
 llama-cpp-server: | $(BIN)/uv  ## install what `python -m llama_cpp.server` needs besides
 	$(BIN)/uv pip install --python $(BIN)/python --target $(VENV)/llama-cpp-server \
 		'starlette-context>=0.3.6,<0.4' 'sse-starlette>=1.6.1' 'pydantic-settings>=2.0.1' fastapi uvicorn

@@ -104,7 +104,9 @@ class ModelCard:
     embedding_id: str | None = None  # changes when vectors stop being comparable: weights, type, pooling
     is_generative: bool = True
     max_deadline_s: float | None = None  # most seconds that a request of it has
-    abilities: frozenset[str] = frozenset()  # request fields that it honours beyond those that every text engine does
+    abilities: frozenset[str] = (
+        frozenset()
+    )  # request fields that it honours beyond those that every text engine does
 
 
 @dataclass(frozen=True, slots=True)

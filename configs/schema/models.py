@@ -83,13 +83,17 @@ class LlamaCppModel(ModelBase):
     weights: Weights = Field(description="Where the GGUF file comes from.")
     context_tokens: int = Field(default=4096, ge=128, description="Prompt and answer together, in tokens.")
     max_sequences: int = Field(
-        default=16, ge=1, le=128, description="Texts that are written at once; others wait their turn."
+        default=8,
+        ge=1,
+        le=128,
+        description="Texts that are written at once; others wait their turn. Memory is reserved for the keys and "
+        "values of context_tokens for each.",
     )
-    cache_tokens: int | None = Field(
-        default=None,
-        ge=128,
-        description="Tokens whose keys and values are kept: those of all texts under way, and of earlier ones for "
-        "prompts that begin like them. None: four times context_tokens.",
+    prefix_cache_bytes: int = Field(
+        default=512 * 1024 * 1024,
+        ge=0,
+        description="Memory for keys and values of earlier texts, so that a prompt that begins like one of them is not "
+        "read again. 0: only what is in the places of texts that are over.",
     )
     max_step_tokens: int = Field(
         default=256,
@@ -119,10 +123,6 @@ class LlamaCppModel(ModelBase):
 
     @model_validator(mode="after")
     def _room(self) -> LlamaCppModel:
-        if self.cache_tokens is not None and self.cache_tokens < self.context_tokens:
-            raise ValueError(
-                f"cache_tokens {self.cache_tokens} is below context_tokens {self.context_tokens}: one text must fit"
-            )
         if self.max_step_tokens < self.max_sequences:
             raise ValueError(
                 f"max_step_tokens {self.max_step_tokens} is below max_sequences {self.max_sequences}: each text that "

@@ -14,6 +14,7 @@ from serve_app.health.replica import nothing_to_check
 from serve_app.messages import Embeddings, Endpoint, JsonObject, ModelCard, RequestContext
 from serve_app.replica import Replica, returns_errors
 from serve_app.streams import NO_ITEMS, joined
+from serve_app.telemetry.deployment import Instruments
 
 # A message between replicas costs about as much as 5 ms of a stream: see docs/decisions/0003.
 JOIN_WINDOW_S = 0.005
@@ -23,7 +24,8 @@ class ModelDeployment:
     """One replica of a chat model."""
 
     def __init__(self, config: ModelConfig, home: Path) -> None:
-        self._engine = open_model(config, home, _num_threads(config.scaling.num_cpus))
+        num_threads = _num_threads(config.scaling.num_cpus)
+        self._engine = open_model(config, home, num_threads, Instruments().count)
         self._replica = _replica(config, self._engine)
 
     @returns_errors

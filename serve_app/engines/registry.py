@@ -27,15 +27,17 @@ from serve_app.engines.embedding_edge import EmbeddingEdge
 from serve_app.engines.text_edge import TextEdge
 from serve_app.engines.threads import share_cpus
 from serve_app.errors import ConfigError
+from serve_app.telemetry.metrics import Count, count_nothing
 
 
-def open_model(config: ModelConfig, home: Path, num_cpus: int) -> ModelEngine:
+def open_model(config: ModelConfig, home: Path, num_cpus: int, count: Count = count_nothing) -> ModelEngine:
     """The engine of a chat model, loaded and ready. Slow: weights are read here.
 
     Args:
         config: the model.
         home: where weights are kept.
         num_cpus: threads to use where the configuration names none.
+        count: adds to the application's counters.
 
     Raises:
         ConfigError: the engine is not installed, or its weights are missing or broken.
@@ -51,7 +53,7 @@ def open_model(config: ModelConfig, home: Path, num_cpus: int) -> ModelEngine:
     if isinstance(config, LlamaCppModel):
         with _needs("llama_cpp", "pip install llama-cpp-python==0.3.36"):
             from serve_app.engines.llamacpp.chat import open_llamacpp_chat
-        return TextEdge(open_llamacpp_chat(config, home, num_cpus))
+        return TextEdge(open_llamacpp_chat(config, home, num_cpus, count))
     from serve_app.engines.external import ExternalEngine
 
     return ExternalEngine(config)

@@ -7,7 +7,7 @@ Knows nothing of Ray: `deployment` makes instruments of these.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 # Seconds, from a fast vector search to the longest answer that is allowed.
 _DURATIONS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -22,6 +22,16 @@ class Metric:
     description: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
+
+
+class Count(Protocol):
+    """Adds to a counter, from any thread."""
+
+    def __call__(self, metric: Metric, amount: float = 1.0, **labels: str) -> None: ...
+
+
+def count_nothing(metric: Metric, amount: float = 1.0, **labels: str) -> None:
+    """For engines whose numbers nobody wants."""
 
 
 AGENT_DURATION = Metric(
@@ -59,6 +69,15 @@ REQUESTS_REFUSED = Metric(
     "Calls of a model, the embedder or the agent that got no slot, by the error's code.",
     ("name", "reason"),
 )
+PROMPT_TOKENS = Metric(
+    "prompt_tokens_total", "counter", "Tokens of the prompts that a llama.cpp engine began.", ("name",)
+)
+PROMPT_TOKENS_CACHED = Metric(
+    "prompt_tokens_cached_total",
+    "counter",
+    "Of these, tokens whose keys and values were there from an earlier text.",
+    ("name",),
+)
 
 ALL = (
     AGENT_DURATION,
@@ -68,4 +87,6 @@ ALL = (
     CHUNKS_EMBEDDED,
     REQUESTS_CANCELLED,
     REQUESTS_REFUSED,
+    PROMPT_TOKENS,
+    PROMPT_TOKENS_CACHED,
 )

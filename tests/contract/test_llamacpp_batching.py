@@ -14,7 +14,8 @@ import pytest
 from configs.schema import FileWeights, LlamaCppModel, ScalingConfig
 from serve_app.engines.base import GenerationRequest, SamplingParams, TextChunk
 from serve_app.engines.llamacpp.chat import LlamaCppGenerator, open_llamacpp_chat
-from serve_app.engines.llamacpp.library import Batch, Context
+from serve_app.engines.llamacpp.library import Batch, Context, Model
+from serve_app.engines.llamacpp.slots import Slots
 from serve_app.errors import EngineFailed
 from serve_app.messages import RequestContext
 
@@ -64,14 +65,13 @@ class Steps:
         monkeypatch.setattr(Context, "decode", counted)
 
 
-async def becomes_empty(engine: LlamaCppGenerator) -> bool:
-    """Nobody is under way any more, and every cell can be had."""
-    slots = engine._engine._slots
+async def becomes_idle(engine: LlamaCppGenerator) -> bool:
+    """Nobody is under way any more, and every slot can be had."""
     async with asyncio.timeout(30):
         # The last chunk of a text leaves before the engine's thread clears up after it.
-        while engine._engine._texts or engine._thread._waiting:
+        while engine._engine._texts or engine._thread._waiting:  # noqa: ASYNC110 (a thread sets no event)
             await asyncio.sleep(0.01)
-    return not any(slot.is_busy for slot in slots._slots) and slots.free(slots._num_cells)
+    return not any(slot.is_busy for slot in engine._engine._slots._slots)
 
 
 async def test_200_mixed_prompts_together_give_what_each_gives_alone(
@@ -81,13 +81,13 @@ async def test_200_mixed_prompts_together_give_what_each_gives_alone(
     words = (OPENING + " The dog was big and red. Tom and Sue ran home to see their mom and dad.").split()
     texts = [" ".join(rng.choices(words, k=rng.randint(1, 60))) for _ in range(200)]
     requests = [prompt(text, max_tokens=rng.randint(1, 40)) for text in texts]
-    alone = opened(stories_gguf, tmp_path, max_sequences=1, cache_tokens=512, reproducible=True)
+    alone = opened(stories_gguf, tmp_path, max_sequences=1, prefix_cache_bytes=0, reproducible=True)
     batching = opened(stories_gguf, tmp_path, reproducible=True)
     try:
         expected = [await run(alone, request, context) for request in requests]
         together = await asyncio.gather(*(run(batching, request, context) for request in requests))
         assert [text for text, _ in together] == [text for text, _ in expected]
-        assert await becomes_empty(batching)
+        assert await becomes_idle(batching)
     finally:
         await alone.close()
         await batching.close()
@@ -129,25 +129,61 @@ async def test_a_turn_goes_on_where_the_conversation_stopped(
     assert last.num_cached_tokens >= num_before - 5
 
 
-async def test_texts_that_outgrow_the_cache_are_read_again_and_come_out_the_same(
+async def test_conversations_in_turns_find_their_beginnings_whatever_slot_they_had(
     stories_gguf: Path, tmp_path: Path, context: RequestContext
 ) -> None:
-    requests = [
-        prompt(name + OPENING, max_tokens=200, ignore_eos=True) for name in ("Tom. ", "Sue. ", "A. ", "B. ")
-    ]
-    small = opened(stories_gguf, tmp_path, cache_tokens=512)
-    large = opened(stories_gguf, tmp_path, cache_tokens=4096)
+    engine = opened(stories_gguf, tmp_path, max_sequences=2)
     try:
-        crowded = await asyncio.gather(*(run(small, request, context) for request in requests))
-        roomy = await asyncio.gather(*(run(large, request, context) for request in requests))
-        assert [text for text, _ in crowded] == [text for text, _ in roomy]
-        assert {last.num_completion_tokens for _, last in crowded} == {200}
-        assert small._engine.num_reread > 0
-        assert large._engine.num_reread == 0
-        assert await becomes_empty(small)
+        texts = {name: f"{name} " + OPENING * 4 for name in ("Tom", "Sue", "Ben", "Mia", "Max")}
+        for turn in range(3):
+            for name, text in texts.items():
+                answer, last = await run(engine, prompt(text), context)
+                if turn:
+                    assert last.num_cached_tokens >= last.num_prompt_tokens - 8
+                texts[name] = text + answer + " And then?"
     finally:
-        await small.close()
-        await large.close()
+        await engine.close()
+
+
+async def test_without_memory_for_them_earlier_texts_are_forgotten(
+    stories_gguf: Path, tmp_path: Path, context: RequestContext
+) -> None:
+    engine = opened(stories_gguf, tmp_path, max_sequences=1, prefix_cache_bytes=0)
+    try:
+        first, _ = await run(engine, prompt(), context)
+        await run(engine, prompt("Tom " + OPENING), context)
+        again, last = await run(engine, prompt(), context)
+        assert again == first
+        assert last.num_cached_tokens <= 1  # the BOS token
+    finally:
+        await engine.close()
+
+
+async def test_a_text_that_moves_to_close_a_gap_goes_on_as_if_nothing_were(
+    stories_gguf: Path, tmp_path: Path, context: RequestContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moves: list[object] = []
+    close_ranks = Slots.close_ranks
+
+    def counted(slots: Slots) -> Any:
+        moved = close_ranks(slots)
+        moves.extend([moved] if moved else [])
+        return moved
+
+    monkeypatch.setattr(Slots, "close_ranks", counted)
+    engine = opened(stories_gguf, tmp_path, max_sequences=4, reproducible=True)
+    try:
+        lengths = (200, 30, 60, 200)
+        requests = [
+            prompt(f"{index}. " + OPENING, max_tokens=length, ignore_eos=True)
+            for index, length in enumerate(lengths)
+        ]
+        together = await asyncio.gather(*(run(engine, request, context) for request in requests))
+        assert moves
+        alone = [await run(engine, request, context) for request in requests]
+        assert [text for text, _ in together] == [text for text, _ in alone]
+    finally:
+        await engine.close()
 
 
 async def test_a_long_prompt_does_not_stop_the_streams(
@@ -177,7 +213,7 @@ async def test_whoever_leaves_while_their_prompt_is_read_or_waits_leaves_nothing
                 rng.choice(tasks).cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         assert (await run(engine, prompt(), context))[1].num_completion_tokens == 20
-        assert await becomes_empty(engine)
+        assert await becomes_idle(engine)
         assert engine._num_open == 0
     finally:
         await engine.close()
@@ -199,7 +235,7 @@ async def test_a_failed_step_leaves_nothing_of_its_texts_in_the_cache(
     assert all(isinstance(error, EngineFailed) for error in failed)
     text, _ = await run(generator, prompt(), context)
     assert text == expected
-    assert await becomes_empty(generator)
+    assert await becomes_idle(generator)
 
 
 async def test_a_seed_gives_its_text_whoever_else_is_there(
@@ -210,3 +246,22 @@ async def test_a_seed_gives_its_text_whoever_else_is_there(
     others = [prompt(f"{index} dogs", temperature=1.0, seed=index) for index in range(12)]
     together = await asyncio.gather(*(run(generator, request, context) for request in [seeded, *others]))
     assert together[0][0] == alone
+
+
+async def test_a_sequence_that_was_full_becomes_as_empty_as_the_one_that_it_is_made_of(
+    stories_gguf: Path,
+) -> None:
+    model = Model(stories_gguf)
+    memory = Context(model, 1, n_ctx=512, n_batch=32, n_ubatch=32, n_seq_max=2, kv_unified=False)
+    batch = Batch(32)
+    try:
+        ids = model.tokenize(OPENING, add_special=True, parse_special=False)[:20]
+        batch.add(ids, 0, 0, outputs=slice(-1, None))
+        memory.decode(batch)
+        memory.restore(0, memory.state(1))
+        batch.clear()
+        batch.add(ids, 0, 0, outputs=slice(-1, None))  # llama.cpp refuses positions that do not follow
+        memory.decode(batch)
+    finally:
+        memory.close()
+        model.close()

@@ -39,6 +39,7 @@ from serve_app.health.failures import FailuresInRow
 from serve_app.health.progress import Progress
 from serve_app.messages import Deadline, Endpoint, ModelCard, RequestContext
 from serve_app.model_cache.cache import ensure
+from serve_app.telemetry.metrics import Count, count_nothing
 
 logger = logging.getLogger("manta.llamacpp")
 
@@ -64,7 +65,9 @@ _CANARY = GenerationRequest(
 _CANARY_TIMEOUT_S = 2.0  # a model that needs longer goes without one: who asks for health shall not wait
 
 
-def open_llamacpp_chat(config: LlamaCppModel, home: Path, num_cpus: int) -> LlamaCppGenerator:
+def open_llamacpp_chat(
+    config: LlamaCppModel, home: Path, num_cpus: int, count: Count = count_nothing
+) -> LlamaCppGenerator:
     """The model, loaded. Slow: call it off the event loop.
 
     Raises:
@@ -72,7 +75,7 @@ def open_llamacpp_chat(config: LlamaCppModel, home: Path, num_cpus: int) -> Llam
     """
     model = Model(ensure(config.weights, home))
     try:
-        return LlamaCppGenerator(config, model, num_cpus)
+        return LlamaCppGenerator(config, model, num_cpus, count)
     except ConfigError:
         model.close()
         raise
@@ -81,7 +84,9 @@ def open_llamacpp_chat(config: LlamaCppModel, home: Path, num_cpus: int) -> Llam
 class LlamaCppGenerator:
     """A TextGenerator."""
 
-    def __init__(self, config: LlamaCppModel, model: Model, num_cpus: int) -> None:
+    def __init__(
+        self, config: LlamaCppModel, model: Model, num_cpus: int, count: Count = count_nothing
+    ) -> None:
         if config.context_tokens > model.context_tokens:
             raise ConfigError(
                 f"model {config.name}: context_tokens {config.context_tokens} is above the "
@@ -95,7 +100,7 @@ class LlamaCppGenerator:
         self._failures = FailuresInRow(config.name, health.max_failures)
         self._canary: Canary[str] = Canary(config.name, health.canary_period_s, operator.eq)
         self._canary_job: Job | None = None
-        self._engine = open_chat_engine(config, model, num_cpus, self._failures)
+        self._engine = open_chat_engine(config, model, num_cpus, self._failures, count)
         self._num_open = 0
         self._tokenizers = ThreadPoolExecutor(2, thread_name_prefix=f"tokenize-{config.name}")
         self._thread: EngineThread[Job] = EngineThread(

@@ -169,7 +169,6 @@ class Context:
         if not self.handle:
             raise ConfigError(f"{model.path}: llama.cpp cannot make a context of it: {reason}")
         self._memory = llama_cpp.llama_get_memory(self.handle)
-        self.num_cells: int = llama_cpp.llama_n_ctx(self.handle)
         self._dim = model.dim
         self._num_vocabulary = model.num_vocabulary
         self.pooling_type: int = llama_cpp.llama_pooling_type(self.handle)
@@ -217,9 +216,22 @@ class Context:
             raise EngineFailed(f"llama.cpp has no vector for sequence {sequence}")
         return np.ctypeslib.as_array(pointer, (self._dim,)).copy()
 
-    def share(self, source: int, target: int, num_tokens: int) -> None:
+    def state(self, sequence: int) -> NDArray[np.uint8]:
         """See `slots.Memory`."""
-        llama_cpp.llama_memory_seq_cp(self._memory, source, target, 0, num_tokens)
+        size: int = llama_cpp.llama_state_seq_get_size(self.handle, sequence)
+        state = np.empty(size, dtype=np.uint8)
+        num = llama_cpp.llama_state_seq_get_data(self.handle, _pointer(state, ctypes.c_uint8), size, sequence)
+        if num != size:
+            raise EngineFailed(f"llama.cpp gave {num} of {size} bytes of the state of sequence {sequence}")
+        return state
+
+    def restore(self, sequence: int, state: NDArray[np.uint8]) -> None:
+        """See `slots.Memory`."""
+        self.cut(sequence, 0)  # the state of an empty sequence would leave what is there
+        size = state.nbytes
+        num = llama_cpp.llama_state_seq_set_data(self.handle, _pointer(state, ctypes.c_uint8), size, sequence)
+        if num != size:
+            raise EngineFailed(f"llama.cpp took {num} of {size} bytes as the state of sequence {sequence}")
 
     def cut(self, sequence: int, num_tokens: int) -> None:
         """See `slots.Memory`."""

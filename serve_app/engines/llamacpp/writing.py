@@ -41,12 +41,17 @@ class Job:
 
 
 class Text:
-    """A job that was begun. It has a slot, unless others needed its cells: then it waits to be read again."""
+    """A job that was begun.
 
-    def __init__(self, job: Job, model: Model, sampler: Sampler) -> None:
+    Args:
+        slot: has the beginning of its prompt already, as far as that was there.
+    """
+
+    def __init__(self, job: Job, model: Model, sampler: Sampler, slot: Slot) -> None:
         self.job = job
-        self.slot: Slot | None = None
-        self.num_cached = 0  # tokens of the prompt that were not computed for it
+        self.slot = slot
+        self.is_spoilt = False  # what its slot has is of no use to others
+        self._num_cached = slot.num_tokens
         self._model = model
         self._sampler = sampler
         self._characters = codecs.getincrementaldecoder("utf-8")("replace")
@@ -69,13 +74,11 @@ class Text:
 
     @property
     def num_left(self) -> int:
-        """Tokens that are known and not computed; it has a slot."""
-        assert self.slot is not None
+        """Tokens that are known and not computed."""
         return self._num_tokens - self.slot.num_tokens
 
     def next_tokens(self, num: int) -> NDArray[np.int32]:
         """The next so many of those."""
-        assert self.slot is not None
         start = self.slot.num_tokens
         return self._tokens[start : start + num]
 
@@ -152,7 +155,7 @@ class Text:
             reason,
             num_prompt_tokens=len(self.job.prompt),
             num_completion_tokens=self._num_written + 1,
-            num_cached_tokens=self.num_cached,
+            num_cached_tokens=self._num_cached,
             logprobs=logprobs,
         )
         self.job.mailbox.put(chunk)

@@ -4,173 +4,218 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from serve_app.engines.llamacpp.slots import Slot, Slots, Tokens, common_prefix
+from serve_app.engines.llamacpp.kept import KeptTexts, State, Tokens
+from serve_app.engines.llamacpp.slots import Slot, Slots
 
-NUM_SLOTS, NUM_CELLS, MAX_TOKENS = 4, 40, 24
+NUM_SLOTS, MAX_TOKENS = 4, 200
+BYTES_PER_TOKEN = 4
 
 
 def tokens(*ids: int) -> Tokens:
     return np.asarray(ids, dtype=np.int32)
 
 
-class Cells:
-    """llama.cpp's cache as it does it: cells, and the sequences that each belongs to."""
+def counting(start: int, num: int) -> Tokens:
+    return np.arange(start, start + num, dtype=np.int32)
+
+
+class Sequences:
+    """llama.cpp's sequences, with their tokens for keys and values."""
 
     def __init__(self) -> None:
-        self.of: dict[int, list[object]] = {sequence: [] for sequence in range(NUM_SLOTS)}
+        self.of: dict[int, Tokens] = {sequence: tokens() for sequence in range(NUM_SLOTS)}
+        self.num_restored = 0
 
-    def share(self, source: int, target: int, num_tokens: int) -> None:
-        assert not self.of[target]
-        assert len(self.of[source]) >= num_tokens
-        self.of[target] = self.of[source][:num_tokens]
+    def state(self, sequence: int) -> State:
+        return self.of[sequence].view(np.uint8).copy()
+
+    def restore(self, sequence: int, state: State) -> None:
+        self.of[sequence] = state.view(np.int32).copy()
+        self.num_restored += 1
 
     def cut(self, sequence: int, num_tokens: int) -> None:
         assert len(self.of[sequence]) >= num_tokens
         self.of[sequence] = self.of[sequence][:num_tokens]
 
-    def compute(self, sequence: int, num_tokens: int) -> None:
-        self.of[sequence] = self.of[sequence] + [object() for _ in range(num_tokens)]
-        assert self.num_used <= NUM_CELLS
-
-    @property
-    def num_used(self) -> int:
-        return len({id(cell) for cells in self.of.values() for cell in cells})
+    def compute(self, slot: Slot, text: Tokens) -> None:
+        """The rest of a text, as the engine does it."""
+        rest = text[slot.num_tokens :]
+        self.of[slot.id] = np.concatenate((self.of[slot.id], rest))
+        slot.extend(rest)
 
 
-def filled(*texts: Tokens, is_busy: bool = False) -> tuple[Slots, list[Slot]]:
-    cells = Cells()
-    slots = Slots(NUM_SLOTS, NUM_CELLS, MAX_TOKENS, cells)
-    taken = []
-    for text in texts:
-        slot = slots.take(text, 0)
-        assert slot is not None
-        cells.compute(slot.id, len(text) - slot.num_tokens)
-        slots.extend(slot, text[slot.num_tokens :])
-        taken.append(slot)
-    if not is_busy:
-        for slot in taken:
-            slots.leave(slot)
-    return slots, taken
+def opened(max_bytes: int = 10_000, *, can_share: bool = True) -> tuple[Slots, Sequences]:
+    memory = Sequences()
+    return Slots(NUM_SLOTS, MAX_TOKENS, memory, KeptTexts(max_bytes), can_share=can_share), memory
 
 
-def test_a_prefix_in_common_is_counted_from_the_beginning() -> None:
-    assert common_prefix(tokens(1, 2, 3), tokens(1, 2, 4, 3)) == 2
-    assert common_prefix(tokens(1, 2), tokens(1, 2, 4)) == 2
-    assert common_prefix(tokens(), tokens(1)) == 0
+def begun(slots: Slots, memory: Sequences, text: Tokens) -> Slot:
+    slot = slots.take(text)
+    assert slot is not None
+    memory.compute(slot, text)
+    return slot
 
 
 def test_the_next_turn_of_a_conversation_goes_on_in_its_slot() -> None:
-    slots, (first,) = filled(tokens(1, 2, 3, 4))
-    slot = slots.take(tokens(1, 2, 3, 4, 5, 6), 0)
+    slots, memory = opened()
+    first = begun(slots, memory, counting(0, 50))
+    slots.leave(first)
+    slot = slots.take(counting(0, 60))
     assert slot is first
-    assert slot.num_tokens == 4
-
-
-def test_a_text_that_shares_only_a_beginning_leaves_the_rest_alone() -> None:
-    slots, (first,) = filled(tokens(1, 2, 3, 4, 5, 6))
-    slot = slots.take(tokens(1, 2, 9, 9), 0)
-    assert slot is not None
-    assert slot is not first
-    assert slot.tokens.tolist() == [1, 2]
-    assert first.num_tokens == 6
-    assert slots.num_free_cells == NUM_CELLS - 6  # the two are shared
+    assert slot.num_tokens == 50
+    assert memory.num_restored == 0
 
 
 def test_the_last_token_of_a_prompt_is_always_computed() -> None:
-    slots, _ = filled(tokens(1, 2, 3))
-    slot = slots.take(tokens(1, 2, 3), 0)
+    slots, memory = opened()
+    slots.leave(begun(slots, memory, counting(0, 50)))
+    slot = slots.take(counting(0, 50))
     assert slot is not None
-    assert slot.num_tokens == 2
+    assert slot.num_tokens == 49
 
 
-def test_a_text_that_is_being_read_shares_what_is_there() -> None:
-    slots, (first,) = filled(tokens(1, 2, 3, 4), is_busy=True)
-    slot = slots.take(tokens(1, 2, 3, 7), 0)
+def test_a_beginning_is_copied_from_a_text_that_is_under_way() -> None:
+    slots, memory = opened()
+    first = begun(slots, memory, counting(0, 50))
+    slot = slots.take(np.concatenate((counting(0, 40), counting(500, 5))))
     assert slot is not None
     assert slot is not first
-    assert slot.num_tokens == 3
+    assert slot.num_tokens == 40
 
 
-def test_cells_of_idle_texts_are_given_up_longest_unused_first() -> None:
-    slots, (old, new) = filled(tokens(*range(10, 22)), tokens(*range(30, 42)))
-    slot = slots.take(tokens(*range(50, 70)), 0)
+def test_the_beginning_that_many_share_is_read_out_once() -> None:
+    slots, memory = opened()
+    begun(slots, memory, counting(0, 50))
+    read: list[int] = []
+    state = memory.state
+    memory.state = lambda sequence: (read.append(sequence), state(sequence))[1]  # type: ignore[method-assign]
+    for index in range(3):
+        slot = slots.take(np.concatenate((counting(0, 40), tokens(500 + index, 600))))
+        assert slot is not None
+        assert slot.num_tokens == 40
+    assert len(read) == 1
+
+
+def test_a_text_whose_slot_was_needed_comes_back_from_memory() -> None:
+    slots, memory = opened()
+    first = begun(slots, memory, counting(0, 100))
+    others = [begun(slots, memory, counting(1000 * index, 20)) for index in range(1, NUM_SLOTS)]
+    slots.leave(first)
+    slots.leave(begun(slots, memory, counting(9000, 100)))  # takes the only idle slot
+    for slot in others:
+        slots.leave(slot)
+    slot = slots.take(counting(0, 120))
     assert slot is not None
-    assert old.num_tokens == 0
-    assert new.num_tokens == 12
+    assert slot.num_tokens == 100
 
 
-def test_nothing_is_given_up_for_a_text_that_does_not_fit() -> None:
-    slots, (busy, idle) = filled(tokens(*range(10, 30)), tokens(1, 2, 3), is_busy=True)
-    slots.leave(idle)
-    assert slots.take(tokens(*range(50, 71)), 0) is None
-    assert idle.num_tokens == 3
-    assert busy.num_tokens == 20
+def test_a_few_tokens_of_a_long_text_are_not_worth_a_copy() -> None:
+    slots, memory = opened()
+    begun(slots, memory, counting(0, MAX_TOKENS))
+    slot = slots.take(tokens(0, 1, 900, 901))
+    assert slot is not None
+    assert slot.num_tokens == 0
+
+
+def test_texts_stand_in_a_row() -> None:
+    slots, memory = opened()
+    taken = [begun(slots, memory, counting(1000 * index, 10)) for index in range(3)]
+    assert [slot.id for slot in taken] == [0, 1, 2]
+    slots.leave(taken[1])
+    assert begun(slots, memory, counting(5000, 10)).id == 1
+
+
+def test_the_last_text_closes_a_gap() -> None:
+    slots, memory = opened()
+    taken = [begun(slots, memory, counting(1000 * index, 10)) for index in range(4)]
+    slots.leave(taken[1])
+    assert slots.close_ranks() == (taken[3], taken[1])
+    assert taken[1].tokens.tolist() == counting(3000, 10).tolist()
+    assert not taken[3].is_busy
+    assert slots.close_ranks() is None
+
+
+def test_gaps_at_the_ends_are_none() -> None:
+    slots, memory = opened()
+    taken = [begun(slots, memory, counting(1000 * index, 10)) for index in range(4)]
+    slots.leave(taken[0])
+    slots.leave(taken[3])
+    assert slots.close_ranks() is None
+
+
+def test_nobody_gets_a_slot_when_all_are_busy() -> None:
+    slots, memory = opened()
+    for index in range(NUM_SLOTS):
+        begun(slots, memory, counting(1000 * index, 10))
+    assert slots.take(tokens(1, 2)) is None
 
 
 def test_a_model_that_cannot_forget_parts_keeps_nothing() -> None:
-    cells = Cells()
-    slots = Slots(NUM_SLOTS, NUM_CELLS, MAX_TOKENS, cells, can_share=False)
-    slot = slots.take(tokens(1, 2, 3), 0)
+    slots, memory = opened(can_share=False)
+    slots.leave(begun(slots, memory, counting(0, 100)))
+    slot = slots.take(counting(0, 120))
     assert slot is not None
-    cells.compute(slot.id, 3)
-    slots.extend(slot, tokens(1, 2, 3))
-    slots.leave(slot)
-    assert slots.num_free_cells == NUM_CELLS
-    again = slots.take(tokens(1, 2, 3), 0)
-    assert again is not None
-    assert again.num_tokens == 0
+    assert slot.num_tokens == 0
+    assert slots.num_common(counting(0, 50)) == 0
+    assert slots.close_ranks() is None
 
 
-TEXTS = st.lists(st.integers(0, 2), min_size=1, max_size=MAX_TOKENS - 4).map(lambda ids: tokens(*ids))
+TEXTS = st.tuples(st.integers(0, 3), st.integers(1, MAX_TOKENS - 20), st.integers(0, 10)).map(
+    lambda drawn: np.concatenate((counting(1000 * drawn[0], drawn[1]), counting(9000, drawn[2])))
+)
 
 
-class AgainstTheCache(RuleBasedStateMachine):
-    """Whatever texts do, the count of free cells is what the cache has, and so is every slot's length."""
+class AgainstTheSequences(RuleBasedStateMachine):
+    """Whatever texts do, every slot says what its sequence has, and what a text is given is its own beginning."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.cells = Cells()
-        self.slots = Slots(NUM_SLOTS, NUM_CELLS, MAX_TOKENS, self.cells)
+        self.memory = Sequences()
+        self.kept = KeptTexts(BYTES_PER_TOKEN * 400)
+        self.slots = Slots(NUM_SLOTS, MAX_TOKENS, self.memory, self.kept)
         self.texts: list[tuple[Slot, Tokens]] = []
 
-    @rule(text=TEXTS, num_spare=st.integers(0, 4))
-    def begins(self, text: Tokens, num_spare: int) -> None:
-        slot = self.slots.take(text, num_spare)
+    @rule(text=TEXTS, share=st.floats(0, 1))
+    def begins(self, text: Tokens, share: float) -> None:
+        num_common = self.slots.num_common(text[:-1])
+        slot = self.slots.take(text)
         if slot is None:
-            assert self.texts  # alone, every text fits
+            assert len(self.texts) == NUM_SLOTS
             return
+        assert slot not in [other for other, _ in self.texts]
+        assert slot.num_tokens <= min(num_common, len(text) - 1)
         assert slot.tokens.tolist() == text[: slot.num_tokens].tolist()
-        rest = text[slot.num_tokens :]
-        assert len(rest) > 0
-        assert self.slots.num_free_cells >= len(rest) + num_spare
-        self.cells.compute(slot.id, len(rest))
-        self.slots.extend(slot, rest)
         self.texts.append((slot, text))
+        self.memory.compute(slot, text[: max(slot.num_tokens, int(share * len(text)))])
 
     @precondition(lambda self: self.texts)
     @rule(data=st.data())
     def goes_on(self, data: st.DataObject) -> None:
-        slot, _ = data.draw(st.sampled_from(self.texts))
-        if slot.num_tokens < MAX_TOKENS and self.slots.free(1):
-            self.cells.compute(slot.id, 1)
-            self.slots.extend(slot, tokens(data.draw(st.integers(0, 2))))
+        slot, text = data.draw(st.sampled_from(self.texts))
+        self.memory.compute(slot, text)
 
     @precondition(lambda self: self.texts)
-    @rule(data=st.data(), is_kept=st.booleans())
-    def ends(self, data: st.DataObject, is_kept: bool) -> None:
-        index = data.draw(st.integers(0, len(self.texts) - 1))
-        slot, _ = self.texts.pop(index)
+    @rule(data=st.data(), is_kept=st.booleans(), closes=st.booleans())
+    def ends(self, data: st.DataObject, is_kept: bool, closes: bool) -> None:
+        slot, _ = self.texts.pop(data.draw(st.integers(0, len(self.texts) - 1)))
         (self.slots.leave if is_kept else self.slots.drop)(slot)
+        while closes and (moved := self.slots.close_ranks()) is not None:
+            self.texts = [(moved[1] if slot is moved[0] else slot, text) for slot, text in self.texts]
 
     @invariant()
-    def counts_agree(self) -> None:
-        assert self.slots.num_free_cells == NUM_CELLS - self.cells.num_used
-
-    @invariant()
-    def lengths_agree(self) -> None:
+    def slots_say_what_is_there(self) -> None:
         for slot in self.slots._slots:
-            assert slot.num_tokens == len(self.cells.of[slot.id])
-            assert sum(piece.num_cells for piece in slot.pieces) == slot.num_tokens
+            assert slot.tokens.tolist() == self.memory.of[slot.id].tolist()
+
+    @invariant()
+    def texts_have_their_own_beginnings(self) -> None:
+        for slot, text in self.texts:
+            assert slot.is_busy
+            assert slot.tokens.tolist() == text[: slot.num_tokens].tolist()
+
+    @invariant()
+    def no_more_is_kept_than_may_be(self) -> None:
+        assert self.kept.num_bytes <= BYTES_PER_TOKEN * 400
 
 
-TestAgainstTheCache = AgainstTheCache.TestCase
+TestAgainstTheSequences = AgainstTheSequences.TestCase
