@@ -23,18 +23,15 @@ class RequestWriter:
             "content-type: application/json",
             *(f"{name}: {value}" for name, value in task.headers),
         ]
-        self._head = "\r\n".join(lines).encode() + b"\r\nx-request-id: "
-        self._id_prefix = task.request_id_prefix.encode()
+        self._head = "\r\n".join(lines).encode()
+        if task.request_id_prefix is not None:
+            self._head += f"\r\nx-request-id: {task.request_id_prefix}-".encode()
+        self._has_id = task.request_id_prefix is not None
 
     def write(self, index: int, body: bytes) -> bytes:
-        """Head and body; the request id is the prefix of the run and the request's index."""
-        return b"%b%b-%d\r\ncontent-length: %d\r\n\r\n%b" % (
-            self._head,
-            self._id_prefix,
-            index,
-            len(body),
-            body,
-        )
+        """Head and body; the request id, if there is one, is the prefix of the run and the request's index."""
+        number = b"%d" % index if self._has_id else b""
+        return b"%b%b\r\ncontent-length: %d\r\n\r\n%b" % (self._head, number, len(body), body)
 
 
 def next_turn(body: bytes, answer: str, question: bytes) -> bytes:

@@ -35,7 +35,7 @@ class WorkerTask(msgspec.Struct, frozen=True):
     schedule_folder: str
     records_path: str
     samples_path: str
-    request_id_prefix: str
+    request_id_prefix: str | None  # None: requests have no id
     duration_s: float
     timeout_s: float
     keep_token_times: bool

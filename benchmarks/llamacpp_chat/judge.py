@@ -9,9 +9,9 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from benchmarks.llamacpp_chat.subjects import OURS
+from benchmarks.llamacpp_chat.subjects import OURS, WHAT, Name
 
 Record = Mapping[str, Any]
 PEERS = ("llama-server", "llama-server-same-step", "llama_cpp.server", "locked")
@@ -89,7 +89,9 @@ def summarise(records: Sequence[Record]) -> dict[str, Any]:
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         groups.setdefault((record["case"]["name"], record["subject"]), []).append(record)
-    figures = [_figures(runs, groups) for runs in groups.values()]
+    cases = list(dict.fromkeys(case for case, _ in groups))
+    order = sorted(groups, key=lambda key: (cases.index(key[0]), list(WHAT).index(cast("Name", key[1]))))
+    figures = [_figures(groups[key], groups) for key in order]
     return {"figures": figures, "verdicts": list(_verdicts(figures))}
 
 

@@ -83,7 +83,8 @@ def measure(
     prepared = Prepared(Target(server.url, MODEL), source, can_hold_length=False)
     watch = CpuWatch(server.process_id)
     before = watch.read()
-    run = execute(workload_of(case, sampling, seed, prompts), prepared, folder, RunOptions(num_workers=1))
+    options = RunOptions(num_workers=1, sends_request_ids=False)  # llama-cpp-python's server wants UUIDs
+    run = execute(workload_of(case, sampling, seed, prompts), prepared, folder, options)
     cpu_s = used_between(before, watch.read())
     if run.was_interrupted:
         raise KeyboardInterrupt

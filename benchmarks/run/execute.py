@@ -71,6 +71,7 @@ class RunOptions:
         num_workers: processes; None: from the machine's cores and the rate.
         keep_token_times: keep when each token came in the raw records.
         keep_text: keep what the answers said in the raw records.
+        sends_request_ids: in a header; some servers refuse ids that are no UUID.
         on_progress: called about once a second.
         stop_when: a reason to stop early, or None; asked about once a second.
     """
@@ -78,6 +79,7 @@ class RunOptions:
     num_workers: int | None = None
     keep_token_times: bool = True
     keep_text: bool = False
+    sends_request_ids: bool = True
     on_progress: Callable[[Progress], None] | None = None
     stop_when: Callable[[Progress], str | None] | None = None
 
@@ -235,7 +237,7 @@ def _tasks(
             schedule_folder=str(scratch),
             records_path=str(records_path(folder, worker)),
             samples_path=str(samples_path(folder, worker)),
-            request_id_prefix=f"bench-{run_id}",
+            request_id_prefix=f"bench-{run_id}" if options.sends_request_ids else None,
             duration_s=schedule.duration_s,
             timeout_s=workload.timeout_s,
             keep_token_times=options.keep_token_times,

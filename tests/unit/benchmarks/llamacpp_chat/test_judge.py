@@ -87,6 +87,13 @@ def test_figures_are_medians_with_the_cpu_time_of_a_token() -> None:
     assert figures["cpu_ms_per_token"] == pytest.approx(2.0)
 
 
+def test_servers_stand_in_one_order_whoever_was_first() -> None:
+    first, second = {"name": "1x128/128", "num_callers": 1}, {}
+    records = [record(name, 0, 100, case=case) for case in (first, second) for name in ("locked", "engine")]
+    found = [(one["case"]["num_callers"], one["subject"]) for one in summarise(records)["figures"]]
+    assert found == [(1, "engine"), (1, "locked"), (16, "engine"), (16, "locked")]
+
+
 def test_the_table_has_a_line_for_each_server_and_each_bar() -> None:
     records = [record(name, at, 100) for name in ("engine", "llama-server") for at in range(2)]
     summary = summarise(records) | {"did_not_run": {"locked": "it is not there"}}
