@@ -6,8 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # uv installs the locks ten times faster than pip and checks the same hashes; pip fetches it once.
 UV_VERSION := 0.13.8
-# The constraints of pyproject.toml are for `make lock`; here they would be requirements without hashes.
-UV := $(BIN)/uv pip install --no-config --python $(BIN)/python --require-hashes
+UV := $(BIN)/uv pip install --python $(BIN)/python --require-hashes
 ARGS ?=
 # How llama.cpp is compiled, on x86 and on Arm (Graviton) alike. These are its defaults but for an environment with
 # SOURCE_DATE_EPOCH, as image builds set it, where it would silently leave out the CPU's own instructions:
