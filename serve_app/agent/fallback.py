@@ -47,5 +47,7 @@ def settle(run: Run, config: AgentConfig) -> None:
     if faithfulness is not None:
         run.draft_flags.pop(Flag.UNEVALUATED, None)
     run.flag(Flag.LOW_CONFIDENCE)
-    if faithfulness is not None and faithfulness < config.gate.abstain_below:
+    # A judge that knew the answer to be off the question may still not know whether it is faithful.
+    is_unjudged = faithfulness is None and config.gate.when_unevaluated == "abstain"
+    if is_unjudged or (faithfulness is not None and faithfulness < config.gate.abstain_below):
         abstain(run, prompts.WITHHELD_ANSWER)
