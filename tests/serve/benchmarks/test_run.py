@@ -239,7 +239,12 @@ def test_ctrl_c_keeps_what_was_measured(run: Callable[..., Run]) -> None:
             os.kill(os.getpid(), signal.SIGINT)
 
     assert threading.current_thread() is threading.main_thread()
-    made = run(duration_s=60, options=RunOptions(on_progress=interrupt))
+    # A shell that runs the tests in the background has them ignore Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        made = run(duration_s=60, options=RunOptions(on_progress=interrupt))
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert made.settings["stopped_because"] == INTERRUPTED
     assert outcomes(made)[Outcome.OK] >= 5
     assert (made.folder / "summary.json").exists()

@@ -10,7 +10,7 @@ from serve_app.agent.route import Route
 from serve_app.errors import EngineFailed, Overloaded
 from serve_app.messages import Deadline, Endpoint, JsonObject, RequestContext
 
-CONTEXT = RequestContext("r", "acme", Deadline.after(60))
+CONTEXT = RequestContext("r", "acme", Deadline.after(86_400))
 HISTORY = (
     {"role": "system", "content": "Answer in verse."},
     {"role": "user", "content": "What is a deadline?"},

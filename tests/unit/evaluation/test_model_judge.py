@@ -17,7 +17,7 @@ from serve_app.messages import Deadline, Embeddings, Endpoint, JsonObject, Reque
 
 MARK = "0123456789abcdef"
 SAMPLE = Sample("How fast is it?", "It is fast. It is red.", ("It is fast.", "Cats purr."), "It is fast.")
-CONTEXT = RequestContext("r", "acme", Deadline.after(60))
+CONTEXT = RequestContext("r", "acme", Deadline.after(86_400))
 
 
 class Turns(list[Any]):

@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),
 ]
 SAMPLE = Sample("How fast is it?", "It is fast. It is red.", ("It is fast.",), "It is fast.")
-CONTEXT = RequestContext("r", "acme", Deadline.after(60))
+CONTEXT = RequestContext("r", "acme", Deadline.after(86_400))
 
 
 class Model:

@@ -7,7 +7,7 @@ from serve_app.messages import Deadline, RequestContext
 from serve_app.sessions.base import SessionKey
 from serve_app.sessions.memory import MemorySessions
 
-CONTEXT = RequestContext("r", "acme", Deadline.after(60))
+CONTEXT = RequestContext("r", "acme", Deadline.after(86_400))
 TURN = {"role": "user", "content": "a"}
 
 

@@ -4,7 +4,7 @@ from serve_app.messages import Deadline, RequestContext
 from serve_app.websearch.base import WebQuery, WebResult
 from serve_app.websearch.fixture import FixtureWeb
 
-CONTEXT = RequestContext("r", "acme", Deadline.after(60))
+CONTEXT = RequestContext("r", "acme", Deadline.after(86_400))
 PAGES = [
     WebResult("https://a.example", "Cats", "Cats purr."),
     WebResult("https://b.example", "Steam engines", "Engines run on steam and coal."),
