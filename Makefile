@@ -32,10 +32,10 @@ else
 endif
 
 test-ray: $(VENV)/.dev
-	$(BIN)/python -m pytest tests/cluster -p no:cacheprovider
+	$(BIN)/python -m pytest tests/cluster -m "not slow" -p no:cacheprovider --durations=15
 
 test-rest: $(VENV)/.dev
-	$(BIN)/python -m pytest --ignore=tests/cluster
+	$(BIN)/python -m pytest --ignore=tests/cluster --durations=15
 
 check: $(VENV)/.dev  ## formatter, linter, types
 	$(BIN)/ruff format --check .

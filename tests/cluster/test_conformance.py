@@ -34,6 +34,7 @@ def marked(mark: str) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_an_engine_is_killed_under_load_and_all_is_counted(repository: Path, tmp_path: Path) -> None:
     process = subprocess.run(
         [
