@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-START_TIMEOUT_S = 180
+START_TIMEOUT_S = 240
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

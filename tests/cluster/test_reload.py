@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 PROFILE = Path(__file__).with_name("profile.yaml")
-TIMEOUT_S = 120
+TIMEOUT_S = 220
 
 
 @dataclass(frozen=True)
