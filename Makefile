@@ -23,7 +23,7 @@ export CMAKE_ARGS ?= -DGGML_NATIVE=ON -DGGML_LLAMAFILE=ON -DGGML_OPENMP=ON -DGGM
 run: $(VENV)/.run  ## start everything from configs/local.yaml, ask one question, keep serving
 	@$(BIN)/manta up configs/local.yaml --demo $(ARGS)
 
-# Those with a Ray wait most of the time, so the others run beside them.
+# Those with a Ray wait most of the time, so the others run beside them, and behind: Ray's nodes have 30 s to start.
 test: $(VENV)/.dev  ## all tests that this machine can run, or what ARGS names
 ifeq ($(ARGS),)
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-ray test-rest
@@ -35,7 +35,7 @@ test-ray: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/cluster -m "not slow" -p no:cacheprovider --durations=15
 
 test-rest: $(VENV)/.dev
-	$(BIN)/python -m pytest --ignore=tests/cluster --durations=15
+	nice -n 10 $(BIN)/python -m pytest --ignore=tests/cluster --durations=15
 
 check: $(VENV)/.dev  ## formatter, linter, types
 	$(BIN)/ruff format --check .
