@@ -35,7 +35,7 @@ test-ray: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/cluster -m "not slow" -p no:cacheprovider --durations=15
 
 test-rest: $(VENV)/.dev
-	nice -n 10 $(BIN)/python -m pytest --ignore=tests/cluster --durations=15
+	nice -n 5 $(BIN)/python -m pytest --ignore=tests/cluster --durations=15
 
 check: $(VENV)/.dev  ## formatter, linter, types
 	$(BIN)/ruff format --check .

@@ -49,13 +49,16 @@ def free_port() -> Callable[[], int]:
     return find
 
 
+START_OPENSEARCH_S = 300.0  # ten on an idle machine
+
+
 class OpenSearchNode:
     """A real OpenSearch on loopback, in a process of its own, with a folder that outlives it."""
 
     def __init__(self, start: Path, folder: Path, port: int, transport_port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self._command = [
-            "nice", "-n", "10", str(start), "--data", str(folder), "--port", str(port),
+            str(start), "--data", str(folder), "--port", str(port),
             "--transport-port", str(transport_port), "--heap", "512m",
         ]  # fmt: skip
         self._folder = folder
@@ -66,7 +69,7 @@ class OpenSearchNode:
         self._folder.mkdir(parents=True, exist_ok=True)
         with (self._folder / "output.log").open("ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log, start_new_session=True)
-        deadline_s = time.monotonic() + 90.0
+        deadline_s = time.monotonic() + START_OPENSEARCH_S
         while time.monotonic() < deadline_s:
             assert self._process.poll() is None, (self._folder / "output.log").read_text()[-2000:]
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -16,6 +17,7 @@ from serve_app.engines.base import GenerationRequest, SamplingParams, TextChunk
 from serve_app.engines.llamacpp.chat import LlamaCppGenerator, open_llamacpp_chat
 from serve_app.engines.llamacpp.library import Batch, Context, Model
 from serve_app.engines.llamacpp.slots import Slots
+from serve_app.engines.llamacpp.thread import EngineThread
 from serve_app.errors import EngineFailed
 from serve_app.messages import RequestContext
 
@@ -170,15 +172,36 @@ async def test_a_text_that_moves_to_close_a_gap_goes_on_as_if_nothing_were(
         moves.extend([moved] if moved else [])
         return moved
 
+    may_begin = threading.Event()
+    decode, submit = Context.decode, EngineThread.submit
+    num_submitted = 0
+
+    def held(context: Context, batch: Batch) -> None:
+        assert may_begin.wait(60)
+        decode(context, batch)
+
+    def noted(thread: Any, job: Any) -> None:
+        nonlocal num_submitted
+        submit(thread, job)
+        num_submitted += 1
+
     monkeypatch.setattr(Slots, "close_ranks", counted)
     engine = opened(stories_gguf, tmp_path, max_sequences=4, reproducible=True)
+    monkeypatch.setattr(Context, "decode", held)
+    monkeypatch.setattr(EngineThread, "submit", noted)
     try:
         lengths = (200, 30, 60, 200)
         requests = [
             prompt(f"{index}. " + OPENING, max_tokens=length, ignore_eos=True)
             for index, length in enumerate(lengths)
         ]
-        together = await asyncio.gather(*(run(engine, request, context) for request in requests))
+        writing = []
+        for num_before, request in enumerate(requests):  # in this order; the first step waits for all of them
+            writing.append(asyncio.create_task(run(engine, request, context)))
+            while num_submitted == num_before:  # noqa: ASYNC110 (a pool's threads set no event)
+                await asyncio.sleep(0.01)
+        may_begin.set()
+        together = await asyncio.gather(*writing)
         assert moves
         alone = [await run(engine, request, context) for request in requests]
         assert [text for text, _ in together] == [text for text, _ in alone]

@@ -27,7 +27,7 @@ from serve_app.retrieval.stores.opensearch import mapping
 from serve_app.retrieval.stores.opensearch.client import Client
 from serve_app.retrieval.stores.opensearch.store import OpenSearchStore
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.timeout(900)]  # each starts a server or two
 
 VECTOR = np.array([1.0, 0.0, 0.0, 0.0], np.float32)
 ACME = "acme"
@@ -98,7 +98,7 @@ def ask(node: Any, method: str, path: str, body: Any = None) -> Any:
         return json.loads(answer.read() or b"null")
 
 
-async def mended(work: Callable[[], Any], within_s: float = 30.0) -> Any:
+async def mended(work: Callable[[], Any], within_s: float = 120.0) -> Any:
     """The result of what works again, once it does."""
     deadline_s = time.monotonic() + within_s
     while True:
