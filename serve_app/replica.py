@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -26,7 +26,16 @@ from serve_app.errors import DeadlineExceeded, MantaError, StreamLost
 from serve_app.health.replica import Check, ReplicaHealth, nothing_to_check
 from serve_app.messages import CancelReason, RequestContext
 from serve_app.telemetry.deployment import Instruments
-from serve_app.telemetry.metrics import REQUESTS_CANCELLED, REQUESTS_REFUSED
+from serve_app.telemetry.metrics import (
+    CHANNEL_LINKS,
+    REQUESTS_CANCELLED,
+    REQUESTS_QUEUED,
+    REQUESTS_REFUSED,
+    REQUESTS_RUNNING,
+    STREAMS_RECEIVED,
+    STREAMS_SENT,
+)
+from serve_app.telemetry.pulse import Pulse, Reading
 
 logger = logging.getLogger("manta.replica")
 
@@ -69,6 +78,10 @@ def settle_memory() -> None:
     gc.set_threshold(*_GC_THRESHOLDS)
 
 
+def _unknown() -> int:
+    return 0
+
+
 def open_inbox(config: StreamsConfig) -> Inbox | None:
     """Where this replica's streams arrive; None if they take Serve's own way."""
     if config.transport == "plain":
@@ -85,6 +98,7 @@ class Replica:
         scaling: how much it takes at once, and how it is watched.
         check: of its health, as ReplicaHealth wants it.
         draining: tells when its grace time is over; None: as Serve has it.
+        inbox: where streams arrive for which it is the caller, to tell of them.
     """
 
     def __init__(
@@ -93,6 +107,7 @@ class Replica:
         scaling: ScalingConfig,
         check: Check = nothing_to_check,
         draining: Draining | None = None,
+        inbox: Inbox | None = None,
     ) -> None:
         self._name = name
         self._grace_s = scaling.graceful_shutdown_timeout_s
@@ -105,33 +120,47 @@ class Replica:
         self._draining = draining or Draining()
         self._ending = asyncio.create_task(self._end_streams())
         self._health = ReplicaHealth(name, scaling.health, check)
+        self._inbox = inbox
+        self._pulse = Pulse(name, self._instruments.put, self._held)
         settle_memory()
 
     @asynccontextmanager
-    async def working(self, context: RequestContext) -> AsyncIterator[None]:
+    async def working(
+        self, context: RequestContext, num_tokens: Callable[[], int] = _unknown
+    ) -> AsyncIterator[None]:
         """A slot for the length of a block. What stops the block from outside is counted.
+
+        Args:
+            num_tokens: what there is to read, about; asked only of a call that has to wait.
 
         Raises:
             Overloaded, DeadlineExceeded, Unavailable: there is no slot; nothing was done.
         """
         with self._counting():
-            await self._admit(context)
+            await self._admit(context, num_tokens)
             try:
                 yield
             finally:
                 self._admission.release()
 
     async def stream(
-        self, context: RequestContext, make: Callable[[], AsyncIterator[bytes]]
+        self,
+        context: RequestContext,
+        make: Callable[[], AsyncIterator[bytes]],
+        num_tokens: Callable[[], int] = _unknown,
     ) -> AsyncGenerator[bytes]:
-        """The items of `make()`, with a slot. Raises as `working`."""
+        """The items of `make()`, with a slot. Arguments and errors as `working`."""
         with self._counting():
-            async with aclosing(self._slotted(context, make)) as items:
+            async with aclosing(self._slotted(context, make, num_tokens)) as items:
                 async for item in items:
                     yield item
 
     async def send(
-        self, context: RequestContext, make: Callable[[], AsyncIterator[bytes]], reply_to: ReplyTo
+        self,
+        context: RequestContext,
+        make: Callable[[], AsyncIterator[bytes]],
+        reply_to: ReplyTo,
+        num_tokens: Callable[[], int] = _unknown,
     ) -> None:
         """Send the items of `make()` to a caller, with a slot. The caller is told of every error of our tree.
 
@@ -139,7 +168,7 @@ class Replica:
             ChannelUnavailable: the caller cannot be reached; nothing was done.
         """
         try:
-            error = await self._outbox.send_all(self._slotted(context, make), reply_to)
+            error = await self._outbox.send_all(self._slotted(context, make, num_tokens), reply_to)
         except StreamReset as exc:
             self._count_cancelled(exc.reason)
         else:
@@ -168,14 +197,24 @@ class Replica:
         with suppress(asyncio.CancelledError):
             await self._ending
         await self._draining.close()
+        await self._pulse.close()
         await self._outbox.close()
 
     # --------
 
+    def _held(self) -> Iterable[Reading]:
+        state = self._admission.state()
+        outbox, inbox = self._outbox, self._inbox
+        yield REQUESTS_RUNNING, state.num_running
+        yield REQUESTS_QUEUED, sum(state.num_queued.values())
+        yield STREAMS_SENT, outbox.num_streams
+        yield STREAMS_RECEIVED, inbox.num_streams if inbox else 0
+        yield CHANNEL_LINKS, outbox.num_links + (inbox.num_links if inbox else 0)
+
     async def _slotted(
-        self, context: RequestContext, make: Callable[[], AsyncIterator[bytes]]
+        self, context: RequestContext, make: Callable[[], AsyncIterator[bytes]], num_tokens: Callable[[], int]
     ) -> AsyncGenerator[bytes]:
-        await self._admit(context)
+        await self._admit(context, num_tokens)
         try:
             async with aclosing(_closable(make())) as items:
                 async for item in items:
@@ -183,9 +222,10 @@ class Replica:
         finally:
             self._admission.release()
 
-    async def _admit(self, context: RequestContext) -> None:
+    async def _admit(self, context: RequestContext, num_tokens: Callable[[], int]) -> None:
+        admission = self._admission
         try:
-            await self._admission.acquire(context)
+            await admission.acquire(context, 0 if admission.has_free_slot else num_tokens())
         except MantaError as exc:
             self._instruments.count(REQUESTS_REFUSED, name=self._name, reason=exc.code or "")
             raise

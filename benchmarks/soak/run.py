@@ -28,7 +28,7 @@ from benchmarks.soak.growth import Trend, changes, trends
 from benchmarks.soak.mix import MODEL, workload, write_profile
 from benchmarks.soak.outcomes import count_outcomes, is_expected
 from benchmarks.soak.sampling import Sampler, as_json, read_samples
-from benchmarks.soak.still_running import still_running
+from benchmarks.soak.still_running import not_given_back, read_held, still_running
 from benchmarks.soak.text import as_text
 from benchmarks.target import Target
 from configs.workload import ClosedLoop, PoissonArrivals
@@ -59,7 +59,9 @@ def main() -> None:
         results_folder.fill(folder, settings, summary, (as_json(sample) for sample in samples))
         _keep_load(run.folder, folder / "load", keep_records=arguments.keep_records)
     print(f"\nraw records: {folder}")
-    is_good = summary["is_flat"] is not False and not summary["still_running"]
+    is_good = (
+        summary["is_flat"] is not False and not summary["still_running"] and not summary["not_given_back"]
+    )
     sys.exit(0 if is_good and not summary["num_unexpected"] else 1)
 
 
@@ -75,6 +77,8 @@ def _soak(application: Started, arguments: argparse.Namespace, scratch: Path) ->
     samples_path = scratch / "samples.jsonl"
     with Sampler(application.process_id, samples_path, arguments.every) as sampler:
         time.sleep(arguments.idle)
+        with client_for(target) as http:
+            before = read_held(http)
         sampler.phase = "load"
         arrivals = PoissonArrivals(process="poisson", rate_rps=rate_rps)
         asked = workload(arrivals, arguments.minutes * 60, arguments.seed)
@@ -84,6 +88,7 @@ def _soak(application: Started, arguments: argparse.Namespace, scratch: Path) ->
         time.sleep(arguments.idle)
     with client_for(target) as http:
         left = still_running(http, _EXPORT_TIMEOUT_S)
+        kept = not_given_back(http, before, _EXPORT_TIMEOUT_S)
     found = trends(read_samples(samples_path))
     summary = summarise(found, run.records) | {
         "capacity_rps": round(capacity_rps, 2),
@@ -92,6 +97,8 @@ def _soak(application: Started, arguments: argparse.Namespace, scratch: Path) ->
         "was_interrupted": run.was_interrupted,
         "changes": changes(read_samples(samples_path)),
         "still_running": left,
+        "held_before": before,
+        "not_given_back": kept,
         "client_reasons": run.summary.certification.reasons,
     }
     return summary, run

@@ -20,6 +20,7 @@ def as_text(summary: Mapping[str, Any]) -> str:
         + "".join(f"\n  {num} x {what}" for what, num in summary["unexpected"].items()),
         *(f"- {change}" for change in summary["changes"]),
         f"still running when the load was over: {_running(summary['still_running'])}",
+        f"not given back: {_running(summary['not_given_back'])}",
         f"the application's own processes: {verdict}",
     ]
     return "\n\n".join(lines)

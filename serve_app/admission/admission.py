@@ -52,6 +52,11 @@ class Admission:
         self._num_cancelled = 0
         self._is_closed = False
 
+    @property
+    def has_free_slot(self) -> bool:
+        """Whether the next to come need not wait."""
+        return self._slots.has_free()
+
     def slot(self, context: RequestContext, num_tokens: int = 0) -> AbstractAsyncContextManager[None]:
         """`async with`: waits for a slot and holds it.
 

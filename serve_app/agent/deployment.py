@@ -69,7 +69,7 @@ class AgentDeployment:
             on_end=self._count,
         )
         self._inbox = inbox
-        self._replica = Replica(config.name, config.scaling)
+        self._replica = Replica(config.name, config.scaling, inbox=inbox)
 
     async def answer(self, question: AgentQuestion, context: RequestContext) -> AsyncIterator[bytes]:
         """The answer's events, encoded."""

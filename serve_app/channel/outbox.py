@@ -37,6 +37,10 @@ class Outbox:
         self._streams: set[Outgoing] = set()
 
     @property
+    def num_streams(self) -> int:
+        return len(self._streams)
+
+    @property
     def num_links(self) -> int:
         return len(self._links)
 

@@ -12,6 +12,7 @@ from serve_app.engines.base import ModelEngine
 from serve_app.engines.registry import open_embedder, open_model
 from serve_app.health.replica import nothing_to_check
 from serve_app.messages import Embeddings, Endpoint, JsonObject, ModelCard, RequestContext
+from serve_app.openai_api.estimate import prompt_tokens, text_tokens
 from serve_app.replica import Replica, returns_errors
 from serve_app.streams import NO_ITEMS, joined
 from serve_app.telemetry.deployment import Instruments
@@ -30,13 +31,15 @@ class ModelDeployment:
 
     @returns_errors
     async def respond(self, endpoint: Endpoint, body: JsonObject, context: RequestContext) -> bytes:
-        async with self._replica.working(context):
+        async with self._replica.working(context, lambda: prompt_tokens(body)):
             return await self._engine.respond(endpoint, body, context)
 
     async def stream(
         self, endpoint: Endpoint, body: JsonObject, context: RequestContext
     ) -> AsyncIterator[bytes]:
-        source = self._replica.stream(context, lambda: self._engine.stream(endpoint, body, context))
+        source = self._replica.stream(
+            context, lambda: self._engine.stream(endpoint, body, context), lambda: prompt_tokens(body)
+        )
         async with aclosing(joined(source, JOIN_WINDOW_S)) as frames:
             async for frame in frames:
                 yield frame
@@ -45,7 +48,12 @@ class ModelDeployment:
         self, endpoint: Endpoint, body: JsonObject, context: RequestContext, reply_to: ReplyTo
     ) -> AsyncIterator[bytes]:
         """The stream, sent by the channel; there are no items."""
-        await self._replica.send(context, lambda: self._engine.stream(endpoint, body, context), reply_to)
+        await self._replica.send(
+            context,
+            lambda: self._engine.stream(endpoint, body, context),
+            reply_to,
+            lambda: prompt_tokens(body),
+        )
         # Without a single item; but a stream, for Serve counts a call as queued until it streams or ends.
         for item in NO_ITEMS:
             yield item
@@ -75,7 +83,7 @@ class EmbedderDeployment:
 
     @returns_errors
     async def respond(self, endpoint: Endpoint, body: JsonObject, context: RequestContext) -> bytes:
-        async with self._replica.working(context):
+        async with self._replica.working(context, lambda: prompt_tokens(body)):
             return await self._engine.respond(endpoint, body, context)
 
     @returns_errors
@@ -87,7 +95,7 @@ class EmbedderDeployment:
         is_query: bool = False,
         truncate: bool = False,
     ) -> Embeddings:
-        async with self._replica.working(context):
+        async with self._replica.working(context, lambda: text_tokens(texts)):
             return await self._engine.embed(texts, context, is_query=is_query, truncate=truncate)
 
     @returns_errors

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,9 @@ from serve_app.ingress.door_parts import open_door
 from serve_app.ingress.services import Services
 from serve_app.messages import ModelCard
 from serve_app.replica import LAST_WORDS_S, open_inbox, settle_memory
+from serve_app.telemetry.deployment import Instruments
+from serve_app.telemetry.metrics import CHANNEL_LINKS, STREAMS_RECEIVED
+from serve_app.telemetry.pulse import Pulse, Reading
 
 logger = logging.getLogger("manta.ingress")
 
@@ -89,6 +92,7 @@ class IngressDeployment:
         self._draining = Draining()
         self._ending = asyncio.create_task(self._end_answers())
         self._health = ReplicaHealth("the ingress", config.scaling.health)
+        self._pulse = Pulse("ingress", Instruments().put, self._held)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         # Serve echoes the request's id.
@@ -106,11 +110,17 @@ class IngressDeployment:
         self._health.close()
         self._ending.cancel()
         await self._draining.close()
+        await self._pulse.close()
         if self._keeping is not None and self._door is not None:
             self._keeping.cancel()
             await self._door.close()
         if self._inbox is not None:
             self._inbox.close()
+
+    def _held(self) -> Iterable[Reading]:
+        if self._inbox is not None:
+            yield STREAMS_RECEIVED, self._inbox.num_streams
+            yield CHANNEL_LINKS, self._inbox.num_links
 
     async def _end_answers(self) -> None:
         """When this replica is drained and its grace time all but over: say why the answers end."""

@@ -28,12 +28,12 @@ from serve_app.ingress.context import TENANT, read_context
 from serve_app.ingress.visit import Visit
 from serve_app.limits.base import NANO_PER_USD, Claim, Settlement, UsageRow
 from serve_app.limits.checks import CheckBook
-from serve_app.limits.estimate import answer_tokens, prompt_tokens
 from serve_app.limits.headers import limit_headers, refusal
 from serve_app.limits.limiter import Limiter
 from serve_app.limits.meter import Meter
 from serve_app.limits.prices import Prices
 from serve_app.messages import JsonObject, RequestContext
+from serve_app.openai_api.estimate import answer_tokens, prompt_tokens
 
 # Whoever asks these is not asked back: load balancers, probes, and readers of the API's page.
 PUBLIC = frozenset({"/", "/healthz", "/readyz", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from ray.serve.metrics import Gauge
 from ray.util.metrics import Counter, Histogram
 
 from serve_app.telemetry.metrics import Metric
@@ -11,7 +14,7 @@ class Instruments:
     """The instruments of one replica, made on first use."""
 
     def __init__(self) -> None:
-        self._made: dict[str, Counter | Histogram] = {}
+        self._made: dict[str, Counter | Gauge | Histogram] = {}
 
     def count(self, metric: Metric, amount: float = 1.0, **labels: str) -> None:
         """Add to a counter; nothing is added for 0, which Ray refuses."""
@@ -26,11 +29,21 @@ class Instruments:
         assert isinstance(instrument, Histogram)
         instrument.observe(value, tags=labels)
 
-    def _get(self, metric: Metric) -> Counter | Histogram:
+    def put(self, metric: Metric, value: float, **labels: str) -> None:
+        """Set a gauge of this replica, whose name Serve adds to the labels."""
+        instrument = self._get(metric)
+        assert isinstance(instrument, Gauge)
+        instrument.set(value, tags=labels)
+
+    def _get(self, metric: Metric) -> Counter | Gauge | Histogram:
         instrument = self._made.get(metric.name)
         if instrument is None:
             if metric.kind == "counter":
                 instrument = Counter(metric.name, description=metric.description, tag_keys=metric.labels)
+            elif metric.kind == "gauge":
+                # Serve's annotation says one label; it takes any number.
+                labels: Any = metric.labels
+                instrument = Gauge(metric.name, description=metric.description, tag_keys=labels)
             else:
                 instrument = Histogram(
                     metric.name,

@@ -18,7 +18,7 @@ class Metric:
     """What is counted or measured. The unit is the end of the name, as Prometheus has it."""
 
     name: str
-    kind: Literal["counter", "histogram"]
+    kind: Literal["counter", "gauge", "histogram"]
     description: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
@@ -78,6 +78,24 @@ PROMPT_TOKENS_CACHED = Metric(
     "Of these, tokens whose keys and values were there from an earlier text.",
     ("name",),
 )
+REQUESTS_RUNNING = Metric("requests_running", "gauge", "Calls that hold a slot of this replica.", ("name",))
+REQUESTS_QUEUED = Metric("requests_queued", "gauge", "Calls that wait for a slot of this replica.", ("name",))
+STREAMS_SENT = Metric(
+    "channel_streams_sent",
+    "gauge",
+    "Answers that this replica streams to its callers by the channel.",
+    ("name",),
+)
+STREAMS_RECEIVED = Metric(
+    "channel_streams_received",
+    "gauge",
+    "Answers that other replicas stream to this one by the channel.",
+    ("name",),
+)
+CHANNEL_LINKS = Metric(
+    "channel_links", "gauge", "Connections of the channel to and from other replicas.", ("name",)
+)
+EVENT_LOOP_TASKS = Metric("event_loop_tasks", "gauge", "Tasks of this replica's event loop.", ("name",))
 
 ALL = (
     AGENT_DURATION,
@@ -89,4 +107,10 @@ ALL = (
     REQUESTS_REFUSED,
     PROMPT_TOKENS,
     PROMPT_TOKENS_CACHED,
+    REQUESTS_RUNNING,
+    REQUESTS_QUEUED,
+    STREAMS_SENT,
+    STREAMS_RECEIVED,
+    CHANNEL_LINKS,
+    EVENT_LOOP_TASKS,
 )

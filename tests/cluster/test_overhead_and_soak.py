@@ -65,6 +65,8 @@ def test_a_minute_of_mixed_load_leaves_nothing_open(repository: Path, tmp_path: 
     assert summary["num_requests"] > 0
     assert summary["num_unexpected"] == 0, summary["unexpected"]
     assert summary["still_running"] == {}
+    assert summary["not_given_back"] == {}
+    assert summary["held_before"]["Ingress event_loop_tasks"] > 0
     own = [trend for trend in summary["trends"] if trend["is_ours"]]
     assert {"replica Ingress", "replica Agent", "replica Model-mock", "haproxy"} <= {t["kind"] for t in own}
     # Memory still settles in the first minute; files and connections do not.

@@ -24,6 +24,10 @@ class Counts:
 
     def __init__(self) -> None:
         self.counted: Counter[tuple[str, str]] = Counter()
+        self.held: dict[str, float] = {}
+
+    def put(self, metric: Metric, value: float, **labels: str) -> None:
+        self.held[metric.name] = value
 
     def count(self, metric: Metric, amount: float = 1.0, **labels: str) -> None:
         self.counted[metric.name, labels["reason"]] += 1
@@ -120,6 +124,37 @@ async def test_others_wait_and_who_finds_no_place_is_told_when_to_come(setting: 
         ("requests_refused_total", "overloaded"): 1,
         ("requests_cancelled_total", "caller_left"): 1,
     }
+
+
+async def test_the_policy_is_told_of_the_tokens_that_wait(setting: Setting) -> None:
+    first, _ = await setting.send(endless)
+    await anext(first)
+    waiting = asyncio.create_task(_work(setting.replica, 700))
+    await asyncio.sleep(0)
+    assert setting.replica.autoscaling_stats()["queued_tokens"] == 700
+    first.close("caller_left")
+    await waiting
+    assert setting.replica.autoscaling_stats()["queued_tokens"] == 0
+
+
+async def _work(replica: Replica, num_tokens: int) -> None:
+    async with replica.working(RequestContext("r", "t", Deadline.after(60.0)), lambda: num_tokens):
+        pass
+
+
+async def test_what_it_holds_is_told(setting: Setting) -> None:
+    first, _ = await setting.send(endless)
+    await anext(first)
+    held = {metric.name: value for metric, value in setting.replica._held()}
+    assert held == {
+        "requests_running": 1,
+        "requests_queued": 0,
+        "channel_streams_sent": 1,
+        "channel_streams_received": 0,
+        "channel_links": 1,
+    }
+    assert setting.counts.held["requests_running"] == 0  # as it was at the start
+    assert setting.counts.held["event_loop_tasks"] >= 1
 
 
 async def test_a_request_whose_time_ends_in_the_queue_is_never_worked_on(setting: Setting) -> None:

@@ -12,10 +12,10 @@ from serve_app.errors import BudgetSpent
 from serve_app.limits.base import NANO_PER_USD, Check, Decision, Kind, Standing
 from serve_app.limits.calendar import Calendar
 from serve_app.limits.checks import CheckBook
-from serve_app.limits.estimate import answer_tokens, prompt_tokens
 from serve_app.limits.headers import limit_headers, refusal
 from serve_app.limits.meter import Meter
 from serve_app.limits.prices import Prices
+from serve_app.openai_api.estimate import answer_tokens, prompt_tokens
 from serve_app.openai_api.responses import DONE, TextShape, usage
 
 

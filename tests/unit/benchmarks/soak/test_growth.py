@@ -111,7 +111,7 @@ def test_only_the_applications_own_processes_decide() -> None:
     assert summary["is_flat"] is True
     assert summarise(trends(soak("num_fds", lambda n: n)), [])["is_flat"] is False
     assert summarise([], [])["is_flat"] is None
-    text = as_text(summary | {"changes": [], "still_running": {"Agent": 2.0}})
+    text = as_text(summary | {"changes": [], "still_running": {"Agent": 2.0}, "not_given_back": {}})
     assert "Agent 2" in text
     assert "gcs_server" in text
     assert "own processes: flat" in text

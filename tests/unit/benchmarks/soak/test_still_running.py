@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 
-from benchmarks.soak.still_running import running, still_running
+from benchmarks.soak.still_running import held, not_given_back, running, still_running
 
 TEXT = """# TYPE ray_serve_replica_processing_queries gauge
 ray_serve_replica_processing_queries{application="manta",deployment="Agent",replica="a"} 0.0
@@ -13,6 +13,10 @@ ray_serve_replica_processing_queries{application="manta",deployment="Model-mock"
 ray_serve_num_ongoing_requests_at_replicas{actor_id="d",deployment="Agent"} 1.0
 ray_serve_num_ongoing_requests_at_replicas{actor_id="e",deployment="Model-mock"} 1.0
 ray_serve_deployment_queued_queries{deployment="Agent"} 9.0
+"""
+HELD = """ray_event_loop_tasks{deployment="Ingress",name="ingress",replica="a",WorkerId="x"} 9.0
+ray_event_loop_tasks{deployment="Ingress",name="ingress",replica="b",WorkerId="y"} 11.0
+ray_channel_links{deployment="Ingress",name="ingress",replica="a",WorkerId="x"} 1.0
 """
 
 
@@ -36,3 +40,17 @@ def test_only_what_still_runs_is_told() -> None:
         assert still_running(http, 60.0) == {}
     with client(TEXT) as http:
         assert still_running(http, 0.0) == {"Agent": 1.0, "Model-mock": 3.0}
+
+
+def test_what_all_replicas_hold_is_added() -> None:
+    assert held(TEXT + HELD) == {"Ingress event_loop_tasks": 20.0, "Ingress channel_links": 1.0}
+
+
+def test_a_leak_is_told_and_a_task_or_two_are_not() -> None:
+    with client(HELD) as http:
+        assert (
+            not_given_back(http, {"Ingress event_loop_tasks": 18.0, "Ingress channel_links": 1.0}, 0.0) == {}
+        )
+        assert not_given_back(
+            http, {"Ingress event_loop_tasks": 14.0, "Ingress channel_links": 1.0}, 0.0
+        ) == {"Ingress event_loop_tasks": 6.0}

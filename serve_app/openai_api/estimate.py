@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from serve_app.messages import JsonObject
 
 # English text has about four characters a token (OpenAI's own rule of thumb, help.openai.com article 4936856,
@@ -29,6 +31,11 @@ def answer_tokens(body: JsonObject, default: int) -> int:
     """Most tokens that the answer may have, all of its choices together."""
     most = _count(body.get("max_completion_tokens", body.get("max_tokens")), default)
     return most * _count(body.get("n"), 1)
+
+
+def text_tokens(texts: Sequence[str] | Sequence[Sequence[int]]) -> int:
+    """Tokens of texts that are to be embedded, given as such or as token ids."""
+    return sum(-(-len(text) // CHARS_PER_TOKEN) if isinstance(text, str) else len(text) for text in texts)
 
 
 def _count(value: object, default: int) -> int:
