@@ -21,9 +21,9 @@ from opensearchpy.serializer import JSONSerializer
 
 from configs.load import ProfileError, secret
 from configs.schema import BasicAuth, OpenSearchStoreConfig, SigV4Auth
+from serve_app.breaker import Breaker
 from serve_app.errors import ConfigError, DeadlineExceeded, MantaError, Unavailable
 from serve_app.messages import Deadline
-from serve_app.retrieval.stores.opensearch.breaker import Breaker
 from serve_app.retrieval.stores.opensearch.faults import is_block, refusal
 
 _FIRST_PAUSE_S, _MAX_PAUSE_S = 0.1, 5.0

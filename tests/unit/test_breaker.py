@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from serve_app.breaker import Breaker
 from serve_app.errors import Unavailable
-from serve_app.retrieval.stores.opensearch.breaker import Breaker
 
 
 def test_it_opens_after_faults_in_a_row_and_lets_one_try_after_a_while() -> None:
