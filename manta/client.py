@@ -73,7 +73,7 @@ class MantaClient:
         return {name: state["reason"] for name, state in states.items() if not state["is_ready"]}
 
     def plan_sync(self, source: str, sha256_by_path: Mapping[str, str]) -> dict[str, Any]:
-        """Which documents of a source to send, and which ids are gone: {upload, num_unchanged, gone}."""
+        """Which documents of a source to send, and which ids are gone: see SyncPlan."""
         body = {"source": source, "documents": dict(sha256_by_path)}
         return self._post("/v1/knowledge/sync/plan", body)
 

@@ -170,6 +170,8 @@ class SearchResult:
     took_s: float = 0.0
     embedding_id: str | None = None  # of the model that the cosines are of; None: there are none
 
+    start: int | None = None  # where the text begins and ends in the document's own, in characters
+    end: int | None = None  # None: ingested before offsets were kept
 
 @dataclass(frozen=True, slots=True)
 class DocumentInput:
@@ -197,6 +199,7 @@ class DocumentOutcome:
 
     path: str
     status: DocumentStatus
+    version: str = ""  # what its source calls this state of it (an ETag); "": the source has no name for it
     document_id: str = ""
     num_chunks: int = 0
     num_embedded: int = 0  # chunks whose text was not known before
@@ -228,6 +231,9 @@ class DocumentInfo:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
+    num_known: int = 0  # documents of the source in the base
+    # path -> version, of those in `upload` that need not be sent if they still have it
+    known: Mapping[str, str] = field(default_factory=dict)
 @dataclass(frozen=True, slots=True)
 class KnowledgeStatus:
     """How one tenant's knowledge base stands."""
@@ -244,6 +250,7 @@ class KnowledgeStatus:
 
 
 @dataclass(frozen=True, slots=True)
+    version: str = ""  # see DocumentInput
 class AgentQuestion:
     """What the agent is asked."""
 

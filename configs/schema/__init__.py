@@ -70,6 +70,16 @@ from configs.schema.weights import (
     ModelFolder,
     StoreFolder,
     Weights,
+from configs.schema.sessions import SessionsConfig
+from configs.schema.sources import FolderSource, HttpSource, S3Source, SourceConfig
+from configs.schema.vllm import LoraConfig
+from configs.schema.web_search import (
+    FixtureProvider,
+    McpProvider,
+    SearxngProvider,
+    TavilyProvider,
+    WebSearchConfig,
+)
 )
 
 __all__ = [
@@ -99,11 +109,14 @@ __all__ = [
     "IngressConfig",
     "KeysConfig",
     "KnowledgeConfig",
+    "FixtureProvider",
+    "FolderSource",
     "LanceDbStoreConfig",
     "LimitsConfig",
     "LlamaCppEmbedder",
     "LlamaCppModel",
     "LocalEmbedder",
+    "HttpSource",
     "LocalFolder",
     "MemoryStoreConfig",
     "MilvusStoreConfig",
@@ -131,3 +144,5 @@ __all__ = [
     "Url",
     "Weights",
 ]
+    "S3Source",
+    "SourceConfig",

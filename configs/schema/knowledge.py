@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from configs.schema.base import SecretRef, Strict, Url
 from configs.schema.scaling import ScalingConfig
+from configs.schema.sources import SourceConfig
 
 
 class LanceDbStoreConfig(Strict):
@@ -217,3 +218,15 @@ class KnowledgeConfig(Strict):
                 f"the {self.store.kind} store has one writer: min_replicas and max_replicas must be 1"
             )
         return self
+    sources: tuple[SourceConfig, ...] = Field(
+        default=(), description="Where documents come from that nobody has to send: `manta kb sync` reads them."
+    )
+    @model_validator(mode="after")
+    def _sources_apart(self) -> KnowledgeConfig:
+        seen: set[tuple[str, str]] = set()
+        for source in self.sources:
+            if (source.tenant, source.name) in seen:
+                raise ValueError(f"sources: {source.name} of the tenant {source.tenant} is there twice")
+            seen.add((source.tenant, source.name))
+        return self
+

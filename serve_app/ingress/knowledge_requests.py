@@ -13,7 +13,7 @@ from serve_app.messages import DocumentInput, SearchMode, SearchQuery
 
 Source = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Path = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+State = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64}|[a-z]{1,16}:[^\x00-\x1f]{1,512})?$")]
 DocumentId = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 
@@ -33,6 +33,9 @@ class DocumentBody(_Body):
     metadata: dict[str, str] = Field(
         default={}, description="Kept with every passage; searches can filter by it."
     )
+    version: Annotated[str, StringConstraints(max_length=600)] = Field(
+        default="", description="What its source calls this state of it, to be compared by the next plan."
+    )
 
     def document(self, field: str) -> DocumentInput:
         """The document, decoded.
@@ -42,7 +45,7 @@ class DocumentBody(_Body):
         """
         if (self.text is None) == (self.content_base64 is None):
             raise BadRequest(f"{field} ({self.path}): give either text or content_base64", field)
-        return DocumentInput(self.path, self._content(field), self.media_type, self.metadata)
+        return DocumentInput(self.path, self._content(field), self.media_type, self.metadata, self.version)
 
     def _content(self, field: str) -> bytes:
         if self.content_base64 is None:
@@ -82,7 +85,10 @@ class PlanBody(_Body):
     """POST /v1/knowledge/sync/plan."""
 
     source: Source
-    documents: dict[Path, Sha256] = Field(description="Every path of the source, with its bytes' SHA-256.")
+    documents: dict[Path, State] = Field(
+        description="Every path of the source, with its bytes' SHA-256, or its version as the source calls it "
+        "(`etag:...`), or an empty text where neither is known yet."
+    )
 
 
 class DeleteBody(_Body):

@@ -44,7 +44,11 @@ class KnowledgeClient(Protocol):
     async def plan_sync(
         self, source: str, sha256_by_path: Mapping[str, str], context: RequestContext
     ) -> SyncPlan:
-        """What of a source is new, changed or gone, judged by the hashes of the documents' bytes."""
+        """What of a source is new, changed or gone.
+
+        Judged by the SHA-256 of each document's bytes, or by what its source calls its state (`version` of
+        DocumentInput); an empty text stands for a state that is not known yet.
+        """
         ...
 
     async def put_documents(

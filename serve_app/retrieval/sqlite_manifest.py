@@ -44,6 +44,7 @@ CREATE TABLE IF NOT EXISTS documents (
     declared_media_type TEXT,
     recipe TEXT NOT NULL,
     chunk_ids TEXT NOT NULL,
+    version TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (tenant, id)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS documents_by_source ON documents (tenant, source, id);
@@ -171,15 +172,28 @@ def _open(path: Path | None) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.executescript(_SCHEMA)
+        _add_missing_columns(connection)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
+# Columns that files of earlier days lack: name -> how it is declared.
+_ADDED = {"version": "TEXT NOT NULL DEFAULT ''"}
+
+
+def _add_missing_columns(connection: sqlite3.Connection) -> None:
+    there = {row["name"] for row in connection.execute("PRAGMA table_info(documents)")}
+    for name, declared in _ADDED.items():
+        if name not in there:
+            connection.execute(f"ALTER TABLE documents ADD COLUMN {name} {declared}")
+
+
 _COLUMNS = (
     "tenant", "id", "source", "path", "title", "media_type", "sha256", "num_chunks", "num_bytes", "ingested_at",
     "metadata", "declared_media_type", "recipe", "chunk_ids",
+    "version",
 )  # fmt: skip
 _PUT = f"REPLACE INTO documents ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
 
@@ -201,6 +215,7 @@ def _row(tenant: str, record: Record) -> tuple[object, ...]:
         record.declared_media_type,
         record.recipe.encoded() if record.recipe else "",
         json.dumps(record.chunk_ids),
+        info.version,
     )
 
 
@@ -217,6 +232,7 @@ def _record(row: sqlite3.Row) -> Record:
             num_bytes=row["num_bytes"],
             ingested_at=row["ingested_at"],
             metadata=json.loads(row["metadata"]),
+            version=row["version"],
         ),
         declared_media_type=row["declared_media_type"],
         recipe=Recipe.decoded(row["recipe"]) if row["recipe"] else None,

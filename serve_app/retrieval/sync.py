@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from configs.schema import KnowledgeConfig
@@ -63,19 +63,20 @@ class Synchroniser:
         self._now = now
         self._writer = Writer(store, manifest, leases)
 
-    async def plan(self, source: str, sha256_by_path: Mapping[str, str], context: RequestContext) -> SyncPlan:
+    async def plan(self, source: str, states: Mapping[str, str], context: RequestContext) -> SyncPlan:
         check_name(source, "source")
         recipe = await self._recipe(context)
         await self._writer.repaired(context.tenant, context.deadline)
         records = {record.info.path: record for record in await self._manifest.source(context.tenant, source)}
+        current = {path: record.info for path, record in records.items() if record.recipe == recipe}
         upload = tuple(
             path
-            for path, sha256 in sha256_by_path.items()
-            if (record := records.get(path)) is None
-            or (record.info.sha256, record.recipe) != (sha256, recipe)
+            for path, state in states.items()
+            if path not in current or state not in (current[path].sha256, current[path].version) or not state
         )
-        gone = tuple(record.info.id for path, record in records.items() if path not in sha256_by_path)
-        return SyncPlan(upload, num_unchanged=len(sha256_by_path) - len(upload), gone=gone)
+        known = {path: info.version for path in upload if (info := current.get(path)) and info.version}
+        gone = tuple(record.info.id for path, record in records.items() if path not in states)
+        return SyncPlan(upload, len(states) - len(upload), gone, num_known=len(records), known=known)
 
     async def put(
         self, source: str, documents: Sequence[DocumentInput], context: RequestContext
@@ -142,12 +143,17 @@ class Synchroniser:
                 valid[document_id] = position
         records = await self._manifest.records(context.tenant, list(valid))
         changed: dict[int, Record | None] = {}
+        renamed: list[Record] = []
         for document_id, position in valid.items():
-            record = records.get(document_id)
-            if record is not None and await asyncio.to_thread(_is_same, documents[position], record, recipe):
+            record, document = records.get(document_id), documents[position]
+            if record is not None and await asyncio.to_thread(_is_same, document, record, recipe):
                 outcomes[position] = _outcome(record, DocumentStatus.UNCHANGED, num_embedded=0)
+                if record.info.version != document.version:
+                    renamed.append(replace(record, info=replace(record.info, version=document.version)))
             else:
                 changed[position] = record
+        if renamed:  # the same bytes under another name of their state: nothing else is written
+            await self._writer.replace(context.tenant, (), (), renamed)
         return changed
 
     async def _read(
@@ -217,6 +223,7 @@ class Synchroniser:
             num_bytes=len(document.content),
             ingested_at=self._now().isoformat(timespec="seconds"),
             metadata=dict(document.metadata),
+            version=document.version,
         )
         return Record(info, document.media_type, recipe, tuple(piece.id for piece in made.pieces))
 

@@ -1,0 +1,1 @@
+"""Where documents come from: folders, buckets, web sites; and how a source is brought into a base."""
