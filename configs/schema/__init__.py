@@ -61,6 +61,7 @@ from configs.schema.models import (
 )
 from configs.schema.platform import PlatformConfig
 from configs.schema.scaling import AutoscalerConfig, HealthConfig, ScalingConfig
+from configs.schema.sources import FolderSource, HttpSource, S3Source, SourceConfig
 from configs.schema.weights import (
     CatalogueWeights,
     FileWeights,
@@ -70,16 +71,6 @@ from configs.schema.weights import (
     ModelFolder,
     StoreFolder,
     Weights,
-from configs.schema.sessions import SessionsConfig
-from configs.schema.sources import FolderSource, HttpSource, S3Source, SourceConfig
-from configs.schema.vllm import LoraConfig
-from configs.schema.web_search import (
-    FixtureProvider,
-    McpProvider,
-    SearxngProvider,
-    TavilyProvider,
-    WebSearchConfig,
-)
 )
 
 __all__ = [
@@ -99,24 +90,23 @@ __all__ = [
     "ExternalModel",
     "ExtractiveModel",
     "FileWeights",
+    "FolderSource",
     "Fraction",
     "GateConfig",
     "GatewayConfig",
     "HealthConfig",
     "HnswConfig",
+    "HttpSource",
     "HubFolder",
     "HubWeights",
     "IngressConfig",
     "KeysConfig",
     "KnowledgeConfig",
-    "FixtureProvider",
-    "FolderSource",
     "LanceDbStoreConfig",
     "LimitsConfig",
     "LlamaCppEmbedder",
     "LlamaCppModel",
     "LocalEmbedder",
-    "HttpSource",
     "LocalFolder",
     "MemoryStoreConfig",
     "MilvusStoreConfig",
@@ -133,9 +123,11 @@ __all__ = [
     "PriceConfig",
     "RedisConfig",
     "RetrievalConfig",
+    "S3Source",
     "ScalingConfig",
     "SecretRef",
     "SigV4Auth",
+    "SourceConfig",
     "StoreConfig",
     "StoreFolder",
     "StreamsConfig",
@@ -144,5 +136,3 @@ __all__ = [
     "Url",
     "Weights",
 ]
-    "S3Source",
-    "SourceConfig",
