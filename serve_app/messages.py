@@ -156,6 +156,8 @@ class Passage:
     ordinal: int  # of the chunk in its document, from 0
     page: int | None = None  # from 1, where the format has pages
     metadata: Mapping[str, str] = field(default_factory=dict)
+    start: int | None = None  # where the text begins and ends in the document's own, in characters
+    end: int | None = None  # None: ingested before offsets were kept
     score: float = 0.0  # what the passages are ordered by: RRF in hybrid mode; not calibrated
     cosine: float | None = None  # None: the dense leg did not look at it
     bm25: float | None = None  # None: the lexical leg did not find it
@@ -170,8 +172,6 @@ class SearchResult:
     took_s: float = 0.0
     embedding_id: str | None = None  # of the model that the cosines are of; None: there are none
 
-    start: int | None = None  # where the text begins and ends in the document's own, in characters
-    end: int | None = None  # None: ingested before offsets were kept
 
 @dataclass(frozen=True, slots=True)
 class DocumentInput:
@@ -181,6 +181,7 @@ class DocumentInput:
     content: bytes
     media_type: str | None = None  # None: guessed from the path's suffix
     metadata: Mapping[str, str] = field(default_factory=dict)
+    version: str = ""  # what its source calls this state of it (an ETag); "": the source has no name for it
 
 
 class DocumentStatus(StrEnum):
@@ -199,7 +200,6 @@ class DocumentOutcome:
 
     path: str
     status: DocumentStatus
-    version: str = ""  # what its source calls this state of it (an ETag); "": the source has no name for it
     document_id: str = ""
     num_chunks: int = 0
     num_embedded: int = 0  # chunks whose text was not known before
@@ -213,6 +213,9 @@ class SyncPlan:
     upload: tuple[str, ...]  # paths that are new or changed
     num_unchanged: int
     gone: tuple[str, ...]  # document ids in the base that the client no longer has
+    num_known: int = 0  # documents of the source in the base
+    # path -> version, of those in `upload` that need not be sent if they still have it
+    known: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,11 +232,9 @@ class DocumentInfo:
     num_bytes: int
     ingested_at: str  # ISO 8601, UTC
     metadata: Mapping[str, str] = field(default_factory=dict)
+    version: str = ""  # see DocumentInput
 
 
-    num_known: int = 0  # documents of the source in the base
-    # path -> version, of those in `upload` that need not be sent if they still have it
-    known: Mapping[str, str] = field(default_factory=dict)
 @dataclass(frozen=True, slots=True)
 class KnowledgeStatus:
     """How one tenant's knowledge base stands."""
@@ -250,7 +251,6 @@ class KnowledgeStatus:
 
 
 @dataclass(frozen=True, slots=True)
-    version: str = ""  # see DocumentInput
 class AgentQuestion:
     """What the agent is asked."""
 

@@ -207,7 +207,19 @@ class KnowledgeConfig(Strict):
     max_document_bytes: int = Field(
         default=32 * 1024 * 1024, ge=1024, description="Largest document that is read."
     )
+    sources: tuple[SourceConfig, ...] = Field(
+        default=(), description="Where documents come from that nobody has to send: `manta kb sync` reads them."
+    )
     scaling: ScalingConfig = Field(default=ScalingConfig(), description="Replicas and limits.")
+
+    @model_validator(mode="after")
+    def _sources_apart(self) -> KnowledgeConfig:
+        seen: set[tuple[str, str]] = set()
+        for source in self.sources:
+            if (source.tenant, source.name) in seen:
+                raise ValueError(f"sources: {source.name} of the tenant {source.tenant} is there twice")
+            seen.add((source.tenant, source.name))
+        return self
 
     @model_validator(mode="after")
     def _one_writer(self) -> KnowledgeConfig:
@@ -218,15 +230,3 @@ class KnowledgeConfig(Strict):
                 f"the {self.store.kind} store has one writer: min_replicas and max_replicas must be 1"
             )
         return self
-    sources: tuple[SourceConfig, ...] = Field(
-        default=(), description="Where documents come from that nobody has to send: `manta kb sync` reads them."
-    )
-    @model_validator(mode="after")
-    def _sources_apart(self) -> KnowledgeConfig:
-        seen: set[tuple[str, str]] = set()
-        for source in self.sources:
-            if (source.tenant, source.name) in seen:
-                raise ValueError(f"sources: {source.name} of the tenant {source.tenant} is there twice")
-            seen.add((source.tenant, source.name))
-        return self
-
