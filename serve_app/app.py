@@ -2,7 +2,7 @@
 
     client -> Ingress -> chat models
                       -> Embedder
-                      -> KnowledgeBase -> Embedder
+                      -> KnowledgeBase -> Embedder, Reranker
                       -> Agent -> KnowledgeBase, chat models
 
 `serve run configs/local.yaml` calls `build` with the file's `args`. Without any, the
@@ -21,11 +21,20 @@ from ray.serve.config import AutoscalingConfig
 
 from configs.autoscaling import serve_autoscaling
 from configs.load import ProfileError, default_profile, home, parse_platform, read_profile
-from configs.schema import LlamaCppModel, ModelConfig, PlatformConfig, ScalingConfig
+from configs.schema import (
+    AgentConfig,
+    EmbedderConfig,
+    LlamaCppModel,
+    ModelConfig,
+    PlatformConfig,
+    RerankerConfig,
+    ScalingConfig,
+)
 from serve_app.agent.deployment import AgentDeployment
-from serve_app.engines.cards import agent_card, embedder_card, model_card
+from serve_app.engines.cards import agent_card, embedder_card, model_card, reranker_card
 from serve_app.engines.deployment import EmbedderDeployment, ModelDeployment
 from serve_app.errors import ConfigError
+from serve_app.engines.rerank.deployment import RerankerDeployment
 from serve_app.ingress.deployment import IngressDeployment
 from serve_app.model_cache.cache import why_missing
 from serve_app.retrieval.deployment import KnowledgeBaseDeployment
@@ -54,7 +63,8 @@ def build(args: dict[str, Any]) -> Application:
         config.embedder, folder
     )
     knowledge = _deployment(KnowledgeBaseDeployment, "KnowledgeBase", config.knowledge.scaling).bind(
-        config.knowledge, folder, embedder
+    rerankers = {} if config.reranker is None else {config.reranker.name: _reranker(config.reranker, folder)}
+        config.knowledge, folder, embedder, *rerankers.values()
     )
     cards = {model.name: model_card(model) for model in served}
     agent = _queueing(AgentDeployment, "Agent", config.agent.scaling).bind(
@@ -72,10 +82,12 @@ def build(args: dict[str, Any]) -> Application:
     ingress = _deployment(serve.ingress()(IngressDeployment), "Ingress", config.ingress.scaling).options(
         logging_config={"enable_access_log": True}
     )
+    if config.reranker is not None:
+        cards[config.reranker.name] = reranker_card(config.reranker)
     return ingress.bind(
         config.ingress,
         config.streams,
-        models,
+        models | rerankers,
         embedder,
         knowledge,
         agent,
@@ -91,7 +103,9 @@ def build(args: dict[str, Any]) -> Application:
 
 def _may_sleep(config: PlatformConfig) -> dict[str, float]:
     """Names of what scales to zero, and the seconds that a request waits for its first replica."""
-    parts = (*config.models, config.embedder, config.agent)
+    parts: list[ModelConfig | EmbedderConfig | AgentConfig | RerankerConfig]
+    parts = [*config.models, config.embedder, config.agent]
+    parts += [] if config.reranker is None else [config.reranker]
     asleep = [part for part in parts if part.scaling.min_replicas == 0]
     return {part.name: part.scaling.autoscaler.cold_start_timeout_s for part in asleep}
 
@@ -119,6 +133,10 @@ def _queueing(cls: type, name: str, scaling: ScalingConfig) -> serve.Deployment:
 
 def _made(
     cls: type, name: str, scaling: ScalingConfig, max_ongoing: int, max_queued: int
+def _reranker(config: RerankerConfig, folder: Path) -> Application:
+    return _queueing(RerankerDeployment, "Reranker", config.scaling).bind(config, folder)
+
+
 ) -> serve.Deployment:
     made: serve.Deployment = serve.deployment(
         name=name,

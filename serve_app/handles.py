@@ -25,6 +25,7 @@ from serve_app.messages import (
     KnowledgeStatus,
     ModelCard,
     RequestContext,
+    Scores,
     SearchQuery,
     SearchResult,
     SyncPlan,
@@ -110,6 +111,16 @@ class EmbedderHandle(ModelHandle):
     async def describe(self) -> ModelCard:
         card: ModelCard = await self._caller.call("describe")
         return card
+
+
+class RerankerHandle(ModelHandle):
+    """The reranker's deployment as a RerankClient."""
+
+    async def rerank(self, query: str, passages: Sequence[str], context: RequestContext) -> Scores:
+        scores: Scores = await self._attempts.result(
+            lambda: self._caller.call("rerank", query, list(passages), context, context=context)
+        )
+        return scores
 
 
 class KnowledgeHandle:

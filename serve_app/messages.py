@@ -90,6 +90,7 @@ class Endpoint(StrEnum):
     CHAT = "chat/completions"
     COMPLETIONS = "completions"
     EMBEDDINGS = "embeddings"
+    RERANK = "rerank"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,15 @@ class Embeddings:
     embedding_id: str | None = None  # the model card's: vectors of different ids are not comparable
 
 
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """How well each of n passages answers a query, in the order of the passages."""
+
+    values: tuple[float, ...]  # 0..1
+    num_tokens: int = 0  # that the model read
+    num_truncated: int = 0  # passages that were cut to the model's limit
+
+
 # ---------------------------------------------------------------- knowledge base
 
 
@@ -140,6 +150,10 @@ class SearchQuery:
     # field -> value it must equal, list of values of which it must be one, range, or {"exists": bool}.
     # Fields: source, path, media_type, document_id, page, ordinal, and metadata keys as "metadata.KEY".
     filters: Mapping[str, Any] = field(default_factory=dict)
+    lexical_weight: float = 1.0  # of the leg in the fusion
+    dense_weight: float = 1.0
+    rerank: bool | None = None  # None: as configured
+    explain: bool = False  # tell each leg's ranks, and what each stage took
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +175,9 @@ class Passage:
     score: float = 0.0  # what the passages are ordered by: RRF in hybrid mode; not calibrated
     cosine: float | None = None  # None: the dense leg did not look at it
     bm25: float | None = None  # None: the lexical leg did not find it
+    lexical_rank: int | None = None  # from 1, in that leg; told if the query asks to `explain`
+    dense_rank: int | None = None
+    rerank: float | None = None  # the reranker's score, 0..1; None: it did not look at it
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +188,7 @@ class SearchResult:
     flags: tuple[str, ...] = ()
     took_s: float = 0.0
     embedding_id: str | None = None  # of the model that the cosines are of; None: there are none
+    stages_ms: Mapping[str, float] = field(default_factory=dict)  # what took how long, if the query asks
 
 
 @dataclass(frozen=True, slots=True)

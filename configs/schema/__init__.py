@@ -48,6 +48,7 @@ from configs.schema.knowledge import (
     MilvusStoreConfig,
     OpenSearchStoreConfig,
     RetrievalConfig,
+    RerankConfig,
     SigV4Auth,
     StoreConfig,
 )
@@ -62,6 +63,13 @@ from configs.schema.models import (
 from configs.schema.platform import PlatformConfig
 from configs.schema.scaling import AutoscalerConfig, HealthConfig, ScalingConfig
 from configs.schema.sources import FolderSource, HttpSource, S3Source, SourceConfig
+from configs.schema.rerankers import (
+    ExternalReranker,
+    LlamaCppReranker,
+    MockReranker,
+    RerankerBase,
+    RerankerConfig,
+)
 from configs.schema.weights import (
     CatalogueWeights,
     FileWeights,
@@ -103,6 +111,7 @@ __all__ = [
     "KeysConfig",
     "KnowledgeConfig",
     "LanceDbStoreConfig",
+    "ExternalReranker",
     "LimitsConfig",
     "LlamaCppEmbedder",
     "LlamaCppModel",
@@ -124,6 +133,7 @@ __all__ = [
     "RedisConfig",
     "RetrievalConfig",
     "S3Source",
+    "LlamaCppReranker",
     "ScalingConfig",
     "SecretRef",
     "SigV4Auth",
@@ -133,6 +143,10 @@ __all__ = [
     "StreamsConfig",
     "Strict",
     "TenantConfig",
+    "MockReranker",
     "Url",
     "Weights",
 ]
+    "RerankConfig",
+    "RerankerBase",
+    "RerankerConfig",

@@ -179,6 +179,25 @@ class ChunkingConfig(Strict):
         return self
 
 
+class RerankConfig(Strict):
+    """The last stage of a search, where the profile has a `reranker`."""
+
+    by_default: bool = Field(
+        default=True, description="Rerank searches that do not say whether to; the agent's are among them."
+    )
+    num_candidates: int = Field(
+        default=24, ge=1, le=200, description="Passages of the fusion that the reranker looks at."
+    )
+    timeout_s: float = Field(
+        default=0.5,
+        gt=0,
+        description="Seconds that it may take; after it the fusion's order stands, flagged `rerank_skipped`.",
+    )
+    max_passage_chars: int = Field(
+        default=4000, ge=100, description="Of a passage, title and headings included, that it reads."
+    )
+
+
 class RetrievalConfig(Strict):
     """How passages are found."""
 
@@ -194,6 +213,7 @@ class RetrievalConfig(Strict):
     embed_timeout_s: float = Field(
         default=2.0, gt=0, description="Seconds for embedding a query; after it the search is lexical only."
     )
+    rerank: RerankConfig = Field(default=RerankConfig(), description="Ordering by a reranker.")
 
 
 class KnowledgeConfig(Strict):

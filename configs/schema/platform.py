@@ -12,6 +12,7 @@ from configs.schema.ingress import IngressConfig, StreamsConfig
 from configs.schema.knowledge import KnowledgeConfig
 from configs.schema.models import ModelConfig
 
+from configs.schema.rerankers import RerankerConfig
 
 class PlatformConfig(Strict):
     """One Manta application."""
@@ -28,6 +29,9 @@ class PlatformConfig(Strict):
     agent: AgentConfig = Field(description="The agent pipeline.")
     streams: StreamsConfig = Field(
         default=StreamsConfig(), description="How streams travel between replicas."
+    reranker: RerankerConfig | None = Field(
+        default=None, description="The model that orders the passages that a search found; None: there is none."
+    )
     )
 
     @model_validator(mode="after")
@@ -47,6 +51,7 @@ class PlatformConfig(Strict):
             *self.door.prices,
             *self.door.model_limits,
             *(one for t in self.door.tenants for one in t.models),
+        names += [] if self.reranker is None else [self.reranker.name]
         }:
             if name not in names:
                 raise ValueError(

@@ -86,6 +86,7 @@ class Flag(StrEnum):
     """What is unusual about an answer. Each but `unevaluated` makes it a degraded one."""
 
     LEXICAL_ONLY = "lexical_only"  # the embedder is down
+    RERANK_SKIPPED = "rerank_skipped"  # the reranker was late or down: the passages are in the fusion's order
     KB_UNAVAILABLE = "kb_unavailable"
     WEB_UNAVAILABLE = "web_unavailable"
     SESSION_UNAVAILABLE = "session_unavailable"  # the turn knows nothing of those before, or is not kept

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from configs.schema import AgentConfig, EmbedderConfig, ModelConfig
+from configs.schema import AgentConfig, EmbedderConfig, ModelConfig, RerankerConfig
 from serve_app.messages import Endpoint, ModelCard
 
 _TEXT = (Endpoint.CHAT, Endpoint.COMPLETIONS)
@@ -26,6 +26,16 @@ def embedder_card(config: EmbedderConfig) -> ModelCard:
         endpoints=(Endpoint.EMBEDDINGS,),
         context_tokens=config.context_tokens,
         dim=getattr(config, "dim", None),
+    )
+
+
+def reranker_card(config: RerankerConfig) -> ModelCard:
+    return ModelCard(
+        name=config.name,
+        engine=config.engine,
+        endpoints=(Endpoint.RERANK,),
+        context_tokens=getattr(config, "context_tokens", None),
+        is_generative=False,
     )
 
 

@@ -17,13 +17,18 @@ from configs.schema import (
     ExtractiveModel,
     LlamaCppEmbedder,
     LlamaCppModel,
+    LlamaCppReranker,
     MockEmbedder,
     MockModel,
+    MockReranker,
     ModelConfig,
     OnnxEmbedder,
+    RerankerConfig,
 )
 from serve_app.engines.base import EmbeddingEngine, ModelEngine
 from serve_app.engines.embedding_edge import EmbeddingEdge
+from serve_app.engines.rerank.base import RerankEngine
+from serve_app.engines.rerank.edge import RerankEdge
 from serve_app.engines.text_edge import TextEdge
 from serve_app.engines.threads import share_cpus
 from serve_app.errors import ConfigError
@@ -82,6 +87,22 @@ def open_embedder(config: EmbedderConfig, home: Path, num_cpus: int) -> Embeddin
     from serve_app.engines.external import ExternalTextEmbedder
 
     return EmbeddingEdge(ExternalTextEmbedder(config))
+
+
+def open_reranker(config: RerankerConfig, home: Path, num_cpus: int) -> RerankEngine:
+    """The engine of the reranking model; as `open_model`."""
+    if isinstance(config, MockReranker):
+        from serve_app.engines.rerank.mock import MockPairScorer
+
+        return RerankEdge(MockPairScorer(config))
+    if isinstance(config, LlamaCppReranker):
+        share_cpus()
+        with _needs("llama_cpp", "pip install llama-cpp-python==0.3.36"):
+            from serve_app.engines.llamacpp.rerank import open_llamacpp_reranker
+        return RerankEdge(open_llamacpp_reranker(config, home, num_cpus))
+    from serve_app.engines.rerank.external import ExternalPairScorer
+
+    return RerankEdge(ExternalPairScorer(config))
 
 
 @contextmanager

@@ -24,6 +24,7 @@ class Features:
     coverage: float | None  # part of the question's content that the best passage has; None: it has none
     mean_cosine: float | None = None  # of the passages that have one
     mean_bm25: float | None = None  # of all passages; one that the lexical leg did not find adds nothing
+    top_rerank: float | None = None  # highest of the reranker's scores; None: none looked at them
 
     def value(self, name: str) -> float | None:
         """A feature by name; None if it is missing or no finite number."""
@@ -34,14 +35,15 @@ class Features:
 # Those that a fit weighs. Few, because labelled questions are few: on MedQuAD's fifty-one each of the others
 # made the cross-validated area smaller. A calibration by hand may weigh any.
 FITTED = ("mean_cosine", "mean_bm25", "coverage")
-NAMES = ("top_cosine", "margin", "agreement", *FITTED)
+NAMES = ("top_cosine", "margin", "agreement", "top_rerank", *FITTED)
 
 
 def measure(question: str, passages: Sequence[Passage]) -> Features:
     coverage = _coverage(question, passages)
     cosines = sorted((p.cosine for p in passages if p.cosine is not None), reverse=True)
+    top_rerank = max((p.rerank for p in passages if p.rerank is not None), default=None)
     if not cosines:
-        return Features(len(passages), None, None, None, coverage)
+        return Features(len(passages), None, None, None, coverage, top_rerank=top_rerank)
     others = cosines[1:]
     found_by_both = sum(p.cosine is not None and p.bm25 is not None for p in passages)
     return Features(
@@ -52,6 +54,7 @@ def measure(question: str, passages: Sequence[Passage]) -> Features:
         coverage=coverage,
         mean_cosine=sum(cosines) / len(cosines),
         mean_bm25=sum(p.bm25 or 0.0 for p in passages) / len(passages),
+        top_rerank=top_rerank,
     )
 
 

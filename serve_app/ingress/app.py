@@ -12,7 +12,6 @@ from serve_app.ingress import edge
 from serve_app.ingress.call import CallReader
 from serve_app.ingress.door import Door
 from serve_app.ingress.door_edge import DoorEdge
-from serve_app.ingress.routes import agent, completions, embeddings, health, knowledge, models, usage
 from serve_app.ingress.services import Services
 
 _DESCRIPTION = """
@@ -51,6 +50,7 @@ def create_app(
     app.include_router(completions.router(reader, services))
     app.include_router(embeddings.router(reader, services, config.max_embedding_inputs))
     app.include_router(agent.router(reader, services))
+    app.include_router(rerank.router(reader, services, config.max_embedding_inputs))
     app.include_router(knowledge.router(reader, services.knowledge))
     app.include_router(models.router(services))
     app.include_router(usage.router(reader, door))

@@ -97,6 +97,13 @@ class DeleteBody(_Body):
     ids: Annotated[list[DocumentId], Field(min_length=1, max_length=10_000)]
 
 
+class LegWeights(_Body):
+    """How much each leg's ranks count in the fusion."""
+
+    lexical: Annotated[float, Field(ge=0, le=100)] = 1.0
+    dense: Annotated[float, Field(ge=0, le=100)] = 1.0
+
+
 class SearchBody(_Body):
     """POST /v1/knowledge/search."""
 
@@ -108,6 +115,22 @@ class SearchBody(_Body):
         description="Field -> value it must equal, list of values of which it must be one, a range "
         '({"gte": 2020}, {"lt": "2026-01-01"}), or {"exists": true}.',
     )
+    weights: LegWeights = Field(default=LegWeights(), description="Of the legs of a hybrid search.")
+    rerank: bool | None = Field(
+        default=None, description="Let the reranker order the best passages; null: as configured."
+    )
+    explain: bool = Field(
+        default=False, description="Tell each leg's rank of every passage, and the milliseconds of each stage."
+    )
 
     def search_query(self) -> SearchQuery:
-        return SearchQuery(self.query, self.k, SearchMode(self.mode), self.filters)
+        return SearchQuery(
+            text=self.query,
+            k=self.k,
+            mode=SearchMode(self.mode),
+            filters=self.filters,
+            lexical_weight=self.weights.lexical,
+            dense_weight=self.weights.dense,
+            rerank=self.rerank,
+            explain=self.explain,
+        )

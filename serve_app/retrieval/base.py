@@ -153,6 +153,8 @@ class Fused:
     score: float  # of the fusion; higher is better
     cosine: float | None  # None: the chunk has no vector of the query's model
     bm25: float | None  # None: not among the lexical leg's candidates
+    lexical_rank: int | None = None  # from 1; None: not a candidate, or the server that fuses does not tell
+    dense_rank: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +166,13 @@ class HybridQuery:
     vector: NDArray[np.float32]  # (dim,) L2-normalised
     num_candidates: int  # that each leg hands to the fusion
     rank_constant: int
+    lexical_weight: float = 1.0
+    dense_weight: float = 1.0
+
+    @property
+    def is_even(self) -> bool:
+        """Whether both legs count alike, which is the only fusion that servers know."""
+        return self.lexical_weight == self.dense_weight
 
 
 class Store(Protocol):

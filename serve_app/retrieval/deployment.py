@@ -9,7 +9,7 @@ from typing import Any
 from ray.serve.handle import DeploymentHandle
 
 from configs.schema import KnowledgeConfig
-from serve_app.handles import EmbedderHandle
+from serve_app.handles import EmbedderHandle, RerankerHandle
 from serve_app.health.replica import ReplicaHealth
 from serve_app.messages import (
     Deadline,
@@ -33,8 +33,19 @@ _READY_TIMEOUT_S = 5.0
 class KnowledgeBaseDeployment:
     """A replica of the knowledge base: it is ready at once, and reaches disk, server and embedder later."""
 
-    def __init__(self, config: KnowledgeConfig, home: Path, embedder: DeploymentHandle[Any]) -> None:
-        self._knowledge = open_knowledge(config, home, EmbedderHandle(embedder, "the embedder"))
+    def __init__(
+        self,
+        config: KnowledgeConfig,
+        home: Path,
+        embedder: DeploymentHandle[Any],
+        reranker: DeploymentHandle[Any] | None = None,
+    ) -> None:
+        self._knowledge = open_knowledge(
+            config,
+            home,
+            EmbedderHandle(embedder, "the embedder"),
+            None if reranker is None else RerankerHandle(reranker, "the reranker"),
+        )
         self._instruments = Instruments()
         self._health = ReplicaHealth("the knowledge base", config.scaling.health)
 

@@ -14,21 +14,22 @@ from serve_app.retrieval.base import Chunk, Filters, Fused, Hit, HybridQuery, St
 
 
 def reciprocal_rank_fusion(
-    rankings: Sequence[Sequence[str]], rank_constant: int = 60
+    rankings: Sequence[Sequence[str]], rank_constant: int = 60, weights: Sequence[float] | None = None
 ) -> list[tuple[str, float]]:
-    """(id, score) of everything ranked, best first: score = sum over rankings of 1 / (rank_constant + rank).
+    """(id, score) of everything ranked, best first: score = sum over rankings of weight / (rank_constant + rank).
 
     Args:
         rankings: ids, best first, none of them twice in one ranking.
         rank_constant: damps the lead of the first ranks; the paper's 60.
+        weights: one a ranking; None: 1 each.
 
     Ties go to the better single rank, then to the smaller id, so the order never depends on chance.
     """
     scores: dict[str, float] = {}
     best_rank: dict[str, int] = {}
-    for ranking in rankings:
+    for ranking, weight in zip(rankings, weights or [1.0] * len(rankings), strict=True):
         for rank, item in enumerate(ranking, start=1):
-            scores[item] = scores.get(item, 0.0) + 1.0 / (rank_constant + rank)
+            scores[item] = scores.get(item, 0.0) + weight / (rank_constant + rank)
             best_rank[item] = min(rank, best_rank.get(item, rank))
     return sorted(scores.items(), key=lambda pair: (-pair[1], best_rank[pair[0]], pair[0]))
 
@@ -39,14 +40,18 @@ def fuse(lexical: Sequence[Hit], dense: Sequence[Hit], query: HybridQuery) -> li
     cosines = {hit.chunk.id: hit.score for hit in dense}
     chunks = {hit.chunk.id: hit.chunk for hit in (*lexical, *dense)}
     rankings = [[hit.chunk.id for hit in leg] for leg in (lexical, dense)]
+    ranks = [{one: rank for rank, one in enumerate(ranking, start=1)} for ranking in rankings]
+    weights = (query.lexical_weight, query.dense_weight)
     return [
         Fused(
             chunk=chunks[one],
             score=score,
             cosine=cosines[one] if one in cosines else cosine(chunks[one], query.embedding_id, query.vector),
             bm25=bm25.get(one),
+            lexical_rank=ranks[0].get(one),
+            dense_rank=ranks[1].get(one),
         )
-        for one, score in reciprocal_rank_fusion(rankings, query.rank_constant)
+        for one, score in reciprocal_rank_fusion(rankings, query.rank_constant, weights)
     ]
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from configs.schema import KnowledgeConfig
 from serve_app.engines.base import EmbeddingClient
+from serve_app.engines.rerank.base import RerankClient
 from serve_app.errors import BadRequest
 from serve_app.messages import (
     DocumentInfo,
@@ -49,12 +50,13 @@ class KnowledgeBase:
         embedder: EmbeddingClient,
         now: Callable[[], datetime] = _utc_now,
         leases: Leases | None = None,
+        reranker: RerankClient | None = None,
     ) -> None:
         checked = CheckedEmbedder(embedder)
         self._store = store
         self._store_kind = config.store.kind
         self._manifest = manifest
-        self._searcher = Searcher(store, checked, config.retrieval)
+        self._searcher = Searcher(store, checked, config.retrieval, reranker)
         self._synchroniser = Synchroniser(store, manifest, checked, config, now, leases)
 
     async def search(self, query: SearchQuery, context: RequestContext) -> SearchResult:
@@ -98,13 +100,18 @@ class KnowledgeBase:
         await self._manifest.close()
 
 
-def open_knowledge(config: KnowledgeConfig, home: Path, embedder: EmbeddingClient) -> KnowledgeBase:
+def open_knowledge(
+    config: KnowledgeConfig, home: Path, embedder: EmbeddingClient, reranker: RerankClient | None = None
+) -> KnowledgeBase:
     """The knowledge base that a configuration describes.
 
     Args:
         config: the knowledge part of the configuration.
         home: what a relative path of the store is inside of.
         embedder: makes the vectors.
+        reranker: orders what a search found; None: nothing does.
     """
     opened = open_storage(config.store, home)
-    return KnowledgeBase(config, opened.store, opened.manifest, embedder, leases=opened.leases)
+    return KnowledgeBase(
+        config, opened.store, opened.manifest, embedder, leases=opened.leases, reranker=reranker
+    )

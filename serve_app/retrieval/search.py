@@ -2,7 +2,7 @@
 
 Where the store fuses itself it is asked once, with the query's vector. Else the lexical leg runs while
 the query is embedded, so the embedder's time costs nothing but what it exceeds the lexical search by.
-Without an embedder there is the lexical leg, and a flag that says so.
+Without an embedder there is the lexical leg, and a flag that says so. A reranker may order the best of it.
 """
 
 from __future__ import annotations
@@ -10,16 +10,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from configs.schema import RetrievalConfig
+from serve_app.engines.rerank.base import RerankClient
 from serve_app.errors import BadRequest, DeadlineExceeded, MantaError, Unavailable
 from serve_app.messages import Passage, RequestContext, SearchMode, SearchQuery, SearchResult
 from serve_app.retrieval.base import Filters, Fused, Hit, HybridQuery, Store
 from serve_app.retrieval.embedding import CheckedEmbedder, QueryVector
 from serve_app.retrieval.filters import parse
 from serve_app.retrieval.fusion import fuse
+from serve_app.retrieval.reranking import RERANK_SKIPPED, Ordered, Reranking
 
 LEXICAL_ONLY = "lexical_only"
 
@@ -34,33 +37,80 @@ class _Found:
     embedding_id: str | None  # None: the dense leg had no part in it
 
 
+@dataclass(slots=True)
+class _Times:
+    """Milliseconds of a search's stages; stages that ran beside each other add up to more than the search."""
+
+    stages_ms: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def of(self, stage: str) -> Iterator[None]:
+        began_s = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.stages_ms[stage] = round((time.perf_counter() - began_s) * 1000, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A search as its parts need it."""
+
+    query: SearchQuery
+    text: str
+    num_wanted: int  # passages that the ranking must have
+    num_candidates: int  # of each leg
+    filters: Filters
+    times: _Times = field(default_factory=_Times)
+
+    @property
+    def needs_legs(self) -> bool:
+        """Whether only two legs fused here can answer: servers tell no ranks and know no weights."""
+        return self.query.explain or self.query.lexical_weight != self.query.dense_weight
+
+
 class Searcher:
     """Answers searches from a store."""
 
-    def __init__(self, store: Store, embedder: CheckedEmbedder, config: RetrievalConfig) -> None:
+    def __init__(
+        self,
+        store: Store,
+        embedder: CheckedEmbedder,
+        config: RetrievalConfig,
+        reranker: RerankClient | None = None,
+    ) -> None:
         self._store = store
         self._embedder = embedder
         self._config = config
+        self._reranking = Reranking(reranker, config.rerank)
 
     async def search(self, query: SearchQuery, context: RequestContext) -> SearchResult:
         start_s = time.perf_counter()
-        text, filters = self._checked(query), parse(query.filters)
-        num_candidates = max(self._config.num_candidates, query.k)
+        asked = self._asked(query)
         context.deadline.check("search")
         try:
             async with asyncio.timeout(context.deadline.remaining_s()) as timer:
-                found = await self._run(text, query, num_candidates, filters, context)
+                found = await self._run(asked, context)
+                with asked.times.of("rerank"):
+                    ordered = await self._reranking.order(query, found.ranking, context)
         except TimeoutError as exc:
             if not timer.expired():
                 raise
             raise DeadlineExceeded("the request's time was over at: search", "search") from exc
-        is_lexical_only = found.embedding_id is None and query.mode is not SearchMode.LEXICAL
         return SearchResult(
-            passages=tuple(map(_passage, found.ranking[: query.k])),
-            flags=(LEXICAL_ONLY,) if is_lexical_only else (),
+            passages=tuple(
+                _passage(one, ordered.scores.get(one.chunk.id)) for one in ordered.ranking[: query.k]
+            ),
+            flags=_flags(query, found, ordered),
             took_s=time.perf_counter() - start_s,
             embedding_id=found.embedding_id,
+            stages_ms=asked.times.stages_ms if query.explain else {},
         )
+
+    def _asked(self, query: SearchQuery) -> _Asked:
+        text, filters = self._checked(query), parse(query.filters)
+        num_wanted = max(query.k, self._reranking.num_candidates(query))
+        return _Asked(query, text, num_wanted, max(self._config.num_candidates, num_wanted), filters)
 
     def _checked(self, query: SearchQuery) -> str:
         if not 1 <= query.k <= self._config.max_k:
@@ -69,62 +119,83 @@ class Searcher:
         text = query.text.encode(errors="replace").decode()
         if not text.strip():
             raise BadRequest("the query is empty", "query")
+        weights = (query.lexical_weight, query.dense_weight)
+        if not all(0.0 <= weight <= 100.0 for weight in weights) or not any(weights):
+            raise BadRequest("weights are from 0 to 100, and one of them is above 0", "weights")
+        if self._reranking.is_missing(query):
+            raise BadRequest("rerank: no reranker is configured", "rerank")
         return text
 
-    async def _run(
-        self, text: str, query: SearchQuery, num: int, filters: Filters, context: RequestContext
-    ) -> _Found:
-        if query.mode is SearchMode.LEXICAL:
-            return _Found(_lexical(await self._lexical(text, num, filters, context)), None)
-        if query.mode is SearchMode.DENSE:
-            embedded = await self._embed_or_raise(text, context)
-            hits = await self._dense(embedded, num, filters, context)
-            return _Found(_dense(hits), embedding_id=embedded.space.embedding_id)
-        if self._store.fuses:
-            return await self._fused(text, query.k, num, filters, context)
-        return await self._two_legs(text, num, filters, context)
+    async def _run(self, asked: _Asked, context: RequestContext) -> _Found:
+        mode = asked.query.mode
+        if mode is SearchMode.LEXICAL:
+            return _Found(_lexical(await self._lexical(asked, context)), None)
+        if mode is SearchMode.DENSE:
+            with asked.times.of("embed"):
+                embedded = await self._embed_or_raise(asked.text, context)
+            return _Found(_dense(await self._dense(embedded, asked, context)), embedded.space.embedding_id)
+        if self._store.fuses and not asked.needs_legs:
+            return await self._fused(asked, context)
+        return await self._two_legs(asked, context)
 
-    async def _fused(self, text: str, k: int, num: int, filters: Filters, context: RequestContext) -> _Found:
+    async def _fused(self, asked: _Asked, context: RequestContext) -> _Found:
         """The store's own fusion; the lexical leg alone if the query cannot be embedded."""
-        embedded = await self._embed(text, context)
+        embedded = await self._embed(asked, context)
         if embedded is None:
-            hits = await self._lexical(text, num, filters, context)
-            return _Found(_single(hits, self._config.rrf_k), None)
-        asked = self._hybrid(text, embedded, num)
-        ranking = await self._store.search_hybrid(context.tenant, asked, k, filters, context.deadline)
-        return _Found(ranking, embedding_id=asked.embedding_id)
+            return _Found(_single(await self._lexical(asked, context), self._config.rrf_k), None)
+        query = self._hybrid(asked, embedded)
+        ranking = await self._store.search_hybrid(
+            context.tenant, query, asked.num_wanted, asked.filters, context.deadline
+        )
+        return _Found(ranking, embedding_id=query.embedding_id)
 
-    async def _two_legs(self, text: str, num: int, filters: Filters, context: RequestContext) -> _Found:
+    async def _two_legs(self, asked: _Asked, context: RequestContext) -> _Found:
         """The lexical leg at once, the dense one as soon as there is a vector."""
-        lexical = asyncio.create_task(self._lexical(text, num, filters, context))
+        lexical = asyncio.create_task(self._lexical(asked, context))
         try:
-            embedded = await self._embed(text, context)
+            embedded = await self._embed(asked, context)
             if embedded is None:
                 return _Found(_single(await lexical, self._config.rrf_k), None)
-            dense = await self._dense(embedded, num, filters, context)
-            asked = self._hybrid(text, embedded, num)
-            return _Found(fuse(await lexical, dense, asked), embedding_id=asked.embedding_id)
+            dense = await self._dense(embedded, asked, context)
+            query = self._hybrid(asked, embedded)
+            return _Found(fuse(await lexical, dense, query), embedding_id=query.embedding_id)
         finally:
             lexical.cancel()
             await asyncio.gather(lexical, return_exceptions=True)
 
-    def _hybrid(self, text: str, embedded: QueryVector, num: int) -> HybridQuery:
-        return HybridQuery(text, embedded.space.embedding_id, embedded.vector, num, self._config.rrf_k)
-
-    async def _lexical(self, text: str, k: int, filters: Filters, context: RequestContext) -> list[Hit]:
-        return await self._store.search_lexical(context.tenant, text, k, filters, context.deadline)
-
-    async def _dense(
-        self, query: QueryVector, k: int, filters: Filters, context: RequestContext
-    ) -> list[Hit]:
-        return await self._store.search_dense(
-            context.tenant, query.space.embedding_id, query.vector, k, filters, context.deadline
+    def _hybrid(self, asked: _Asked, embedded: QueryVector) -> HybridQuery:
+        return HybridQuery(
+            text=asked.text,
+            embedding_id=embedded.space.embedding_id,
+            vector=embedded.vector,
+            num_candidates=asked.num_candidates,
+            rank_constant=self._config.rrf_k,
+            lexical_weight=asked.query.lexical_weight,
+            dense_weight=asked.query.dense_weight,
         )
 
-    async def _embed(self, text: str, context: RequestContext) -> QueryVector | None:
+    async def _lexical(self, asked: _Asked, context: RequestContext) -> list[Hit]:
+        with asked.times.of("lexical"):
+            return await self._store.search_lexical(
+                context.tenant, asked.text, asked.num_candidates, asked.filters, context.deadline
+            )
+
+    async def _dense(self, query: QueryVector, asked: _Asked, context: RequestContext) -> list[Hit]:
+        with asked.times.of("dense"):
+            return await self._store.search_dense(
+                context.tenant,
+                query.space.embedding_id,
+                query.vector,
+                asked.num_candidates,
+                asked.filters,
+                context.deadline,
+            )
+
+    async def _embed(self, asked: _Asked, context: RequestContext) -> QueryVector | None:
         """The query's vector; None, with the reason in the log, if there is none to be had in time."""
         try:
-            return await self._embed_or_raise(text, context)
+            with asked.times.of("embed"):
+                return await self._embed_or_raise(asked.text, context)
         except Unavailable as exc:
             logger.warning("lexical search only: %s", exc)
             return None
@@ -143,22 +214,35 @@ class Searcher:
 
 
 def _lexical(hits: Sequence[Hit]) -> list[Fused]:
-    return [Fused(hit.chunk, hit.score, cosine=None, bm25=hit.score) for hit in hits]
+    return [
+        Fused(hit.chunk, hit.score, cosine=None, bm25=hit.score, lexical_rank=rank)
+        for rank, hit in enumerate(hits, start=1)
+    ]
 
 
 def _dense(hits: Sequence[Hit]) -> list[Fused]:
-    return [Fused(hit.chunk, hit.score, cosine=hit.score, bm25=None) for hit in hits]
+    return [
+        Fused(hit.chunk, hit.score, cosine=hit.score, bm25=None, dense_rank=rank)
+        for rank, hit in enumerate(hits, start=1)
+    ]
 
 
 def _single(lexical: Sequence[Hit], rank_constant: int) -> list[Fused]:
     """A fusion of one leg: its order, with scores on the fusion's scale."""
     return [
-        Fused(hit.chunk, 1.0 / (rank_constant + rank), cosine=None, bm25=hit.score)
+        Fused(hit.chunk, 1.0 / (rank_constant + rank), cosine=None, bm25=hit.score, lexical_rank=rank)
         for rank, hit in enumerate(lexical, start=1)
     ]
 
 
-def _passage(found: Fused) -> Passage:
+def _flags(query: SearchQuery, found: _Found, ordered: Ordered) -> tuple[str, ...]:
+    """What is missing from the search."""
+    is_lexical_only = found.embedding_id is None and query.mode is not SearchMode.LEXICAL
+    flags = {LEXICAL_ONLY: is_lexical_only, RERANK_SKIPPED: ordered.is_skipped}
+    return tuple(flag for flag, is_set in flags.items() if is_set)
+
+
+def _passage(found: Fused, rerank: float | None) -> Passage:
     chunk = found.chunk
     return Passage(
         id=chunk.id,
@@ -174,4 +258,7 @@ def _passage(found: Fused) -> Passage:
         score=found.score,
         cosine=found.cosine,
         bm25=found.bm25,
+        lexical_rank=found.lexical_rank,
+        dense_rank=found.dense_rank,
+        rerank=rerank,
     )

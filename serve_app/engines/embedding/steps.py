@@ -6,6 +6,7 @@ Knows nothing of how vectors are computed.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -49,8 +50,15 @@ class Steps:
     """The work of an `EngineThread`."""
 
     def __init__(
-        self, encoder: Encoder, window_tokens: int, progress: Progress, failures: FailuresInRow
+        self,
+        encoder: Encoder,
+        window_tokens: int,
+        progress: Progress,
+        failures: FailuresInRow,
+        finished: Callable[[Vectors], Vectors] | None = None,
     ) -> None:
+        """`finished` makes of the encoder's vector what is answered, or raises EngineFailed; None: its direction."""
+        self._finished = finished or _normalised
         self._encoder = encoder
         self._window_tokens = window_tokens
         self._progress = progress
@@ -86,7 +94,7 @@ class Steps:
             return
         for vector, (request, index) in zip(vectors, wanted, strict=True):
             try:
-                request.vectors[index] = _normalised(vector)
+                request.vectors[index] = self._finished(vector)
             except EngineFailed as exc:
                 # The others of the step may be as good as ever.
                 self._failures.failed(exc.message)

@@ -87,6 +87,16 @@ class Model:
         template = llama_cpp.llama_model_chat_template(self.handle, None)
         return template.decode("utf-8", "replace") if template else None
 
+    def named_template(self, name: str) -> str | None:
+        """A template beside the chat's, such as "rerank"; None: the file has none of that name."""
+        template = llama_cpp.llama_model_chat_template(self.handle, name.encode())
+        return template.decode("utf-8", "replace") if template else None
+
+    @property
+    def num_classes(self) -> int:
+        """Numbers that a reranker gives for a pair."""
+        return max(1, int(llama_cpp.llama_model_n_cls_out(self.handle)))
+
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> NDArray[np.int32]:
         """Token ids, (n,) int32.
 
@@ -215,6 +225,13 @@ class Context:
         if not pointer:
             raise EngineFailed(f"llama.cpp has no vector for sequence {sequence}")
         return np.ctypeslib.as_array(pointer, (self._dim,)).copy()
+
+    def ranks(self, sequence: int, num_classes: int) -> NDArray[np.float32]:
+        """What a reranker says of a sequence of the last batch, (num_classes,) float32."""
+        pointer = llama_cpp.llama_get_embeddings_seq(self.handle, sequence)
+        if not pointer:
+            raise EngineFailed(f"llama.cpp has no score for sequence {sequence}")
+        return np.ctypeslib.as_array(pointer, (num_classes,)).copy()
 
     def state(self, sequence: int) -> NDArray[np.uint8]:
         """See `slots.Memory`."""

@@ -83,7 +83,8 @@ def _add_questions(routes: APIRouter, reader: CallReader, knowledge: KnowledgeCl
         """The passages that fit the query best, best first."""
         call = await reader.read(request)
         query = parse(SearchBody, call.body).search_query()
-        return json_document(_found(await call.run(_STAGE, knowledge.search(query, call.context))))
+        found = await call.run(_STAGE, knowledge.search(query, call.context))
+        return json_document(_found(found, explain=query.explain))
 
     @routes.get("/status")
     async def status(request: Request) -> Response:
@@ -99,6 +100,10 @@ def _outcomes(outcomes: Sequence[DocumentOutcome]) -> JsonObject:
     return {"object": "list", "data": data, "counts": {status: counts[status] for status in DocumentStatus}}
 
 
-def _found(result: SearchResult) -> JsonObject:
+def _found(result: SearchResult, *, explain: bool) -> JsonObject:
     data: list[dict[str, Any]] = [asdict(passage) for passage in result.passages]
-    return {"object": "list", "data": data, "flags": result.flags, "took_s": result.took_s}
+    if not explain:
+        for passage in data:  # a fusion on the server would not know them
+            del passage["lexical_rank"], passage["dense_rank"]
+    told = {"object": "list", "data": data, "flags": result.flags, "took_s": result.took_s}
+    return told | ({"stages_ms": dict(result.stages_ms)} if explain else {})

@@ -87,6 +87,7 @@ def test_the_clients_data_is_json() -> None:
             "coverage": 0.0,
             "mean_cosine": None,
             "mean_bm25": None,
+            "top_rerank": None,
             "probability": 0.0,
         },
         "calibration": None,

@@ -148,7 +148,7 @@ class OpenSearchStore:
         self, tenant: str, query: HybridQuery, k: int, filters: Filters, deadline: Deadline | None = None
     ) -> list[Fused]:
         field = await self._vector_field(query.embedding_id, query.vector)
-        if field is None or not await self._fusion.is_there(deadline):
+        if field is None or not query.is_even or not await self._fusion.is_there(deadline):
             return await fusion.fuse_legs(self, tenant, query, k, filters, deadline)
         clauses = documents.conditions(tenant, filters)
         try:
