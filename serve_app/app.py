@@ -33,8 +33,8 @@ from configs.schema import (
 from serve_app.agent.deployment import AgentDeployment
 from serve_app.engines.cards import agent_card, embedder_card, model_card, reranker_card
 from serve_app.engines.deployment import EmbedderDeployment, ModelDeployment
-from serve_app.errors import ConfigError
 from serve_app.engines.rerank.deployment import RerankerDeployment
+from serve_app.errors import ConfigError
 from serve_app.ingress.deployment import IngressDeployment
 from serve_app.model_cache.cache import why_missing
 from serve_app.retrieval.deployment import KnowledgeBaseDeployment
@@ -62,8 +62,8 @@ def build(args: dict[str, Any]) -> Application:
     embedder = _queueing(EmbedderDeployment, "Embedder", config.embedder.scaling).bind(
         config.embedder, folder
     )
-    knowledge = _deployment(KnowledgeBaseDeployment, "KnowledgeBase", config.knowledge.scaling).bind(
     rerankers = {} if config.reranker is None else {config.reranker.name: _reranker(config.reranker, folder)}
+    knowledge = _deployment(KnowledgeBaseDeployment, "KnowledgeBase", config.knowledge.scaling).bind(
         config.knowledge, folder, embedder, *rerankers.values()
     )
     cards = {model.name: model_card(model) for model in served}
@@ -79,11 +79,11 @@ def build(args: dict[str, Any]) -> Application:
         config.embedder.name: embedder_card(config.embedder),
         config.agent.name: agent_card(config.agent),
     }
+    if config.reranker is not None:
+        cards[config.reranker.name] = reranker_card(config.reranker)
     ingress = _deployment(serve.ingress()(IngressDeployment), "Ingress", config.ingress.scaling).options(
         logging_config={"enable_access_log": True}
     )
-    if config.reranker is not None:
-        cards[config.reranker.name] = reranker_card(config.reranker)
     return ingress.bind(
         config.ingress,
         config.streams,
@@ -116,6 +116,10 @@ def _model(config: ModelConfig, folder: Path) -> Application:
     )
 
 
+def _reranker(config: RerankerConfig, folder: Path) -> Application:
+    return _queueing(RerankerDeployment, "Reranker", config.scaling).bind(config, folder)
+
+
 def _deployment(cls: type, name: str, scaling: ScalingConfig) -> serve.Deployment:
     """A deployment whose requests wait in Serve's own queue, at the callers."""
     return _made(cls, name, scaling, scaling.max_ongoing_requests, scaling.max_queued_requests)
@@ -133,10 +137,6 @@ def _queueing(cls: type, name: str, scaling: ScalingConfig) -> serve.Deployment:
 
 def _made(
     cls: type, name: str, scaling: ScalingConfig, max_ongoing: int, max_queued: int
-def _reranker(config: RerankerConfig, folder: Path) -> Application:
-    return _queueing(RerankerDeployment, "Reranker", config.scaling).bind(config, folder)
-
-
 ) -> serve.Deployment:
     made: serve.Deployment = serve.deployment(
         name=name,

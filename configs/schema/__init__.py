@@ -47,8 +47,8 @@ from configs.schema.knowledge import (
     MemoryStoreConfig,
     MilvusStoreConfig,
     OpenSearchStoreConfig,
-    RetrievalConfig,
     RerankConfig,
+    RetrievalConfig,
     SigV4Auth,
     StoreConfig,
 )
@@ -61,8 +61,6 @@ from configs.schema.models import (
     ModelConfig,
 )
 from configs.schema.platform import PlatformConfig
-from configs.schema.scaling import AutoscalerConfig, HealthConfig, ScalingConfig
-from configs.schema.sources import FolderSource, HttpSource, S3Source, SourceConfig
 from configs.schema.rerankers import (
     ExternalReranker,
     LlamaCppReranker,
@@ -70,6 +68,8 @@ from configs.schema.rerankers import (
     RerankerBase,
     RerankerConfig,
 )
+from configs.schema.scaling import AutoscalerConfig, HealthConfig, ScalingConfig
+from configs.schema.sources import FolderSource, HttpSource, S3Source, SourceConfig
 from configs.schema.weights import (
     CatalogueWeights,
     FileWeights,
@@ -96,6 +96,7 @@ __all__ = [
     "EmbedderConfig",
     "ExternalEmbedder",
     "ExternalModel",
+    "ExternalReranker",
     "ExtractiveModel",
     "FileWeights",
     "FolderSource",
@@ -111,16 +112,17 @@ __all__ = [
     "KeysConfig",
     "KnowledgeConfig",
     "LanceDbStoreConfig",
-    "ExternalReranker",
     "LimitsConfig",
     "LlamaCppEmbedder",
     "LlamaCppModel",
+    "LlamaCppReranker",
     "LocalEmbedder",
     "LocalFolder",
     "MemoryStoreConfig",
     "MilvusStoreConfig",
     "MockEmbedder",
     "MockModel",
+    "MockReranker",
     "ModelBase",
     "ModelConfig",
     "ModelFolder",
@@ -131,9 +133,11 @@ __all__ = [
     "PlatformConfig",
     "PriceConfig",
     "RedisConfig",
+    "RerankConfig",
+    "RerankerBase",
+    "RerankerConfig",
     "RetrievalConfig",
     "S3Source",
-    "LlamaCppReranker",
     "ScalingConfig",
     "SecretRef",
     "SigV4Auth",
@@ -143,10 +147,6 @@ __all__ = [
     "StreamsConfig",
     "Strict",
     "TenantConfig",
-    "MockReranker",
     "Url",
     "Weights",
 ]
-    "RerankConfig",
-    "RerankerBase",
-    "RerankerConfig",

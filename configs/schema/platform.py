@@ -11,8 +11,8 @@ from configs.schema.embedders import EmbedderConfig
 from configs.schema.ingress import IngressConfig, StreamsConfig
 from configs.schema.knowledge import KnowledgeConfig
 from configs.schema.models import ModelConfig
-
 from configs.schema.rerankers import RerankerConfig
+
 
 class PlatformConfig(Strict):
     """One Manta application."""
@@ -25,18 +25,19 @@ class PlatformConfig(Strict):
     door: DoorConfig = Field(default=DoorConfig(), description="Who is let in, and how much each may use.")
     models: tuple[ModelConfig, ...] = Field(min_length=1, description="Chat models.")
     embedder: EmbedderConfig = Field(description="The embedding model.")
+    reranker: RerankerConfig | None = Field(
+        default=None, description="The model that orders the passages that a search found; None: there is none."
+    )
     knowledge: KnowledgeConfig = Field(default=KnowledgeConfig(), description="The knowledge base.")
     agent: AgentConfig = Field(description="The agent pipeline.")
     streams: StreamsConfig = Field(
         default=StreamsConfig(), description="How streams travel between replicas."
-    reranker: RerankerConfig | None = Field(
-        default=None, description="The model that orders the passages that a search found; None: there is none."
-    )
     )
 
     @model_validator(mode="after")
     def _names(self) -> PlatformConfig:
         names = [model.name for model in self.models] + [self.embedder.name, self.agent.name]
+        names += [] if self.reranker is None else [self.reranker.name]
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"the name {name!r} is given twice among models, embedder and agent")
@@ -51,7 +52,6 @@ class PlatformConfig(Strict):
             *self.door.prices,
             *self.door.model_limits,
             *(one for t in self.door.tenants for one in t.models),
-        names += [] if self.reranker is None else [self.reranker.name]
         }:
             if name not in names:
                 raise ValueError(
