@@ -12,6 +12,16 @@ from serve_app.ingress import edge
 from serve_app.ingress.call import CallReader
 from serve_app.ingress.door import Door
 from serve_app.ingress.door_edge import DoorEdge
+from serve_app.ingress.routes import (
+    agent,
+    completions,
+    embeddings,
+    health,
+    knowledge,
+    models,
+    rerank,
+    usage,
+)
 from serve_app.ingress.services import Services
 
 _DESCRIPTION = """
