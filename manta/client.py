@@ -42,9 +42,12 @@ class MantaClient:
         transport: httpx.BaseTransport | None = None,
         *,
         api_key: str | None = None,
+        user: str | None = None,
     ) -> None:
         """`transport` stands in for the network."""
         headers = {"x-manta-tenant": tenant} if tenant else {}
+        if user:
+            headers["x-manta-user"] = user
         if api_key:
             headers["authorization"] = f"Bearer {api_key}"
         self._http = httpx.Client(
@@ -91,11 +94,13 @@ class MantaClient:
         num_deleted: int = self._post("/v1/knowledge/documents/delete", {"ids": list(ids)})["num_deleted"]
         return num_deleted
 
-    def ask(self, question: str, k: int | None = None) -> Iterator[Event]:
+    def ask(self, question: str, k: int | None = None, session: str | None = None) -> Iterator[Event]:
         """The events of one answer, as they come."""
         body: dict[str, Any] = {"question": question, "stream": True}
         if k is not None:
             body["k"] = k
+        if session is not None:
+            body["session"] = session
         with self._http.stream("POST", "/v1/agent/answers", json=body) as response:
             if response.status_code != 200:
                 response.read()

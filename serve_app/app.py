@@ -29,6 +29,7 @@ from configs.schema import (
     PlatformConfig,
     RerankerConfig,
     ScalingConfig,
+    SessionsConfig,
 )
 from serve_app.agent.deployment import AgentDeployment
 from serve_app.engines.cards import agent_card, embedder_card, model_card, reranker_card
@@ -69,11 +70,13 @@ def build(args: dict[str, Any]) -> Application:
     cards = {model.name: model_card(model) for model in served}
     agent = _queueing(AgentDeployment, "Agent", config.agent.scaling).bind(
         config.agent,
-        {name: models[name] for name in config.agent.model_names() if name in models},
+        {name: models[name] for name in _agent_models(config) if name in models},
         cards,
         knowledge,
         embedder,
         config.streams,
+        sessions=_sessions(config),
+        home=folder,
     )
     cards |= {
         config.embedder.name: embedder_card(config.embedder),
@@ -98,7 +101,21 @@ def build(args: dict[str, Any]) -> Application:
         may_sleep=_may_sleep(config),
         door=config.door,
         home=folder,
+        sessions=_sessions(config),
     )
+
+
+def _agent_models(config: PlatformConfig) -> tuple[str, ...]:
+    """Every chat model that the agent's replicas call."""
+    summaries = None if config.sessions is None else config.sessions.summary_model
+    return (*config.agent.model_names(), *([summaries] if summaries else ()))
+
+
+def _sessions(config: PlatformConfig) -> SessionsConfig | None:
+    """With the door's Redis, where the sessions have none of their own."""
+    if config.sessions is None:
+        return None
+    return config.sessions.model_copy(update={"redis": config.sessions.redis or config.door.redis})
 
 
 def _may_sleep(config: PlatformConfig) -> dict[str, float]:

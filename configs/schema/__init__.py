@@ -69,6 +69,7 @@ from configs.schema.rerankers import (
     RerankerConfig,
 )
 from configs.schema.scaling import AutoscalerConfig, HealthConfig, ScalingConfig
+from configs.schema.sessions import SessionsConfig
 from configs.schema.sources import FolderSource, HttpSource, S3Source, SourceConfig
 from configs.schema.weights import (
     CatalogueWeights,
@@ -140,6 +141,7 @@ __all__ = [
     "S3Source",
     "ScalingConfig",
     "SecretRef",
+    "SessionsConfig",
     "SigV4Auth",
     "SourceConfig",
     "StoreConfig",

@@ -11,6 +11,7 @@ from configs.schema.embedders import EmbedderConfig
 from configs.schema.ingress import IngressConfig, StreamsConfig
 from configs.schema.knowledge import KnowledgeConfig
 from configs.schema.models import ModelConfig
+from configs.schema.sessions import SessionsConfig
 from configs.schema.rerankers import RerankerConfig
 
 
@@ -30,6 +31,9 @@ class PlatformConfig(Strict):
     )
     knowledge: KnowledgeConfig = Field(default=KnowledgeConfig(), description="The knowledge base.")
     agent: AgentConfig = Field(description="The agent pipeline.")
+    sessions: SessionsConfig | None = Field(
+        default=SessionsConfig(), description="Conversations that go on; None: none are kept."
+    )
     streams: StreamsConfig = Field(
         default=StreamsConfig(), description="How streams travel between replicas."
     )
@@ -60,6 +64,13 @@ class PlatformConfig(Strict):
         if self.door.redis is None and self.door.is_counting and self.ingress.scaling.max_replicas > 1:
             raise ValueError(
                 "door counts in one replica; ingress.scaling.max_replicas above 1 needs door.redis"
+            )
+        sessions = self.sessions
+        if sessions is not None and sessions.store == "redis" and not (sessions.redis or self.door.redis):
+            raise ValueError("sessions.store is redis, and there is neither sessions.redis nor door.redis")
+        if sessions is not None and sessions.summary_model not in {None, *known}:
+            raise ValueError(
+                f"sessions.summary_model names {sessions.summary_model!r}, which is none of: {', '.join(sorted(known))}"
             )
         if all(model.optional for model in self.models if model.name in self.agent.models):
             raise ValueError("agent.models needs one model that is not optional")

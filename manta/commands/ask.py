@@ -17,16 +17,29 @@ from manta.console import err, out
 @click.option("--url", default=DEFAULT_URL, show_default=True, help="The server.")
 @click.option("--tenant", default=None, help="Whose knowledge base to ask.")
 @click.option("-k", "num_passages", type=int, default=None, help="Passages to answer from.")
-def command(question: str, url: str, tenant: str | None, num_passages: int | None) -> int:
+@click.option(
+    "--session", default=None, help="The conversation that this goes on with: a name of your choice."
+)
+@click.option("--user", default=None, help="Which of the tenant's users asks; sessions are theirs.")
+def command(
+    question: str,
+    url: str,
+    tenant: str | None,
+    num_passages: int | None,
+    session: str | None,
+    user: str | None,
+) -> int:
     """Ask QUESTION; exit code 0 when it was answered, 1 when not."""
-    with MantaClient(url, tenant, api_key=api_key()) as client:
-        return show_answer(client, question, num_passages)
+    with MantaClient(url, tenant, api_key=api_key(), user=user) as client:
+        return show_answer(client, question, num_passages, session)
 
 
-def show_answer(client: MantaClient, question: str, num_passages: int | None = None) -> int:
+def show_answer(
+    client: MantaClient, question: str, num_passages: int | None = None, session: str | None = None
+) -> int:
     """Print one answer: its steps on stderr, its text and sources on stdout."""
     shown = ""
-    for event in client.ask(question, num_passages):
+    for event in client.ask(question, num_passages, session):
         data = event.data
         if event.name == "answer.delta":
             out.print(data["text"], end="", markup=False)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 from ray.serve.handle import DeploymentHandle
 
-from configs.schema import AgentConfig, StreamsConfig
+from configs.schema import AgentConfig, SessionsConfig, StreamsConfig
 from serve_app.agent.events import encode_event
 from serve_app.agent.helper import ModelHelper
+from serve_app.agent.opening import session_key
 from serve_app.agent.pipeline import AnswerPipeline
 from serve_app.agent.run import Run
 from serve_app.channel.address import ReplyTo
@@ -20,9 +22,11 @@ from serve_app.evaluation.registry import open_judge
 from serve_app.handles import EmbedderHandle, KnowledgeHandle, model_handles
 from serve_app.messages import AgentQuestion, ModelCard, RequestContext
 from serve_app.replica import Replica, open_inbox
+from serve_app.sessions.agent_sessions import AgentSessions
 from serve_app.streams import NO_ITEMS
 from serve_app.telemetry.deployment import Instruments
-from serve_app.telemetry.metrics import AGENT_DEGRADED, AGENT_DURATION
+from serve_app.telemetry.metrics import AGENT_DEGRADED, AGENT_DURATION, SESSIONS_ACTIVE
+from serve_app.telemetry.pulse import Pulse, Reading
 
 logger = logging.getLogger("manta.agent")
 
@@ -46,6 +50,9 @@ class AgentDeployment:
         knowledge: DeploymentHandle[Any],
         embedder: DeploymentHandle[Any],
         streams: StreamsConfig,
+        *,
+        sessions: SessionsConfig | None = None,
+        home: Path = Path(),
     ) -> None:
         """`models` and `cards` hold the models of `config.model_names()` that are served, by name."""
         inbox = open_inbox(streams)
@@ -54,6 +61,11 @@ class AgentDeployment:
         judge, helper = config.judge, config.helper
         self._name = config.name
         self._instruments = Instruments()
+        self._sessions = (
+            None
+            if sessions is None
+            else AgentSessions(sessions, home, clients, cards, self._instruments.count)
+        )
         self._pipeline = AnswerPipeline(
             config,
             clients,
@@ -66,9 +78,11 @@ class AgentDeployment:
             if judge in clients
             else None,
             helper=ModelHelper(helper, clients[helper]) if helper in clients else None,
+            sessions=None if self._sessions is None else self._sessions.store,
             on_end=self._count,
         )
         self._inbox = inbox
+        self._pulse = Pulse(config.name, self._instruments.put, self._held)
         self._replica = Replica(config.name, config.scaling, inbox=inbox)
 
     async def answer(self, question: AgentQuestion, context: RequestContext) -> AsyncIterator[bytes]:
@@ -100,6 +114,12 @@ class AgentDeployment:
         self._instruments.observe(AGENT_DURATION, run.seconds(), agent=self._name, outcome=outcome)
         for flag in run.all_flags():
             self._instruments.count(AGENT_DEGRADED, agent=self._name, reason=flag)
+        if self._sessions is not None and run.session is not None:
+            self._sessions.active.see(session_key(run.question, run.context))
+
+    def _held(self) -> Iterable[Reading]:
+        if self._sessions is not None:
+            yield SESSIONS_ACTIVE, self._sessions.active.num()
 
     async def check_health(self) -> None:
         """For Serve, which replaces this replica if it raises: see ReplicaHealth."""
@@ -110,5 +130,8 @@ class AgentDeployment:
 
     async def __del__(self) -> None:
         await self._replica.close()
+        await self._pulse.close()
+        if self._sessions is not None:
+            await self._sessions.close()
         if self._inbox is not None:
             self._inbox.close()

@@ -12,7 +12,7 @@ from serve_app.agent.opening import session_key
 from serve_app.agent.parts import NO_EVENTS, Events, Parts
 from serve_app.agent.run import Run
 from serve_app.agent.states import Flag, State
-from serve_app.errors import Conflict, MantaError
+from serve_app.errors import Conflict, MantaError, StorageFull
 from serve_app.grounding.prompt import NOTHING_FITS
 from serve_app.messages import AgentEvent
 
@@ -64,8 +64,8 @@ class Ending:
         Raises:
             Conflict: another turn of the same conversation was faster; this one is not kept.
         """
-        sessions, version = self._parts.sessions, run.session_version
-        if sessions is None or version is None:
+        sessions, basis = self._parts.sessions, run.session
+        if sessions is None or basis is None:
             return
         key = session_key(run.question, run.context)
         turns = (
@@ -74,13 +74,16 @@ class Ending:
         )
         try:
             await within(
-                lambda own: sessions.append(key, turns, version, own),
+                lambda own: sessions.append(key, turns, basis, own),
                 run.context,
                 self._config.budget.session_s,
                 "session",
             )
         except Conflict:
             raise
+        except StorageFull as exc:
+            run.note(f"The turn was not kept: {exc.message}.")
+            run.flag(Flag.SESSION_UNAVAILABLE)
         except MantaError as exc:
             logger.warning("the turn was not kept: %s", exc)
             run.flag(Flag.SESSION_UNAVAILABLE)

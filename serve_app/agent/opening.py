@@ -44,7 +44,7 @@ class Opening:
             history=tuple(prompts.recent(run.question.history)),
         )
         if run.question.session_id is not None and self._parts.sessions is None:
-            raise BadRequest("no session store is configured", "session_id")
+            raise BadRequest("no session store is configured", "session")
         run.queries = (run.question.question,)
         models = self._parts.drafter.models
         yield AgentEvent(
@@ -61,7 +61,10 @@ class Opening:
 
     async def guard(self, run: Run) -> Events:
         """Of the conversation's turns those that fit, the session's before the client's own."""
-        run.question = replace(run.question, history=tuple(prompts.recent(run.question.history)))
+        history = prompts.recent(run.question.history)
+        if run.session is not None and run.session.summary:
+            history = [prompts.summarised(run.session.summary), *history]
+        run.question = replace(run.question, history=tuple(history))
         run.move(State.ROUTE)
         for event in NO_EVENTS:
             yield event
@@ -104,8 +107,8 @@ class Opening:
             logger.warning("the session cannot be read: %s", exc)
             run.flag(Flag.SESSION_UNAVAILABLE)
             return
-        run.session_version = session.version
-        run.question = replace(run.question, history=(*session.turns, *run.question.history))
+        run.session = session
+        run.question = replace(run.question, history=(*session.recent(), *run.question.history))
 
     async def _routing(self, run: Run) -> Routing:
         """By rules; where none knows the question, by the helper. Whatever goes wrong there means `kb`."""

@@ -61,6 +61,11 @@ def again(question: str, unsupported: Sequence[str], history: Sequence[JsonObjec
     )
 
 
+def summarised(summary: str) -> JsonObject:
+    """A summary of earlier turns. An assistant's turn and no instruction: a model wrote it, from what others said."""
+    return {"role": "assistant", "content": f"(What we said before, in short: {summary})"}
+
+
 def recent(history: Sequence[JsonObject]) -> list[JsonObject]:
     """The newest earlier turns that fit; instructions of the client's own are always among them.
 

@@ -13,6 +13,7 @@ from serve_app.agent.states import MOVES, Flag, Loop, Outcome, State, WebMode
 from serve_app.evaluation.gate import Decision
 from serve_app.grounding.prompt import Source
 from serve_app.messages import AgentEvent, AgentQuestion, JsonObject, Passage, RequestContext
+from serve_app.sessions.base import Session
 
 WEB_SOURCE = "web"  # what a passage from the web has for a source
 
@@ -40,7 +41,7 @@ class Run:
     route: Route = Route.KB
     passages: tuple[Passage, ...] = ()
     sources: tuple[Source, ...] = ()  # the passages as prompts show them
-    session_version: int | None = None  # of the conversation that was loaded; None: none is kept
+    session: Session | None = None  # the conversation as it was loaded; None: none is kept
     embedding_id: str | None = None  # of the model whose cosines the passages carry
     verdict: Verdict | None = None
     web_mode: WebMode = WebMode.AUGMENT  # of the next web round

@@ -20,6 +20,7 @@ from serve_app.ingress.routes import (
     knowledge,
     models,
     rerank,
+    sessions,
     usage,
 )
 from serve_app.ingress.services import Services
@@ -29,7 +30,7 @@ OpenAI's API for the models, and Manta's own for the agent and the knowledge bas
 
 Every route takes these headers: `x-request-id` (comes back in the answer), `x-request-timeout-s` (seconds that
 the request may take), `x-manta-tenant` (whose knowledge base), `x-manta-priority` (`interactive` or `batch`),
-`traceparent`.
+`x-manta-user` (which of the tenant's users: sessions are theirs), `traceparent`.
 """
 
 
@@ -64,5 +65,6 @@ def create_app(
     app.include_router(knowledge.router(reader, services.knowledge))
     app.include_router(models.router(services))
     app.include_router(usage.router(reader, door))
+    app.include_router(sessions.router(reader, services.sessions))
     app.include_router(health.router(services))
     return app

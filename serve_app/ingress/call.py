@@ -14,8 +14,9 @@ from serve_app.ingress.body import read_json
 from serve_app.ingress.closing import Closing
 from serve_app.ingress.connection import while_connected, within_deadline
 from serve_app.ingress.context import read_context
-from serve_app.ingress.door import Door
+from serve_app.ingress.door import Door, visit_of
 from serve_app.ingress.edge import closing_of, id_of
+from serve_app.ingress.users import read_user
 from serve_app.messages import JsonObject, RequestContext
 
 T = TypeVar("T")
@@ -29,6 +30,7 @@ class Call:
     body: JsonObject
     receive: Receive
     closing: Closing
+    user_id: str = ""  # of the tenant's; sessions are by user
 
     async def run(self, stage: str, work: Coroutine[Any, Any, T]) -> T:
         """The result of `work`, unless the client leaves, the deadline passes or this replica ends.
@@ -64,11 +66,15 @@ class CallReader:
         body = await within_deadline(context.deadline, "reading the body", reading)
         if self._door is not None:
             await self._door.admit(request.scope, context, body)
-        return Call(context, body, request.receive, closing_of(request.scope))
+        return Call(context, body, request.receive, closing_of(request.scope), self._user(request))
 
     def read_headers(self, request: Request) -> Call:
         """For requests without a body."""
-        return Call(self._context(request), {}, request.receive, closing_of(request.scope))
+        context = self._context(request)
+        return Call(context, {}, request.receive, closing_of(request.scope), self._user(request))
+
+    def _user(self, request: Request) -> str:
+        return read_user(request.headers, None if self._door is None else visit_of(request.scope).principal)
 
     def _context(self, request: Request) -> RequestContext:
         own_id = id_of(request.scope)

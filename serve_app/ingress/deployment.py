@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from ray.serve.context import _get_global_client
 from ray.serve.handle import DeploymentHandle
 
-from configs.schema import DoorConfig, IngressConfig, StreamsConfig
+from configs.schema import DoorConfig, IngressConfig, SessionsConfig, StreamsConfig
 from serve_app.draining import Draining
 from serve_app.errors import Unavailable
 from serve_app.handles import AgentHandle, EmbedderHandle, KnowledgeHandle, model_handles
@@ -29,6 +29,7 @@ from serve_app.ingress.door_parts import open_door
 from serve_app.ingress.services import Services
 from serve_app.messages import ModelCard
 from serve_app.replica import LAST_WORDS_S, open_inbox, settle_memory
+from serve_app.sessions.open import open_sessions
 from serve_app.telemetry.deployment import Instruments
 from serve_app.telemetry.metrics import CHANNEL_LINKS, STREAMS_RECEIVED
 from serve_app.telemetry.pulse import Pulse, Reading
@@ -55,6 +56,7 @@ class IngressDeployment:
         may_sleep: Mapping[str, float],
         door: DoorConfig,
         home: Path,
+        sessions: SessionsConfig | None = None,
     ) -> None:
         """`cards` has one for every model in the graph, the embedder and the agent. What is named in
         `may_sleep` scales to zero, and a request waits so many seconds for its first replica; asking
@@ -75,6 +77,7 @@ class IngressDeployment:
         probes = {name: probe for name, probe in probes.items() if name not in may_sleep}
         named = {**models, embedder_name: embedder, "knowledge": knowledge, agent_name: agent}
         self._config = config
+        self._sessions = None if sessions is None else open_sessions(sessions, home)
         self._services = Services(
             models=chat,
             embedders={embedder_name: embedder_handle},
@@ -85,6 +88,7 @@ class IngressDeployment:
             probes=probes,
             explain=explain_by_deployment({name: one.deployment_name for name, one in named.items()}),
             read_metrics=read_node_metrics,
+            sessions=self._sessions,
             cold_starts=_cold_starts({**models, embedder_name: embedder, agent_name: agent}, may_sleep),
         )
         self._door = open_door(door, config, home, cards, agent_name)
@@ -116,6 +120,8 @@ class IngressDeployment:
             await self._door.close()
         if self._inbox is not None:
             self._inbox.close()
+        if self._sessions is not None:
+            await self._sessions.close()
 
     def _held(self) -> Iterable[Reading]:
         if self._inbox is not None:

@@ -17,6 +17,7 @@ from serve_app.ingress.closing import Closing
 from serve_app.ingress.cold_start import ColdStart
 from serve_app.messages import Endpoint, ModelCard
 from serve_app.retrieval.base import KnowledgeClient
+from serve_app.sessions.base import SessionStore
 
 T = TypeVar("T")
 
@@ -37,6 +38,7 @@ class Services:
     explain: Explain | None = None
     # metrics in Prometheus' text format; None: nothing exports any here
     read_metrics: Callable[[], Awaitable[bytes]] | None = None
+    sessions: SessionStore | None = None  # None: none are kept
     closing: Closing = field(default_factory=Closing)
     # what scales to zero, by name -> a new wait for it
     cold_starts: Mapping[str, Callable[[], ColdStart]] = field(default_factory=dict)

@@ -1,36 +1,70 @@
-"""Sessions in this process's memory: gone when it ends, unknown to other replicas."""
+"""Sessions in this process's memory: gone when it ends, unknown to other replicas. For tests and demonstrations."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable
 
-from serve_app.errors import Conflict
-from serve_app.messages import JsonObject, RequestContext
-from serve_app.sessions.base import Session, SessionKey
-
-_NEW = Session((), 0)
+from serve_app.sessions.base import Session, SessionInfo, SessionKey
+from serve_app.sessions.record import Limits
+from serve_app.sessions.store import RecordedSessions, info_of
 
 
-class MemorySessions:
-    """A SessionStore of at most `max_sessions` conversations; the one written least recently goes first."""
+class MemoryRecords:
+    """Records in a dictionary."""
 
-    def __init__(self, max_sessions: int = 10_000) -> None:
-        self._max_sessions = max_sessions
-        self._sessions: dict[SessionKey, Session] = {}  # least recently written first
+    def __init__(self, ttl_s: float, max_per_user: int, now_s: Callable[[], float] = time.time) -> None:
+        self._ttl_s = ttl_s
+        self._max_per_user = max_per_user
+        self._now_s = now_s
+        # Least recently written first, with the time at which each expires.
+        self._sessions: dict[SessionKey, tuple[Session, float]] = {}
 
-    async def load(self, key: SessionKey, context: RequestContext) -> Session:
-        context.deadline.check("session")
-        return self._sessions.get(key, _NEW)
+    async def read(self, key: SessionKey) -> Session | None:
+        self._forget_expired()
+        found = self._sessions.get(key)
+        return None if found is None else found[0]
 
-    async def append(
-        self, key: SessionKey, turns: Sequence[JsonObject], version: int, context: RequestContext
-    ) -> int:
-        context.deadline.check("session")
-        known = self._sessions.get(key, _NEW)
-        if known.version != version:
-            raise Conflict(f"the session {key.session_id!r} has gone on in the meantime; ask again")
+    async def write(self, key: SessionKey, session: Session, revision: int) -> bool:
+        self._forget_expired()
+        known = self._sessions.get(key)
+        if (0 if known is None else known[0].revision) != revision:
+            return False
         self._sessions.pop(key, None)
-        while len(self._sessions) >= self._max_sessions:
-            del self._sessions[next(iter(self._sessions))]
-        self._sessions[key] = Session((*known.turns, *turns), version + 1)
-        return version + 1
+        self._sessions[key] = session, self._now_s() + self._ttl_s
+        own = [one for one in self._sessions if (one.tenant, one.user_id) == (key.tenant, key.user_id)]
+        for one in own[: -self._max_per_user]:
+            del self._sessions[one]
+        return True
+
+    async def infos(self, tenant: str, user_id: str) -> list[SessionInfo]:
+        self._forget_expired()
+        return [
+            info_of(key.session_id, session)
+            for key, (session, _) in self._sessions.items()
+            if (key.tenant, key.user_id) == (tenant, user_id)
+        ]
+
+    async def delete(self, key: SessionKey) -> bool:
+        self._forget_expired()
+        return self._sessions.pop(key, None) is not None
+
+    async def close(self) -> None:
+        """There is nothing to let go of."""
+
+    def _forget_expired(self) -> None:
+        now_s = self._now_s()
+        for key in [key for key, (_, at_s) in self._sessions.items() if at_s <= now_s]:
+            del self._sessions[key]
+
+
+class MemorySessions(RecordedSessions):
+    """A SessionStore in memory."""
+
+    def __init__(
+        self,
+        limits: Limits = Limits(400, 262_144, drops_unsummarised=True),  # noqa: B008 (frozen)
+        ttl_s: float = 86_400.0,
+        max_per_user: int = 100,
+    ) -> None:
+        super().__init__(MemoryRecords(ttl_s, max_per_user), limits)

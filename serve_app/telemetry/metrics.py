@@ -51,6 +51,15 @@ SEARCH_DURATION = Metric(
     ("mode",),
     _DURATIONS_S,
 )
+SESSIONS_ACTIVE = Metric(
+    "agent_active_sessions",
+    "gauge",
+    "Conversations that had a turn in this replica within 15 minutes.",
+    ("name",),
+)
+SESSION_SUMMARIES = Metric(
+    "session_summaries_total", "counter", "Summaries of long conversations, by result.", ("result",)
+)
 DOCUMENTS_INGESTED = Metric(
     "knowledge_documents_total", "counter", "Documents that were sent for ingestion, by result.", ("status",)
 )
@@ -101,6 +110,8 @@ ALL = (
     AGENT_DURATION,
     AGENT_DEGRADED,
     SEARCH_DURATION,
+    SESSIONS_ACTIVE,
+    SESSION_SUMMARIES,
     DOCUMENTS_INGESTED,
     CHUNKS_EMBEDDED,
     REQUESTS_CANCELLED,

@@ -17,6 +17,7 @@ from serve_app.ingress.call import CallReader
 from serve_app.ingress.routes.direct import DirectRoute
 from serve_app.ingress.services import Services
 from serve_app.ingress.sse import PING_EVERY_S, EventStream
+from serve_app.ingress.users import SANE_SESSION
 from serve_app.messages import AgentQuestion, RequestContext
 from serve_app.openai_api.requests import ChatMessage, ModelName, Temperature, TokenCount, parse
 from serve_app.openai_api.responses import event as sse_event
@@ -36,6 +37,9 @@ class AnswerRequest(BaseModel):
     )
     max_tokens: TokenCount | None = None
     temperature: Temperature | None = None
+    session: Annotated[str, Field(pattern=SANE_SESSION)] | None = Field(
+        default=None, description="The conversation that this goes on with, by a name of the client's choice."
+    )
     stream: bool = False
     optimistic: bool = Field(
         default=False,
@@ -52,7 +56,7 @@ def router(reader: CallReader, services: Services) -> APIRouter:
         call = await reader.read(request)
         wanted = parse(AnswerRequest, call.body)
         name = _agent_name(wanted.agent, services)
-        agent, question = services.agents[name], _question(wanted)
+        agent, question = services.agents[name], _question(wanted, call.user_id)
         if wanted.stream:
             frames = services.waking_stream(name, _frames(agent, question, call.context))
             return EventStream(
@@ -85,7 +89,7 @@ def _agent_name(asked: str | None, services: Services) -> str:
     return asked
 
 
-def _question(wanted: AnswerRequest) -> AgentQuestion:
+def _question(wanted: AnswerRequest, user_id: str) -> AgentQuestion:
     if (wanted.question is None) == (wanted.messages is None):
         raise BadRequest("give either question or messages", "question")
     text, history = (wanted.question or "", ()) if wanted.messages is None else conversation(wanted.messages)
@@ -96,5 +100,7 @@ def _question(wanted: AnswerRequest) -> AgentQuestion:
         wanted.filters,
         wanted.max_tokens,
         wanted.temperature,
+        user_id,
+        wanted.session,
         is_optimistic=wanted.optimistic and wanted.stream,
     )

@@ -210,10 +210,10 @@ class ScriptedSessions(Stepping):
         return await self.fake.load(key, context)
 
     async def append(
-        self, key: SessionKey, turns: Sequence[JsonObject], version: int, context: RequestContext
-    ) -> int:
+        self, key: SessionKey, turns: Sequence[JsonObject], basis: Session, context: RequestContext
+    ) -> Session:
         await self.before()
-        return await self.fake.append(key, turns, version, context)
+        return await self.fake.append(key, turns, basis, context)
 
 
 async def play(step: Any) -> None:

@@ -414,7 +414,7 @@ def test_without_the_store_the_turn_stands_alone(build: Build, virtual: Virtual,
 def test_a_session_where_none_are_kept_is_refused(build: Build, virtual: Virtual) -> None:
     with pytest.raises(BadRequest) as caught:
         virtual(lambda: build().ask(AgentQuestion(QUESTION, session_id="s1")))
-    assert caught.value.param == "session_id"
+    assert caught.value.param == "session"
 
 
 def test_a_turn_that_was_cancelled_is_not_kept(build: Build, virtual: Virtual) -> None:
