@@ -20,6 +20,7 @@ _COMMANDS = {
     "up": "Start the application on this machine.",
     "ask": "Ask a question; shows the answer as it is made, and its sources.",
     "ingest": "Make files part of the knowledge base; only what changed is sent.",
+    "gateway": "LiteLLM's proxy in front: write its configuration, run it here.",
     "keys": "Make, list and revoke API keys.",
     "usage": "Show what was used, by day, tenant, key and model.",
     "models": "List, fetch and locate model weights.",

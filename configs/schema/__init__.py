@@ -37,6 +37,7 @@ from configs.schema.embedders import (
     MockEmbedder,
     OnnxEmbedder,
 )
+from configs.schema.gateway import LiteLLMConfig, OtherModel
 from configs.schema.ingress import IngressConfig, StreamsConfig
 from configs.schema.knowledge import (
     BasicAuth,
@@ -115,6 +116,7 @@ __all__ = [
     "LanceDbStoreConfig",
     "LimitsConfig",
     "LlamaCppEmbedder",
+    "LiteLLMConfig",
     "LlamaCppModel",
     "LlamaCppReranker",
     "LocalEmbedder",
@@ -131,6 +133,7 @@ __all__ = [
     "OidcConfig",
     "OnnxEmbedder",
     "OpenSearchStoreConfig",
+    "OtherModel",
     "PlatformConfig",
     "PriceConfig",
     "RedisConfig",

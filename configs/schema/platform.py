@@ -8,6 +8,7 @@ from configs.schema.agent import AgentConfig
 from configs.schema.base import Strict
 from configs.schema.door import DoorConfig
 from configs.schema.embedders import EmbedderConfig
+from configs.schema.gateway import LiteLLMConfig
 from configs.schema.ingress import IngressConfig, StreamsConfig
 from configs.schema.knowledge import KnowledgeConfig
 from configs.schema.models import ModelConfig
@@ -24,6 +25,9 @@ class PlatformConfig(Strict):
     )
     ingress: IngressConfig = Field(default=IngressConfig(), description="The HTTP door.")
     door: DoorConfig = Field(default=DoorConfig(), description="Who is let in, and how much each may use.")
+    litellm: LiteLLMConfig | None = Field(
+        default=None, description="LiteLLM's proxy in front; None: there is none."
+    )
     models: tuple[ModelConfig, ...] = Field(min_length=1, description="Chat models.")
     embedder: EmbedderConfig = Field(description="The embedding model.")
     reranker: RerankerConfig | None = Field(

@@ -69,12 +69,15 @@ def test_only_load_reads_the_environment() -> None:
     # These hand the environment to processes that they start.
     writers = {
         "cluster/local.py",
+        "cluster/litellm/local.py",
         "benchmarks/application.py",
         "benchmarks/conformance/ray_node.py",
         "benchmarks/overhead/ray_server.py",
     }
     # RAGAS sends statistics unless a variable says otherwise by the time that it is imported.
     writers |= {"serve_app/evaluation/ragas_judge.py"}
+    # Runs in LiteLLM's environment, where nothing of ours reads a configuration.
+    writers |= {"cluster/litellm/proxy.py"}
     assert set(readers) == {"configs/load.py"} | writers
 
 
