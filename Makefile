@@ -18,7 +18,7 @@ ARGS ?=
 # -DGGML_CPU_ARM_ARCH=armv8.4-a+bf16+i8mm+sve" (Graviton 3), or -DGGML_AVX512=ON -DGGML_AVX512_BF16=ON and so on.
 export CMAKE_ARGS ?= -DGGML_NATIVE=ON -DGGML_LLAMAFILE=ON -DGGML_OPENMP=ON -DGGML_BLAS=OFF
 
-.PHONY: run test test-ray test-rest check faults format docs lock llama-server llama-cpp-server clean
+.PHONY: run test test-ray test-rest check faults format docs lock llama-server llama-cpp-server gateway gateway-lock clean
 
 run: $(VENV)/.run  ## start everything from configs/local.yaml, ask one question, keep serving
 	@$(BIN)/manta up configs/local.yaml --demo $(ARGS)
@@ -80,6 +80,21 @@ $(LLAMA_SERVER)/bin/llama-server: requirements.lock | $(BIN)/uv
 llama-cpp-server: | $(BIN)/uv  ## install what `python -m llama_cpp.server` needs besides
 	$(BIN)/uv pip install --python $(BIN)/python --target $(VENV)/llama-cpp-server \
 		'starlette-context>=0.3.6,<0.4' 'sse-starlette>=1.6.1' 'pydantic-settings>=2.0.1' fastapi uvicorn
+
+# LiteLLM in an environment of its own: it and the agents' library want different versions of the same packages.
+gateway: .venv-gateway $(VENV)/.run  ## LiteLLM in front of `manta up configs/local-gateway.yaml`
+	$(BIN)/manta gateway run configs/local-gateway.yaml $(ARGS)
+
+.venv-gateway: requirements-gateway.lock | $(BIN)/uv
+	$(PYTHON) -m venv $@
+	$(BIN)/uv pip install --python $@/bin/python --require-hashes --quiet -r requirements-gateway.lock
+	@touch $@
+
+gateway-lock: $(BIN)/uv  ## resolve requirements-gateway.in again, and list the keys that its LiteLLM knows
+	$(BIN)/uv pip compile requirements-gateway.in --universal --python-version 3.11 --generate-hashes \
+		--no-header --quiet --output-file requirements-gateway.lock $(ARGS)
+	$(MAKE) .venv-gateway
+	LITELLM_LOCAL_MODEL_COST_MAP=True .venv-gateway/bin/python cluster/litellm/list_keys.py
 
 clean:
 	rm -rf $(VENV)

@@ -20,6 +20,8 @@ TENANT = "x-manta-tenant"
 TIMEOUT = "x-request-timeout-s"
 PRIORITY = "x-manta-priority"
 TRACEPARENT = "traceparent"
+# What a gateway sends that passes on `x-` headers only, as LiteLLM does: see cluster/litellm/proxy.py.
+CARRIED_TRACEPARENT = "x-manta-traceparent"
 
 _TENANT: TypeAdapter[str] = TypeAdapter(Name)
 _SANE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
@@ -42,7 +44,7 @@ def read_context(
     Raises:
         BadRequest: a header that cannot be understood; it is named.
     """
-    traceparent = headers.get(TRACEPARENT, "")
+    traceparent = headers.get(TRACEPARENT) or headers.get(CARRIED_TRACEPARENT, "")
     return RequestContext(
         request_id=own_id,
         tenant=tenant or _tenant(headers, config),

@@ -1,0 +1,59 @@
+"""`manta gateway`: LiteLLM's proxy in front of the application."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cluster.litellm.local import DEFAULT_PYTHON, as_yaml, end_with_signals, running
+from configs.load import default_profile, read_profile
+from manta.console import err, out
+
+_PROFILE = click.argument("profile", type=click.Path(path_type=Path), required=False)
+_UPSTREAM = click.option(
+    "--upstream", default=None, help="The application's address instead of the profile's."
+)
+
+
+@click.group("gateway")
+def command() -> None:
+    """LiteLLM's proxy in front of the application: its configuration, and a proxy on this machine."""
+
+
+@command.command()
+@_PROFILE
+@_UPSTREAM
+@click.option(
+    "--out", "target", type=click.Path(path_type=Path), default=None, help="A file instead of stdout."
+)
+def render(profile: Path | None, upstream: str | None, target: Path | None) -> None:
+    """Write LiteLLM's config.yaml for PROFILE. Secrets are named in it, never written."""
+    text = as_yaml(read_profile(profile or default_profile()), upstream)
+    if target is None:
+        click.echo(text, nl=False)
+    else:
+        target.write_text(text)
+        err.print(f"wrote {target}")
+
+
+@command.command()
+@_PROFILE
+@_UPSTREAM
+@click.option("--port", type=click.IntRange(1, 65535), default=None, help="Instead of the profile's.")
+@click.option(
+    "--python",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_PYTHON,
+    help="The interpreter of LiteLLM's environment.",
+)
+def run(profile: Path | None, upstream: str | None, port: int | None, python: Path) -> int:
+    """Run LiteLLM's proxy on loopback until Ctrl-C, in front of an application that is started by itself."""
+    with running(read_profile(profile or default_profile()), python=python, port=port, upstream=upstream) as (
+        url,
+        process,
+    ):
+        end_with_signals(process)
+        out.print(f"LiteLLM is ready on {url}/v1; Ctrl-C ends it")
+        code = process.wait()
+    return 0 if code in (0, -15, -2) else 1
