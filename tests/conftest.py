@@ -34,7 +34,7 @@ def repository() -> Path:
 @pytest.fixture
 def context() -> RequestContext:
     """A request with plenty of time."""
-    return RequestContext(request_id="test", tenant="default", deadline=Deadline.after(60.0))
+    return RequestContext(request_id="test", tenant="default", deadline=Deadline.after(600.0))
 
 
 @pytest.fixture(scope="session")

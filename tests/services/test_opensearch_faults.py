@@ -9,6 +9,7 @@ import time
 import urllib.request
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -286,6 +287,13 @@ def opened(config: OpenSearchStoreConfig) -> KnowledgeBase:
 
 
 @pytest.fixture
+async def closing() -> AsyncIterator[AsyncExitStack]:
+    """Closes what a test opened, also when it fails: a client that is left open fails a later test."""
+    async with AsyncExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
 async def bases(config: OpenSearchStoreConfig) -> AsyncIterator[tuple[KnowledgeBase, KnowledgeBase]]:
     made = opened(config), opened(config)
     yield made
@@ -376,7 +384,7 @@ def failing(request: Callable[..., Any], fails_at: int) -> Callable[..., Any]:
 
 
 async def test_a_sync_that_breaks_anywhere_is_repaired_by_the_next(
-    node: Any, config: OpenSearchStoreConfig, context: RequestContext
+    node: Any, config: OpenSearchStoreConfig, context: RequestContext, closing: AsyncExitStack
 ) -> None:
     """The n-th request of a replica's change fails, for every n: the other replica mends it."""
     fails_at = 0
@@ -385,6 +393,8 @@ async def test_a_sync_that_breaks_anywhere_is_repaired_by_the_next(
         fails_at += 1
         config = config.model_copy(update={"index": f"walk-{uuid.uuid4().hex[:8]}", "lease_s": 0.3})
         broken, other = opened(config), opened(config)
+        closing.push_async_callback(broken.close)
+        closing.push_async_callback(other.close)
         await other.put_documents("docs", [document("a.md", "Before."), document("old.md", "Old.")], context)
         client: Any = broken._store._client  # type: ignore[attr-defined]
         client.request = failing(client.request, fails_at)
@@ -401,8 +411,7 @@ async def test_a_sync_that_breaks_anywhere_is_repaired_by_the_next(
         ]
         assert sorted(paths) == ["a.md", "b.md", "old.md"]
         assert (await other.status(context)).num_chunks == 3
-        await broken.close()
-        await other.close()
+        await closing.aclose()
         await asyncio.to_thread(ask, node, "DELETE", f"/{config.index}-*")
         if is_whole:
             break
