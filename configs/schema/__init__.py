@@ -72,6 +72,13 @@ from configs.schema.rerankers import (
 from configs.schema.scaling import AutoscalerConfig, HealthConfig, ScalingConfig
 from configs.schema.sessions import SessionsConfig
 from configs.schema.sources import FolderSource, HttpSource, S3Source, SourceConfig
+from configs.schema.web_search import (
+    FixtureProvider,
+    McpProvider,
+    SearxngProvider,
+    TavilyProvider,
+    WebSearchConfig,
+)
 from configs.schema.weights import (
     CatalogueWeights,
     FileWeights,
@@ -101,6 +108,7 @@ __all__ = [
     "ExternalReranker",
     "ExtractiveModel",
     "FileWeights",
+    "FixtureProvider",
     "FolderSource",
     "Fraction",
     "GateConfig",
@@ -121,6 +129,7 @@ __all__ = [
     "LlamaCppReranker",
     "LocalEmbedder",
     "LocalFolder",
+    "McpProvider",
     "MemoryStoreConfig",
     "MilvusStoreConfig",
     "MockEmbedder",
@@ -143,6 +152,7 @@ __all__ = [
     "RetrievalConfig",
     "S3Source",
     "ScalingConfig",
+    "SearxngProvider",
     "SecretRef",
     "SessionsConfig",
     "SigV4Auth",
@@ -151,7 +161,9 @@ __all__ = [
     "StoreFolder",
     "StreamsConfig",
     "Strict",
+    "TavilyProvider",
     "TenantConfig",
     "Url",
+    "WebSearchConfig",
     "Weights",
 ]

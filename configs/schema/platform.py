@@ -14,6 +14,7 @@ from configs.schema.knowledge import KnowledgeConfig
 from configs.schema.models import ModelConfig
 from configs.schema.sessions import SessionsConfig
 from configs.schema.rerankers import RerankerConfig
+from configs.schema.web_search import WebSearchConfig
 
 
 class PlatformConfig(Strict):
@@ -35,6 +36,9 @@ class PlatformConfig(Strict):
     )
     knowledge: KnowledgeConfig = Field(default=KnowledgeConfig(), description="The knowledge base.")
     agent: AgentConfig = Field(description="The agent pipeline.")
+    web_search: WebSearchConfig | None = Field(
+        default=None, description="Searching the web; None: the agent has documents only."
+    )
     sessions: SessionsConfig | None = Field(
         default=SessionsConfig(), description="Conversations that go on; None: none are kept."
     )
