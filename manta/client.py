@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 
 from serve_app.errors import MantaError
+from serve_app.messages import DocumentInput
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 
@@ -80,13 +81,9 @@ class MantaClient:
         body = {"source": source, "documents": dict(sha256_by_path)}
         return self._post("/v1/knowledge/sync/plan", body)
 
-    def put_documents(self, source: str, contents: Mapping[str, bytes]) -> list[dict[str, Any]]:
-        """Send documents, path -> content; one outcome a document."""
-        documents = [
-            {"path": path, "content_base64": base64.b64encode(content).decode()}
-            for path, content in contents.items()
-        ]
-        body = {"source": source, "documents": documents}
+    def put_documents(self, source: str, documents: Iterable[DocumentInput]) -> list[dict[str, Any]]:
+        """Send documents; one outcome each."""
+        body = {"source": source, "documents": [_document(one) for one in documents]}
         outcomes: list[dict[str, Any]] = self._post("/v1/knowledge/documents", body)["data"]
         return outcomes
 
@@ -122,6 +119,17 @@ class MantaClient:
             raise _server_error(response)
         document: dict[str, Any] = response.json()
         return document
+
+
+def _document(document: DocumentInput) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "path": document.path,
+        "content_base64": base64.b64encode(document.content).decode(),
+        "media_type": document.media_type,
+        "metadata": dict(document.metadata),
+        "version": document.version,
+    }
+    return {name: value for name, value in fields.items() if value}
 
 
 def _events(lines: Iterator[str]) -> Iterator[Event]:

@@ -1,47 +1,91 @@
-"""`manta ingest`: files into the knowledge base, sending only what changed."""
+"""`manta ingest`: documents into the knowledge base, sending only what changed."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 import click
+from rich.progress import TaskID
 from rich.table import Table
 
 from configs.load import api_key
 from manta.client import DEFAULT_URL, MantaClient
 from manta.console import count_progress, err
-from manta.sync import Collection, SyncReport, collect, sync
+from manta.sync import LIMITS, Watched, collect, sync
+from serve_app.retrieval.sources.base import Source
+from serve_app.retrieval.sources.syncing import Limits, SyncReport
 
 
 @click.command("ingest")
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("places", nargs=-1, required=True)
 @click.option("--url", default=DEFAULT_URL, show_default=True, help="The server.")
 @click.option("--tenant", default=None, help="Whose knowledge base.")
-@click.option("--source", default=None, help="Name of the collection; default: the folder's name.")
-@click.option("--allow-empty", is_flag=True, help="Let an empty folder remove all documents of its source.")
+@click.option(
+    "--source", default=None, help="Name of the collection; default: the folder's, bucket's or host's."
+)
+@click.option("--allow-empty", is_flag=True, help="Let an empty source remove all of its documents.")
+@click.option(
+    "--max-removed-share",
+    type=click.FloatRange(0, 1),
+    default=LIMITS.max_removed_share,
+    show_default=True,
+    help="Share of a source's documents that may be removed.",
+)
+@click.option("--endpoint", default=None, help="Of a store that speaks S3's protocol and is not Amazon's.")
+@click.option("--region", default=None, help="AWS region of the bucket.")
+@click.option("--public-bucket", is_flag=True, help="Send S3 no signatures.")
+@click.option(
+    "--allow-host", multiple=True, help="Another host that pages may be on or redirect to; repeatable."
+)
+@click.option("--allow-private", is_flag=True, help="Let pages be on private and loopback addresses.")
 def command(
-    paths: tuple[Path, ...], url: str, tenant: str | None, source: str | None, *, allow_empty: bool
+    places: tuple[str, ...],
+    url: str,
+    tenant: str | None,
+    source: str | None,
+    max_removed_share: float,
+    endpoint: str | None,
+    region: str | None,
+    allow_host: tuple[str, ...],
+    *,
+    allow_empty: bool,
+    public_bucket: bool,
+    allow_private: bool,
 ) -> int:
-    """Make PATHS (files and folders) part of the knowledge base.
+    """Make PLACES part of the knowledge base: folders, files, globs, s3://bucket/prefix, pages and sitemaps.
 
-    A folder is a source of its own: what is no longer in it is removed from the base. Exit code 1
-    when a document failed; the others are in.
+    A folder, a bucket's prefix and a sitemap are whole: what is no longer in them is removed from the
+    base. Exit code 1 when a document failed; the others are in.
     """
-    collections = collect(paths, source)
+    limits = Limits(LIMITS.max_document_bytes, max_removed_share, allow_empty)
+    found = collect(
+        places,
+        source,
+        url,
+        endpoint=endpoint,
+        region=region,
+        is_public=public_bucket,
+        also_allow=allow_host,
+        allow_private=allow_private,
+    )
     with MantaClient(url, tenant, api_key=api_key()) as client:
-        report = ingest(client, collections, allow_empty=allow_empty)
+        report = ingest(client, found, limits)
     show(report)
     return 1 if report.failed else 0
 
 
-def ingest(client: MantaClient, collections: list[Collection], *, allow_empty: bool = False) -> SyncReport:
-    """Sync collections with a progress bar."""
+def ingest(client: MantaClient, sources: Sequence[Source], limits: Limits = LIMITS) -> SyncReport:
+    """Sync sources with a progress bar."""
     total = SyncReport()
     with count_progress() as progress:
-        for collection in collections:
-            task = progress.add_task(collection.source, total=len(collection.files))
-            total += sync(client, collection, partial(progress.advance, task), allow_empty=allow_empty)
+        for source in sources:
+            task = progress.add_task(source.name, total=None)
+
+            def listed(num: int, task: TaskID = task) -> None:
+                progress.update(task, total=num)
+
+            total += sync(client, source, limits, watched=Watched(listed, partial(progress.advance, task)))
     return total
 
 

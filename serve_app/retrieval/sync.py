@@ -30,6 +30,7 @@ from serve_app.retrieval.drafts import Draft, check_document, check_name, draft,
 from serve_app.retrieval.embedding import CheckedEmbedder, VectorSpace
 from serve_app.retrieval.leases import Leases
 from serve_app.retrieval.manifest import Manifest, Recipe, Record
+from serve_app.retrieval.sources.base import MODIFIED_AT
 from serve_app.retrieval.writer import Writer
 
 _NUM_READ_AT_ONCE = 8  # documents being read and cut; reading is threads, counting tokens the embedder's
@@ -238,9 +239,14 @@ def _is_same(document: DocumentInput, record: Record, recipe: Recipe) -> bool:
     return (
         record.recipe == recipe
         and record.declared_media_type == document.media_type
-        and dict(record.info.metadata) == dict(document.metadata)
+        and _described(record.info.metadata) == _described(document.metadata)
         and record.info.sha256 == sha256_of(document)
     )
+
+
+def _described(metadata: Mapping[str, str]) -> dict[str, str]:
+    """What makes a difference: the same bytes under a later date are still those of the earlier one."""
+    return {key: value for key, value in metadata.items() if key != MODIFIED_AT}
 
 
 def _chunks(

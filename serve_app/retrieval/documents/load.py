@@ -62,7 +62,7 @@ def load(document: DocumentInput) -> LoadedDocument:
         BadRequest: nobody reads this kind of document, or this one is broken, encrypted, empty or
             too large. The message names the path and the fault.
     """
-    media_type = _media_type(document)
+    media_type = media_type_of(document.path, document.media_type)
     try:
         parsed = _loader(media_type)(document.content)
         sections = tuple(_normal_sections(parsed))
@@ -74,12 +74,21 @@ def load(document: DocumentInput) -> LoadedDocument:
     return LoadedDocument(title, media_type, sections)
 
 
-def _media_type(document: DocumentInput) -> str:
-    given = (document.media_type or "").partition(";")[0].strip().lower()
+def suffix_is_read(path: str) -> bool:
+    return PurePosixPath(path).suffix.lower() in SUFFIXES
+
+
+def media_type_of(path: str, declared: str | None) -> str:
+    """As what a document is read: as it was declared, else by its suffix.
+
+    Raises:
+        BadRequest: nobody reads that.
+    """
+    given = (declared or "").partition(";")[0].strip().lower()
     given = _ALIASES.get(given, given)
     if given in SUFFIXES.values():
         return given
-    suffix = PurePosixPath(document.path).suffix.lower()
+    suffix = PurePosixPath(path).suffix.lower()
     if given in _UNSPECIFIC and suffix in SUFFIXES:
         return SUFFIXES[suffix]
     kind = (
@@ -90,7 +99,7 @@ def _media_type(document: DocumentInput) -> str:
         else "name without a suffix"
     )
     raise BadRequest(
-        f"{document.path}: documents of {kind} are not read; served are {', '.join(SUFFIXES)}"
+        f"{path}: documents of {kind} are not read; served are {', '.join(SUFFIXES)}"
         f" and the media types {', '.join(sorted(set(SUFFIXES.values())))}"
     )
 

@@ -69,6 +69,11 @@ class Source(Protocol):
         """Reads that the source bears at once."""
         ...
 
+    @property
+    def num_skipped(self) -> int:
+        """Objects that the last listing left out: of a format that is not read, excluded, or not allowed."""
+        ...
+
     def objects(self) -> AsyncIterator[SourceObject]:
         """All objects, each path once, in a stable order.
 
