@@ -9,10 +9,18 @@ import click
 from rich.table import Table
 
 from configs.load import default_home, home, read_profile
-from configs.schema import CatalogueWeights, Weights
+from configs.schema import CatalogueWeights, FileWeights, LocalFolder, ModelFolder, Weights
 from manta.console import byte_progress, err, out
 from serve_app.errors import ConfigError
-from serve_app.model_cache.cache import describe, ensure, ensure_encoder, has_onnx, locate, locate_encoder
+from serve_app.model_cache.cache import (
+    describe,
+    ensure,
+    ensure_encoder,
+    has_onnx,
+    locate,
+    locate_encoder,
+    words,
+)
 from serve_app.model_cache.catalogue import CATALOGUE
 from serve_app.model_cache.choice import Choice
 
@@ -44,7 +52,7 @@ def list_models() -> int:
 def pull(name: str, profile: Path | None, *, force: bool) -> int:
     """Fetch NAME: a model of the catalogue, or with --profile a model of that profile."""
     weights, folder = _find(name, profile)
-    out.print(str(fetch(weights, folder, force=force)), markup=False)
+    out.print(str(fetch(weights, folder, key=_key(name), force=force)), markup=False)
     return 0
 
 
@@ -54,12 +62,14 @@ def pull(name: str, profile: Path | None, *, force: bool) -> int:
     "--profile", type=click.Path(path_type=Path), default=None, help="Find NAME among this profile's models."
 )
 def where(name: str, profile: Path | None) -> int:
-    """Print the file of NAME; exit code 1 when it is not on this machine."""
+    """Print the file or folder of NAME; exit code 1 when it is not on this machine."""
     weights, folder = _find(name, profile)
-    path = locate(weights, folder)
+    path = locate(weights, folder, _key(name))
     if path is None:
+        of_profile = f" --profile {profile}" if profile else ""
         err.print(
-            f"manta: {name} is not on this machine; fetch it with: manta models pull {name}", markup=False
+            f"manta: {name} is not on this machine; fetch it with: manta models pull {name}{of_profile}",
+            markup=False,
         )
         return 1
     out.print(str(path), markup=False)
@@ -109,12 +119,12 @@ def fetch_encoder(weights: CatalogueWeights, folder: Path) -> None:
             )
 
 
-def fetch(weights: Weights, folder: Path, *, force: bool = False) -> Path:
+def fetch(weights: Weights | ModelFolder, folder: Path, *, key: str = "weights", force: bool = False) -> Path:
     """Have the weights here, with a progress bar while they are fetched.
 
     Raises as `serve_app.model_cache.cache.ensure`.
     """
-    found = None if force else locate(weights, folder)
+    found = None if force else locate(weights, folder, key)
     if found is not None:
         return found
     with byte_progress() as progress:
@@ -123,19 +133,21 @@ def fetch(weights: Weights, folder: Path, *, force: bool = False) -> Path:
             weights,
             folder,
             lambda done, total: progress.update(task, completed=done, total=total),
+            key=key,
             force=force,
         )
 
 
-def _label(weights: Weights) -> str:
-    return (
-        weights.catalogue
-        if isinstance(weights, CatalogueWeights)
-        else str(getattr(weights, "file", "weights"))
-    )
+def _label(weights: Weights | ModelFolder) -> str:
+    return weights.path if isinstance(weights, (FileWeights, LocalFolder)) else words(weights)
 
 
-def _find(name: str, profile: Path | None) -> tuple[Weights, Path]:
+def _key(name: str) -> str:
+    """Where a profile says what NAME's weights are, for errors."""
+    return f"models.{name}.weights"
+
+
+def _find(name: str, profile: Path | None) -> tuple[Weights | ModelFolder, Path]:
     if profile is None:
         if name not in CATALOGUE:
             raise ConfigError(

@@ -1,4 +1,4 @@
-"""Weights on this machine: where they are, and how they come here.
+"""Weights on this machine: where they are, and how they come here. Whole model folders are `folders`' part.
 
     home/models/all-minilm-l6-v2.bf16.gguf        converted here, in the type that this CPU multiplies
     home/models/all-minilm-l6-v2.onnx             the same for ONNX Runtime, where that is wanted
@@ -21,11 +21,22 @@ from typing import TYPE_CHECKING, TypeGuard
 import httpx
 
 from configs import load
-from configs.schema import CatalogueWeights, FileWeights, HubWeights, Weights
+from configs.schema import (
+    CatalogueWeights,
+    FileWeights,
+    HubFolder,
+    HubWeights,
+    LocalFolder,
+    ModelFolder,
+    StoreFolder,
+    Weights,
+)
 from serve_app.errors import ConfigError
 from serve_app.model_cache import pypi
 from serve_app.model_cache.catalogue import CATALOGUE, CatalogueEntry, HubSource, Kind, PackageSource
 from serve_app.model_cache.download import Progress, download, sha256_of
+from serve_app.model_cache.folder_check import check_model_folder
+from serve_app.model_cache.folders import ensure_folder, folder_words, locate_folder
 from serve_app.model_cache.locking import disk_errors, publish, writer_of
 from serve_app.model_cache.weight_type import native_weight_type
 
@@ -50,13 +61,15 @@ class CachedModel:
     problem: str | None  # why what is here cannot be used
 
 
-def locate(weights: Weights, home: Path) -> Path | None:
-    """The GGUF file if it is on this machine, else None. Touches no network.
+def locate(weights: Weights | ModelFolder, home: Path, key: str = "weights") -> Path | None:
+    """The GGUF file, or the model's folder, if it is on this machine, else None. Touches no network.
 
     Raises:
-        ConfigError: the file is broken (it names the file and what repairs it), a FileWeights' file is
+        ConfigError: it is broken (it names the file and what repairs it), a path of the user's own is
             not there, or the catalogue has no such name.
     """
+    if isinstance(weights, (LocalFolder, HubFolder, StoreFolder)):
+        return locate_folder(weights, home, key)
     if isinstance(weights, FileWeights):
         path = Path(weights.path).expanduser()
         check_gguf(path, None, "give the path of a GGUF file")
@@ -69,27 +82,31 @@ def locate(weights: Weights, home: Path) -> Path | None:
 
 
 def ensure(
-    weights: Weights,
+    weights: Weights | ModelFolder,
     home: Path,
     progress: Progress | None = None,
     *,
+    key: str = "weights",
     force: bool = False,
     transport: httpx.BaseTransport | None = None,
 ) -> Path:
-    """The GGUF file, fetched (and converted) if it is not here. Slow; call it off the event loop.
+    """The GGUF file or the folder, fetched (and converted) if it is not here. Slow; call it off the event loop.
 
     Args:
         weights: which.
         home: where weights are kept, under `models`.
         progress: told (bytes done, bytes in all) while a download runs.
-        force: fetch again what is here; the old file stays until the new one is checked.
-        transport: instead of the network.
+        key: of the configuration that says `weights`, which errors about folders begin with.
+        force: fetch again what is here; what is old stays until the new is checked.
+        transport: instead of the network, for GGUF files.
 
     Raises:
         ConfigError: as `locate`; or the source does not give what was pinned.
         Unavailable: the source cannot be reached.
         StorageFull: the disk has no room; what was there before is intact.
     """
+    if isinstance(weights, (LocalFolder, HubFolder, StoreFolder)):
+        return ensure_folder(weights, home, progress, key=key, force=force)
     found = None if force and not isinstance(weights, FileWeights) else locate(weights, home)
     if found is not None:
         return found
@@ -158,12 +175,18 @@ def describe(home: Path) -> Sequence[CachedModel]:
     return [_state(entry, home) for entry in CATALOGUE.values()]
 
 
-def why_missing(weights: Weights, home: Path) -> str | None:
-    """Why a model cannot be loaded here and now, with what to do about it; None if its file is here.
+def why_missing(weights: Weights | ModelFolder, home: Path) -> str | None:
+    """Why a model cannot be loaded here and now, with what to do about it; None if its file or folder is here.
 
     Raises:
-        ConfigError: there is a file, and it is broken.
+        ConfigError: there is one, and it is broken.
     """
+    if isinstance(weights, LocalFolder):
+        folder = Path(weights.path).expanduser()
+        if not folder.exists():
+            return f"there is no folder {folder}"
+        check_model_folder(folder, "weights.path")
+        return None
     if isinstance(weights, FileWeights):
         path = Path(weights.path).expanduser()
         return None if path.exists() else f"there is no file {path}"
@@ -172,15 +195,17 @@ def why_missing(weights: Weights, home: Path) -> str | None:
     return f"its weights are not on this machine; run: {pull_command(weights)}"
 
 
-def pull_command(weights: CatalogueWeights | HubWeights) -> str:
-    """What a person types to fetch the weights; a hub's file has no name but its profile's."""
+def pull_command(weights: CatalogueWeights | HubWeights | HubFolder | StoreFolder) -> str:
+    """What a person types to fetch the weights; what is not in the catalogue has no name but its profile's."""
     if isinstance(weights, CatalogueWeights):
         return f"manta models pull {weights.catalogue}"
     return "manta models pull MODEL --profile PROFILE"
 
 
-def words(weights: CatalogueWeights | HubWeights) -> str:
+def words(weights: CatalogueWeights | HubWeights | HubFolder | StoreFolder) -> str:
     """What the weights are called in messages."""
+    if isinstance(weights, (HubFolder, StoreFolder)):
+        return folder_words(weights)
     return weights.catalogue if isinstance(weights, CatalogueWeights) else f"{weights.repo}/{weights.file}"
 
 
