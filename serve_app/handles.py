@@ -24,6 +24,7 @@ from serve_app.messages import (
     JsonObject,
     KnowledgeStatus,
     ModelCard,
+    RebuildReport,
     RequestContext,
     Scores,
     SearchQuery,
@@ -155,6 +156,15 @@ class KnowledgeHandle:
     async def delete_documents(self, document_ids: Sequence[str], context: RequestContext) -> int:
         count: int = await self._caller.call("delete_documents", list(document_ids), context, context=context)
         return count
+
+    async def sync_failed(self, source: str, reason: str, context: RequestContext) -> None:
+        await self._caller.call("sync_failed", source, reason, context, context=context)
+
+    async def rebuild(self, context: RequestContext, *, reindexes: bool = True) -> RebuildReport:
+        report: RebuildReport = await self._caller.call(
+            "rebuild", context, context=context, reindexes=reindexes
+        )
+        return report
 
     async def list_documents(
         self, context: RequestContext, *, source: str | None = None, after: str = "", limit: int = 100

@@ -189,6 +189,7 @@ class SearchResult:
     took_s: float = 0.0
     embedding_id: str | None = None  # of the model that the cosines are of; None: there are none
     stages_ms: Mapping[str, float] = field(default_factory=dict)  # what took how long, if the query asks
+    stale_sources: tuple[str, ...] = ()  # of the passages, those known not to be current
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +233,7 @@ class SyncPlan:
     num_unchanged: int
     gone: tuple[str, ...]  # document ids in the base that the client no longer has
     num_known: int = 0  # documents of the source in the base
+    num_new: int = 0  # of `upload`, those that the base has never seen
     # path -> version, of those in `upload` that need not be sent if they still have it
     known: Mapping[str, str] = field(default_factory=dict)
 
@@ -253,6 +255,44 @@ class DocumentInfo:
     version: str = ""  # see DocumentInput
 
 
+class Standing(StrEnum):
+    """How current a source is in the base."""
+
+    FRESH = "fresh"
+    STALE = "stale"  # something is outstanding
+    NEVER_SYNCED = "never_synced"
+    FAILING = "failing"  # the last sync broke off, or some documents could not be taken in
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStanding:
+    """How current a source is, and why."""
+
+    source: str
+    standing: Standing
+    reason: str  # "" if it is fresh
+    num_documents: int  # in the base
+    num_new: int  # outstanding, as the last look at the source found them
+    num_changed: int
+    num_gone: int
+    num_outdated: int  # in the base, and made by another embedder, chunker or loader than there is now
+    num_failed: int  # that could not be taken in
+    checked_at: str  # ISO 8601, UTC: the last look; "": none
+    synced_at: str  # when nothing was outstanding for the last time; "": never
+    embedding_ids: tuple[str, ...]  # of the models that its documents were embedded with
+    chunker_versions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildReport:
+    """What a rebuild did, and what it leaves."""
+
+    num_reembedded: int  # documents, in this call
+    num_left: int  # documents that are still to be embedded anew; 0: it came to its end
+    num_wanted: int  # documents that only their sources can renew: another chunker or loader, or incomplete
+    is_reindexed: bool  # the index was made anew and swapped, in this call
+
+
 @dataclass(frozen=True, slots=True)
 class KnowledgeStatus:
     """How one tenant's knowledge base stands."""
@@ -263,6 +303,7 @@ class KnowledgeStatus:
     generation: int  # grows with every change; caches compare it
     embedding_id: str
     store: str
+    standings: tuple[SourceStanding, ...] = ()  # of the sources, by name
 
 
 # ---------------------------------------------------------------- agent

@@ -42,6 +42,7 @@ from configs.schema.ingress import IngressConfig, StreamsConfig
 from configs.schema.knowledge import (
     BasicAuth,
     ChunkingConfig,
+    CurrencyConfig,
     HnswConfig,
     KnowledgeConfig,
     LanceDbStoreConfig,
@@ -100,6 +101,8 @@ __all__ = [
     "BudgetConfig",
     "CatalogueWeights",
     "ChunkingConfig",
+    "CurrencyConfig",
+    "DeclaredAgent",
     "DoorConfig",
     "EmbedderBase",
     "EmbedderConfig",

@@ -216,6 +216,28 @@ class RetrievalConfig(Strict):
     rerank: RerankConfig = Field(default=RerankConfig(), description="Ordering by a reranker.")
 
 
+class CurrencyConfig(Strict):
+    """How the base is kept current, and when it is called stale."""
+
+    sync_every_s: float | None = Field(
+        default=None,
+        gt=0,
+        description="Seconds between two syncs of each of `sources`; None: only when somebody asks for one.",
+    )
+    max_age_s: float | None = Field(
+        default=None,
+        gt=0,
+        description="Seconds after which a source that nobody has looked at is stale; None: a look does not age.",
+    )
+    sync_when_stale: bool = Field(
+        default=False,
+        description="A search whose passages are of a stale one of `sources` starts its sync, in the background.",
+    )
+    known_for_s: float = Field(
+        default=15.0, gt=0, description="Seconds for which a replica believes what it read of the sources' state."
+    )
+
+
 class KnowledgeConfig(Strict):
     """The knowledge base."""
 
@@ -230,6 +252,7 @@ class KnowledgeConfig(Strict):
     sources: tuple[SourceConfig, ...] = Field(
         default=(), description="Where documents come from that nobody has to send: `manta kb sync` reads them."
     )
+    currency: CurrencyConfig = Field(default=CurrencyConfig(), description="Keeping it current.")
     scaling: ScalingConfig = Field(default=ScalingConfig(), description="Replicas and limits.")
 
     @model_validator(mode="after")

@@ -56,6 +56,8 @@ class Ending:
         run.draft = clean
         if run.is_grounded and not run.is_abstained and not run.citations():
             run.flag_draft(Flag.UNCITED)
+        if not run.is_abstained and any(one["source"] in run.stale_sources for one in run.citations()):
+            run.flag(Flag.STALE_SOURCE)
         run.move(State.FINAL)
 
     async def remember(self, run: Run) -> None:

@@ -43,6 +43,7 @@ class Run:
     sources: tuple[Source, ...] = ()  # the passages as prompts show them
     session: Session | None = None  # the conversation as it was loaded; None: none is kept
     embedding_id: str | None = None  # of the model whose cosines the passages carry
+    stale_sources: frozenset[str] = frozenset()  # of the passages found so far, those known not to be current
     verdict: Verdict | None = None
     web_mode: WebMode = WebMode.AUGMENT  # of the next web round
     loops: tuple[Loop, ...] = ()  # taken so far

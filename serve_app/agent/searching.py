@@ -130,6 +130,7 @@ class Searching:
                 "retrieve",
             )
             run.embedding_id, flags = result.embedding_id, result.flags
+            run.stale_sources |= set(result.stale_sources)
         except BadRequest:
             raise
         except MantaError as exc:
@@ -243,6 +244,7 @@ def _retrieval_event(run: Run, found: _Found, withheld: Sequence[str]) -> AgentE
             "scores": [passage.score for passage in passages],
             "withheld": list(withheld),
             "flags": list(found.flags),
+            "stale_sources": list(found.result.stale_sources) if found.result else [],
             "took_ms": found.took_ms,
         },
     )

@@ -87,6 +87,7 @@ class Flag(StrEnum):
 
     LEXICAL_ONLY = "lexical_only"  # the embedder is down
     RERANK_SKIPPED = "rerank_skipped"  # the reranker was late or down: the passages are in the fusion's order
+    STALE_SOURCE = "stale_source"  # it cites a source whose documents have changed since they were taken in
     KB_UNAVAILABLE = "kb_unavailable"
     WEB_UNAVAILABLE = "web_unavailable"
     SESSION_UNAVAILABLE = "session_unavailable"  # the turn knows nothing of those before, or is not kept

@@ -97,6 +97,22 @@ class DeleteBody(_Body):
     ids: Annotated[list[DocumentId], Field(min_length=1, max_length=10_000)]
 
 
+class FailureBody(_Body):
+    """POST /v1/knowledge/sync/failure."""
+
+    source: Source
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=2000)]
+
+
+class RebuildBody(_Body):
+    """POST /v1/knowledge/rebuild."""
+
+    reindex: bool = Field(
+        default=True,
+        description="Make the index anew too, once every document has the present model's vectors.",
+    )
+
+
 class LegWeights(_Body):
     """How much each leg's ranks count in the fusion."""
 
@@ -120,7 +136,8 @@ class SearchBody(_Body):
         default=None, description="Let the reranker order the best passages; null: as configured."
     )
     explain: bool = Field(
-        default=False, description="Tell each leg's rank of every passage, and the milliseconds of each stage."
+        default=False,
+        description="Tell each leg's rank of every passage, and the milliseconds of each stage.",
     )
 
     def search_query(self) -> SearchQuery:

@@ -19,6 +19,7 @@ from serve_app.messages import (
     DocumentInput,
     DocumentOutcome,
     KnowledgeStatus,
+    RebuildReport,
     RequestContext,
     SearchQuery,
     SearchResult,
@@ -64,6 +65,20 @@ class KnowledgeClient(Protocol):
 
     async def delete_documents(self, document_ids: Sequence[str], context: RequestContext) -> int:
         """Remove documents with all their chunks; returns how many there were."""
+        ...
+
+    async def sync_failed(self, source: str, reason: str, context: RequestContext) -> None:
+        """Note that a sync of the source broke off, and why; the next look at the source forgets it."""
+        ...
+
+    async def rebuild(self, context: RequestContext, *, reindexes: bool = True) -> RebuildReport:
+        """Embed again what another model embedded, as far as the time goes; then, with `reindexes`, swap the index.
+
+        Searches answer all the time. A report with documents left wants to be called again.
+
+        Raises:
+            Unavailable: the embedder or the store is down, or another replica is at it; what was done counts.
+        """
         ...
 
     async def list_documents(
@@ -261,6 +276,15 @@ class Store(Protocol):
 
     async def optimize(self) -> None:
         """Bring the indices up to date after many writes. Searches are right without it, but slower."""
+        ...
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the index took no writes when `generation` last saw it: it is being rebuilt, or was."""
+        ...
+
+    async def thaw(self) -> None:
+        """Let the index be written again, and drop what a rebuild that was killed has left."""
         ...
 
     async def rebuild(self) -> None:

@@ -17,6 +17,7 @@ from serve_app.messages import (
     DocumentInput,
     DocumentOutcome,
     KnowledgeStatus,
+    RebuildReport,
     RequestContext,
     SearchQuery,
     SearchResult,
@@ -74,6 +75,14 @@ class KnowledgeBaseDeployment:
     @returns_errors
     async def delete_documents(self, document_ids: Sequence[str], context: RequestContext) -> int:
         return await self._knowledge.delete_documents(document_ids, context)
+
+    @returns_errors
+    async def sync_failed(self, source: str, reason: str, context: RequestContext) -> None:
+        await self._knowledge.sync_failed(source, reason, context)
+
+    @returns_errors
+    async def rebuild(self, context: RequestContext, *, reindexes: bool = True) -> RebuildReport:
+        return await self._knowledge.rebuild(context, reindexes=reindexes)
 
     @returns_errors
     async def list_documents(

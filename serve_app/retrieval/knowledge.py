@@ -6,33 +6,47 @@ neither the disk nor the embedder: both are reached at the first use, and again 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from configs.schema import KnowledgeConfig
 from serve_app.engines.base import EmbeddingClient
 from serve_app.engines.rerank.base import RerankClient
-from serve_app.errors import BadRequest
+from serve_app.errors import BadRequest, MantaError
 from serve_app.messages import (
+    Deadline,
     DocumentInfo,
     DocumentInput,
     DocumentOutcome,
     KnowledgeStatus,
+    Priority,
+    RebuildReport,
     RequestContext,
     SearchQuery,
     SearchResult,
+    SourceStanding,
     SyncPlan,
 )
 from serve_app.retrieval.base import Store
+from serve_app.retrieval.drafts import check_name
 from serve_app.retrieval.embedding import CheckedEmbedder
+from serve_app.retrieval.freshness import Freshness
 from serve_app.retrieval.leases import Leases
-from serve_app.retrieval.manifest import Manifest
+from serve_app.retrieval.manifest import Manifest, Recipe, Summary
+from serve_app.retrieval.rebuilding import Rebuilding
 from serve_app.retrieval.search import Searcher
+from serve_app.retrieval.source_states import SourceStates
 from serve_app.retrieval.stores.open import open_storage
 from serve_app.retrieval.sync import Synchroniser
+from serve_app.retrieval.writer import Writer
 
 _MAX_PAGE = 1000  # documents of one listing
+_FRESHNESS_TIMEOUT_S = 10.0
+
+logger = logging.getLogger("manta.retrieval")
 
 
 def _utc_now() -> datetime:
@@ -52,28 +66,59 @@ class KnowledgeBase:
         leases: Leases | None = None,
         reranker: RerankClient | None = None,
     ) -> None:
-        checked = CheckedEmbedder(embedder)
+        checked = self._embedder = CheckedEmbedder(embedder)
+        writer = Writer(store, manifest, leases)
         self._store = store
         self._store_kind = config.store.kind
         self._manifest = manifest
         self._searcher = Searcher(store, checked, config.retrieval, reranker)
-        self._synchroniser = Synchroniser(store, manifest, checked, config, now, leases)
+        self._synchroniser = Synchroniser(store, manifest, checked, config, now, writer)
+        self._rebuilding = Rebuilding(store, manifest, checked, writer)
+        configured: dict[str, list[str]] = {}
+        for source in config.sources:
+            configured.setdefault(source.tenant, []).append(source.name)
+        self._states = SourceStates(manifest, now, configured, config.currency.max_age_s)
+        self._freshness = Freshness(self._standings_now, config.currency.known_for_s)
 
     async def search(self, query: SearchQuery, context: RequestContext) -> SearchResult:
-        return await self._searcher.search(query, context)
+        self._freshness.begin(context.tenant)
+        result = await self._searcher.search(query, context)
+        sources = {passage.source for passage in result.passages}
+        return replace(result, stale_sources=self._freshness.in_doubt(context.tenant, sources))
 
     async def plan_sync(
         self, source: str, sha256_by_path: Mapping[str, str], context: RequestContext
     ) -> SyncPlan:
-        return await self._synchroniser.plan(source, sha256_by_path, context)
+        plan = await self._synchroniser.plan(source, sha256_by_path, context)
+        await self._states.looked(context.tenant, source, plan)
+        self._freshness.forget(context.tenant)
+        return plan
 
     async def put_documents(
         self, source: str, documents: Sequence[DocumentInput], context: RequestContext
     ) -> tuple[DocumentOutcome, ...]:
-        return await self._synchroniser.put(source, documents, context)
+        outcomes = await self._synchroniser.put(source, documents, context)
+        await self._states.changed(context.tenant, source, outcomes)
+        self._freshness.forget(context.tenant)
+        return outcomes
 
     async def delete_documents(self, document_ids: Sequence[str], context: RequestContext) -> int:
-        return await self._synchroniser.delete(document_ids, context)
+        removed = await self._synchroniser.delete(document_ids, context)
+        for source, num_removed in removed.items():
+            await self._states.changed(context.tenant, source, (), num_removed)
+        self._freshness.forget(context.tenant)
+        return removed.total()
+
+    async def sync_failed(self, source: str, reason: str, context: RequestContext) -> None:
+        check_name(source, "source")
+        await self._states.failed(context.tenant, source, reason)
+        self._freshness.forget(context.tenant)
+
+    async def rebuild(self, context: RequestContext, *, reindexes: bool = True) -> RebuildReport:
+        recipe = await self._synchroniser.recipe(context)
+        report = await self._rebuilding.run(recipe, context, reindexes=reindexes)
+        self._freshness.forget(context.tenant)
+        return report
 
     async def list_documents(
         self, context: RequestContext, *, source: str | None = None, after: str = "", limit: int = 100
@@ -93,9 +138,24 @@ class KnowledgeBase:
             # Two while the base moves from one model to the next, none while it is empty.
             embedding_id=", ".join(summary.embedding_ids),
             store=self._store_kind,
+            standings=await self._standings(summary, context),
         )
 
+    async def _standings(self, summary: Summary, context: RequestContext) -> tuple[SourceStanding, ...]:
+        try:
+            recipe: Recipe | None = await self._synchroniser.recipe(context)
+        except MantaError as exc:
+            # Counts are told without the embedder too; which model it is will be known when it is back.
+            logger.warning("whether documents are of the embedder's model is not known: %s", exc)
+            recipe = None
+        return await self._states.standings(context.tenant, summary.recipes, recipe)
+
+    async def _standings_now(self, tenant: str) -> tuple[SourceStanding, ...]:
+        context = RequestContext("freshness", tenant, Deadline.after(_FRESHNESS_TIMEOUT_S), Priority.BATCH)
+        return await self._standings(await self._manifest.summary(tenant), context)
+
     async def close(self) -> None:
+        await self._freshness.close()
         await self._store.close()
         await self._manifest.close()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from serve_app.messages import DocumentInfo
@@ -52,6 +52,13 @@ class Summary:
     sources: Mapping[str, int]  # source -> documents in it
     generation: int
     embedding_ids: tuple[str, ...]  # of the models that the documents were embedded with
+    # source -> how its documents were made -> how many; None: incomplete ones
+    recipes: Mapping[str, Mapping[Recipe | None, int]] = field(default_factory=dict)
+
+
+def embedding_ids(recipes: Mapping[str, Mapping[Recipe | None, int]]) -> tuple[str, ...]:
+    """Of the models in a summary's recipes."""
+    return tuple(sorted({one.embedding_id for made in recipes.values() for one in made if one is not None}))
 
 
 class Manifest(Protocol):
@@ -83,6 +90,14 @@ class Manifest(Protocol):
 
     async def commit(self, tenant: str, put: Sequence[Record] = (), removed: Sequence[str] = ()) -> None:
         """Write and remove documents, and count the tenant's generation up. What is read next has it all."""
+        ...
+
+    async def source_states(self, tenant: str) -> dict[str, str]:
+        """source -> what is kept of it; see `put_source_state`."""
+        ...
+
+    async def put_source_state(self, tenant: str, source: str, state: str) -> None:
+        """Keep a text for a source, in the place of the one before; it is no document, and counts as none."""
         ...
 
     async def mark_incomplete(self, tenant: str, document_ids: Sequence[str]) -> None:

@@ -22,7 +22,7 @@ from typing import TypeVar
 
 from serve_app.errors import StorageFull, Unavailable
 from serve_app.messages import DocumentInfo
-from serve_app.retrieval.manifest import Recipe, Record, Summary
+from serve_app.retrieval.manifest import Recipe, Record, Summary, embedding_ids
 
 T = TypeVar("T")
 
@@ -48,6 +48,9 @@ CREATE TABLE IF NOT EXISTS documents (
     PRIMARY KEY (tenant, id)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS documents_by_source ON documents (tenant, source, id);
+CREATE TABLE IF NOT EXISTS sources (
+    tenant TEXT NOT NULL, source TEXT NOT NULL, state TEXT NOT NULL, PRIMARY KEY (tenant, source)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS tenants (tenant TEXT PRIMARY KEY, generation INTEGER NOT NULL) WITHOUT ROWID;
 """
 _BUSY_TIMEOUT_S = 1.0
@@ -93,13 +96,17 @@ class SqliteManifest:
         sources: dict[str, int] = {}
         for row in groups:
             sources[row["source"]] = sources.get(row["source"], 0) + row["num_documents"]
-        recipes = (Recipe.decoded(row["recipe"]) for row in groups if row["recipe"])
+        recipes: dict[str, dict[Recipe | None, int]] = {}
+        for row in groups:
+            made = Recipe.decoded(row["recipe"]) if row["recipe"] else None
+            recipes.setdefault(row["source"], {})[made] = row["num_documents"]
         return Summary(
             num_documents=sum(sources.values()),
             num_chunks=sum(row["num_chunks"] for row in groups),
             sources=sources,
             generation=generations[0]["generation"] if generations else 0,
-            embedding_ids=tuple(sorted({recipe.embedding_id for recipe in recipes})),
+            embedding_ids=embedding_ids(recipes),
+            recipes=recipes,
         )
 
     async def commit(self, tenant: str, put: Sequence[Record] = (), removed: Sequence[str] = ()) -> None:
@@ -112,6 +119,16 @@ class SqliteManifest:
                 "INSERT INTO tenants VALUES (?, 1) ON CONFLICT DO UPDATE SET generation = generation + 1",
                 (tenant,),
             )
+
+        await self._run(change)
+
+    async def source_states(self, tenant: str) -> dict[str, str]:
+        rows = await self._query("SELECT source, state FROM sources WHERE tenant = ?", (tenant,))
+        return {row["source"]: row["state"] for row in rows}
+
+    async def put_source_state(self, tenant: str, source: str, state: str) -> None:
+        def change(connection: sqlite3.Connection) -> None:
+            connection.execute("REPLACE INTO sources VALUES (?, ?, ?)", (tenant, source, state))
 
         await self._run(change)
 

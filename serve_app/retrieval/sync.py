@@ -7,6 +7,7 @@ and what happens when it breaks, to the writer.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -28,7 +29,6 @@ from serve_app.retrieval.documents.chunking import CHUNKER_VERSION
 from serve_app.retrieval.documents.load import LOADER_VERSION
 from serve_app.retrieval.drafts import Draft, check_document, check_name, draft, sha256_of
 from serve_app.retrieval.embedding import CheckedEmbedder, VectorSpace
-from serve_app.retrieval.leases import Leases
 from serve_app.retrieval.manifest import Manifest, Recipe, Record
 from serve_app.retrieval.sources.base import MODIFIED_AT
 from serve_app.retrieval.writer import Writer
@@ -55,18 +55,18 @@ class Synchroniser:
         embedder: CheckedEmbedder,
         config: KnowledgeConfig,
         now: Callable[[], datetime],
-        leases: Leases | None = None,
+        writer: Writer | None = None,
     ) -> None:
         self._store = store
         self._manifest = manifest
         self._embedder = embedder
         self._config = config
         self._now = now
-        self._writer = Writer(store, manifest, leases)
+        self._writer = writer or Writer(store, manifest)
 
     async def plan(self, source: str, states: Mapping[str, str], context: RequestContext) -> SyncPlan:
         check_name(source, "source")
-        recipe = await self._recipe(context)
+        recipe = await self.recipe(context)
         await self._writer.repaired(context.tenant, context.deadline)
         records = {record.info.path: record for record in await self._manifest.source(context.tenant, source)}
         current = {path: record.info for path, record in records.items() if record.recipe == recipe}
@@ -77,14 +77,21 @@ class Synchroniser:
         )
         known = {path: info.version for path in upload if (info := current.get(path)) and info.version}
         gone = tuple(record.info.id for path, record in records.items() if path not in states)
-        return SyncPlan(upload, len(states) - len(upload), gone, num_known=len(records), known=known)
+        return SyncPlan(
+            upload,
+            len(states) - len(upload),
+            gone,
+            num_known=len(records),
+            num_new=sum(path not in records for path in upload),
+            known=known,
+        )
 
     async def put(
         self, source: str, documents: Sequence[DocumentInput], context: RequestContext
     ) -> tuple[DocumentOutcome, ...]:
         check_name(source, "source")
         async with self._writer.turn(context.tenant, context.deadline):
-            recipe = await self._recipe(context)
+            recipe = await self.recipe(context)
             outcomes: dict[int, DocumentOutcome] = {}  # position in `documents` -> outcome
             changed = await self._changed(source, documents, recipe, context, outcomes)
             drafts: dict[int, _Entry] = {}
@@ -102,15 +109,20 @@ class Synchroniser:
             outcomes |= await self._embed_and_store(source, drafts, recipe, context)
         return tuple(outcomes[position] for position in range(len(documents)))
 
-    async def delete(self, document_ids: Sequence[str], context: RequestContext) -> int:
+    async def delete(self, document_ids: Sequence[str], context: RequestContext) -> Counter[str]:
+        """source -> documents of it that were removed."""
         async with self._writer.turn(context.tenant, context.deadline):
             records = await self._manifest.records(context.tenant, document_ids)
             if records:
                 await self._writer.remove(context.tenant, records)
-        return len(records)
+        return Counter(record.info.source for record in records.values())
 
-    async def _recipe(self, context: RequestContext) -> Recipe:
-        """How documents are made into chunks and vectors now."""
+    async def recipe(self, context: RequestContext) -> Recipe:
+        """How documents are made into chunks and vectors now.
+
+        Raises:
+            as CheckedEmbedder.space.
+        """
         chunking = self._config.chunking
         space = await self._embedder.space(chunking, context)
         return Recipe(

@@ -22,6 +22,9 @@ from serve_app.retrieval.manifest import Manifest, Record
 
 T = TypeVar("T")
 
+# A lease like a tenant's, of whoever makes the index anew; no tenant is called so.
+REINDEX = "\x00reindex"
+
 
 class Writer:
     """Changes a store and its manifest.
@@ -47,6 +50,9 @@ class Writer:
             self._leases.hold(tenant, deadline) as lease,
         ):
             generation = await self._store.generation()
+            if self._store.is_frozen:
+                await self._thawed(deadline)
+                generation = await self._store.generation()
             if lease.in_step_at != generation:
                 lease.in_step_at = None
                 await _to_its_end(self._repair(tenant))
@@ -56,6 +62,29 @@ class Writer:
                 yield
             finally:
                 del self._held[tenant]
+
+    async def reindex(self, deadline: Deadline | None = None) -> None:
+        """Make the index anew, as the store's `rebuild`; one at a time, whoever of the replicas it is."""
+        async with (
+            self._locks.setdefault(REINDEX, asyncio.Lock()),
+            self._leases.hold(REINDEX, deadline) as lease,
+        ):
+            await _to_its_end(self._store.rebuild())
+            lease.in_step_at = await self._store.generation()
+
+    async def _thawed(self, deadline: Deadline | None) -> None:
+        """Wait for whoever makes the index anew; let it be written again if they are gone.
+
+        Raises:
+            Unavailable: they are still at it at the deadline; the message says who.
+        """
+        async with (
+            self._locks.setdefault(REINDEX, asyncio.Lock()),
+            self._leases.hold(REINDEX, deadline),
+        ):
+            await self._store.generation()
+            if self._store.is_frozen:
+                await self._store.thaw()
 
     async def repaired(self, tenant: str, deadline: Deadline | None = None) -> None:
         """Return once the tenant's base is known to be in step. Waits for nobody if it is."""

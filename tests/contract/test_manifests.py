@@ -91,6 +91,18 @@ async def test_an_incomplete_document_has_no_recipe(manifest: Manifest) -> None:
     assert [found["a"].recipe, found["b"].recipe] == [None, RECIPE]
     summary = await manifest.summary("acme")
     assert (summary.num_documents, summary.embedding_ids) == (2, ("model",))
+    assert summary.recipes == {"docs": {None: 1, RECIPE: 1}}
+
+
+async def test_states_of_sources_are_no_documents(manifest: Manifest) -> None:
+    assert await manifest.source_states("acme") == {}
+    await manifest.put_source_state("acme", "docs", '{"a": 1}')
+    await manifest.put_source_state("acme", "wiki \u65e5\u672c", "")
+    await manifest.put_source_state("acme", "docs", '{"a": 2}')
+    await manifest.put_source_state("other", "docs", "theirs")
+    assert await manifest.source_states("acme") == {"docs": '{"a": 2}', "wiki \u65e5\u672c": ""}
+    assert (await manifest.summary("acme")).num_documents == 0
+    assert await manifest.page("acme", None, "", 10) == []
 
 
 async def test_pages_are_ordered_by_id(manifest: Manifest) -> None:

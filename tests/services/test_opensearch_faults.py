@@ -26,7 +26,10 @@ from serve_app.retrieval.base import Chunk
 from serve_app.retrieval.knowledge import KnowledgeBase, open_knowledge
 from serve_app.retrieval.stores.opensearch import mapping
 from serve_app.retrieval.stores.opensearch.client import Client
+from serve_app.retrieval.stores.opensearch.leases import OpenSearchLeases
+from serve_app.retrieval.stores.opensearch.ledger import Ledger
 from serve_app.retrieval.stores.opensearch.store import OpenSearchStore
+from serve_app.retrieval.writer import REINDEX
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(900)]  # each starts a server or two
 
@@ -416,3 +419,77 @@ async def test_a_sync_that_breaks_anywhere_is_repaired_by_the_next(
         if is_whole:
             break
     assert fails_at > 8
+
+
+# ---------------------------------------------------------------- a rebuild that was killed
+
+
+async def put(base: KnowledgeBase, path: str, text: str, within_s: float = 60.0) -> str:
+    context = RequestContext("r", ACME, Deadline.after(within_s))
+    [outcome] = await base.put_documents("docs", [DocumentInput(path, text.encode())], context)
+    return str(outcome.status)
+
+
+async def test_a_killed_rebuild_is_mended_by_the_next_writer(
+    config: OpenSearchStoreConfig, store: OpenSearchStore, closing: AsyncExitStack
+) -> None:
+    """The old index is left read-only and a half-made one beside it: whoever writes next makes it good."""
+    base = opened(config)
+    closing.push_async_callback(base.close)
+    assert await put(base, "a.txt", "rays glide") == "added"
+    generations = store._generations
+    old = await generations.ensure()
+    await generations.make(await generations.next_number(), is_live=False)
+    await generations.set_read_only(old.index, is_read_only=True)
+    assert await put(base, "b.txt", "reefs stand") == "added"
+    assert await generations.others(old.index) == []
+    context = RequestContext("r", ACME, Deadline.after(60.0))
+    found = await base.search(SearchQuery("rays reefs", k=5), context)
+    assert {one.path for one in found.passages} == {"a.txt", "b.txt"}
+
+
+async def test_a_writer_waits_for_a_rebuild_and_is_told_who_makes_it(
+    config: OpenSearchStoreConfig, store: OpenSearchStore, closing: AsyncExitStack
+) -> None:
+    base = opened(config)
+    closing.push_async_callback(base.close)
+    assert await put(base, "a.txt", "rays glide") == "added"
+    old = await store._generations.ensure()
+    await store._generations.set_read_only(old.index, is_read_only=True)
+    leases = OpenSearchLeases(Ledger(store._client, config), config.lease_s)
+    async with leases.hold(REINDEX, None):
+        with pytest.raises(Unavailable, match=r"by another replica \(.*process"):
+            await put(base, "b.txt", "reefs stand", within_s=1.5)
+    assert await put(base, "b.txt", "reefs stand") == "added"
+
+
+async def test_a_rebuild_whose_index_was_thawed_changes_nothing(
+    store: OpenSearchStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was taken for dead, and somebody may have written since."""
+    await store.upsert(chunks(20))
+    generations = store._generations
+    old = await generations.ensure()
+    switch = generations.switch
+
+    async def thaw_first(*args: Any) -> None:
+        raise AssertionError("it must not come to this")
+
+    monkeypatch.setattr(generations, "switch", thaw_first)
+    find = generations.find
+
+    async def thawed_find() -> Any:
+        found = await find()
+        if found is not None and found.is_frozen:
+            await generations.set_read_only(found.index, is_read_only=False)
+            return await find()
+        return found
+
+    monkeypatch.setattr(generations, "find", thawed_find)
+    with pytest.raises(Unavailable, match="made writable"):
+        await store.rebuild()
+    monkeypatch.setattr(generations, "find", find)
+    monkeypatch.setattr(generations, "switch", switch)
+    assert (await generations.ensure()).index == old.index
+    await store.rebuild()
+    assert await store.count(ACME) == 20

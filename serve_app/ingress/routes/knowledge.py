@@ -12,7 +12,14 @@ from fastapi import APIRouter, Query, Request, Response
 from serve_app.errors import NotFound
 from serve_app.ingress.answers import json_document, takes
 from serve_app.ingress.call import CallReader
-from serve_app.ingress.knowledge_requests import DeleteBody, PlanBody, PutBody, SearchBody
+from serve_app.ingress.knowledge_requests import (
+    DeleteBody,
+    FailureBody,
+    PlanBody,
+    PutBody,
+    RebuildBody,
+    SearchBody,
+)
 from serve_app.messages import DocumentOutcome, DocumentStatus, JsonObject, SearchResult
 from serve_app.openai_api.requests import parse
 from serve_app.retrieval.base import KnowledgeClient
@@ -86,9 +93,25 @@ def _add_questions(routes: APIRouter, reader: CallReader, knowledge: KnowledgeCl
         found = await call.run(_STAGE, knowledge.search(query, call.context))
         return json_document(_found(found, explain=query.explain))
 
+    @routes.post("/sync/failure", openapi_extra=takes(FailureBody))
+    async def sync_failed(request: Request) -> Response:
+        """Note that a sync broke off: the status calls its source failing until somebody looks at it again."""
+        call = await reader.read(request)
+        wanted = parse(FailureBody, call.body)
+        await call.run(_STAGE, knowledge.sync_failed(wanted.source, wanted.reason, call.context))
+        return json_document({"object": "knowledge.sync_failure", "source": wanted.source})
+
+    @routes.post("/rebuild", openapi_extra=takes(RebuildBody))
+    async def rebuild(request: Request) -> Response:
+        """Bring the base in line with the present embedder and settings; call again while documents are left."""
+        call = await reader.read(request)
+        reindexes = parse(RebuildBody, call.body).reindex
+        report = await call.run(_STAGE, knowledge.rebuild(call.context, reindexes=reindexes))
+        return json_document({"object": "knowledge.rebuild", **asdict(report)})
+
     @routes.get("/status")
     async def status(request: Request) -> Response:
-        """Counts, sources and generation of the tenant's knowledge base."""
+        """Counts and generation of the tenant's knowledge base, and how current each of its sources is."""
         call = reader.read_headers(request)
         standing = await call.run(_STAGE, knowledge.status(call.context))
         return json_document({"object": "knowledge.status", **asdict(standing)})
@@ -106,4 +129,5 @@ def _found(result: SearchResult, *, explain: bool) -> JsonObject:
         for passage in data:  # a fusion on the server would not know them
             del passage["lexical_rank"], passage["dense_rank"]
     told = {"object": "list", "data": data, "flags": result.flags, "took_s": result.took_s}
+    told |= {"stale_sources": result.stale_sources}
     return told | ({"stages_ms": dict(result.stages_ms)} if explain else {})

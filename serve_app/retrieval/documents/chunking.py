@@ -16,6 +16,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby
+from typing import Protocol
 
 from configs.schema import ChunkingConfig
 from serve_app.retrieval.documents.base import LoadedDocument, Section
@@ -76,7 +77,17 @@ async def cut(document: LoadedDocument, count_tokens: CountTokens, config: Chunk
     return await asyncio.to_thread(_chunks, cuttables, counts, config)
 
 
-def embedded_text(title: str, chunk: ChunkText) -> str:
+class Headed(Protocol):
+    """A text below headings: a chunk on its way in, or one that is stored."""
+
+    @property
+    def headings(self) -> tuple[str, ...]: ...
+
+    @property
+    def text(self) -> str: ...
+
+
+def embedded_text(title: str, chunk: Headed) -> str:
     """What the embedder and the lexical index see of a chunk: where it stands, then its text."""
     return "\n".join(filter(None, (_heading_text(title, chunk.headings), chunk.text)))
 

@@ -41,6 +41,7 @@ class MemoryStore:
     """A Store in this process' memory."""
 
     fuses = False
+    is_frozen = False  # what rebuilds it keeps others out by itself
 
     def __init__(self) -> None:
         self._tenants: dict[str, dict[str, _Entry]] = {}  # tenant -> chunk id -> entry
@@ -126,6 +127,9 @@ class MemoryStore:
         return len(self._tenants.get(tenant, {}))
 
     async def optimize(self) -> None:
+        return
+
+    async def thaw(self) -> None:
         return
 
     async def rebuild(self) -> None:

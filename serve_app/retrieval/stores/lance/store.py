@@ -48,6 +48,7 @@ class LanceDbStore:
     """
 
     fuses = False
+    is_frozen = False  # what rebuilds it keeps others out by itself
 
     def __init__(self, folder: Path, keep_versions: timedelta = timedelta(minutes=2)) -> None:
         self._folder = folder.absolute()
@@ -171,6 +172,9 @@ class LanceDbStore:
             table = await self._open()
             async with self._writing:
                 await self._optimize(table)
+
+    async def thaw(self) -> None:
+        return
 
     async def rebuild(self) -> None:
         """The full-text index, made anew beside the old one, which answers until then."""

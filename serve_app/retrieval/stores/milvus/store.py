@@ -49,6 +49,7 @@ class MilvusStore:
     """
 
     fuses = False
+    is_frozen = False  # what rebuilds it keeps others out by itself
 
     def __init__(self, config: MilvusStoreConfig, home: Path) -> None:
         self._config = config
@@ -169,6 +170,9 @@ class MilvusStore:
                     await self._drop(name)
                 else:
                     await self._write("flush", name)
+
+    async def thaw(self) -> None:
+        return
 
     async def rebuild(self) -> None:
         """Each collection is copied, and the alias moved to the copy; writes wait."""

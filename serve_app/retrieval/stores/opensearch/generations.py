@@ -32,6 +32,7 @@ class Generation:
     uuid: str
     models: Mapping[str, str]  # vector field -> embedding_id
     fields: Mapping[str, int] = field(default_factory=dict)  # vector field -> dimension
+    is_frozen: bool = field(default=False, compare=False)  # takes no writes: somebody rebuilds it, or did
 
     @property
     def name(self) -> str:
@@ -167,7 +168,9 @@ class Generations:
         }
         if mapping.is_outdated(own, self._config):
             logger.warning("the index %s was made with other settings than are configured: rebuild it", index)
-        return Generation(index, document["settings"]["index"]["uuid"], models, fields)
+        settings = document["settings"]["index"]
+        is_frozen = str(settings.get("blocks", {}).get("write", "false")).lower() == "true"
+        return Generation(index, settings["uuid"], models, fields, is_frozen)
 
 
 def _dimension(index: str, name: str, found: Mapping[str, Any], embedding_id: str) -> int:

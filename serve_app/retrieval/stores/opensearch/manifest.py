@@ -12,7 +12,7 @@ from typing import Any
 
 from serve_app.messages import DocumentInfo
 from serve_app.retrieval.identity import digest
-from serve_app.retrieval.manifest import Recipe, Record, Summary
+from serve_app.retrieval.manifest import Recipe, Record, Summary, embedding_ids
 from serve_app.retrieval.stores import terms
 from serve_app.retrieval.stores.opensearch import bulk
 from serve_app.retrieval.stores.opensearch.ledger import Ledger
@@ -50,13 +50,17 @@ class OpenSearchManifest:
         for group in groups:
             name = group["key"]["source"]
             sources[name] = sources.get(name, 0) + group["doc_count"]
-        recipes = (Recipe.decoded(group["key"]["recipe"]) for group in groups if group["key"]["recipe"])
+        recipes: dict[str, dict[Recipe | None, int]] = {}
+        for group in groups:
+            made = Recipe.decoded(group["key"]["recipe"]) if group["key"]["recipe"] else None
+            recipes.setdefault(group["key"]["source"], {})[made] = group["doc_count"]
         return Summary(
             num_documents=sum(sources.values()),
             num_chunks=sum(int(group["num_chunks"]["value"]) for group in groups),
             sources=dict(sorted(sources.items())),
             generation=await self._generation(tenant),
-            embedding_ids=tuple(sorted({recipe.embedding_id for recipe in recipes})),
+            embedding_ids=embedding_ids(recipes),
+            recipes=recipes,
         )
 
     async def commit(self, tenant: str, put: Sequence[Record] = (), removed: Sequence[str] = ()) -> None:
@@ -66,6 +70,16 @@ class OpenSearchManifest:
         counted = {"kind": "tenant", "owner": terms.owner(tenant), "num": await self._generation(tenant) + 1}
         actions.append(bulk.put(_tenant_key(tenant), counted, None))
         await self._ledger.write(actions)
+
+    async def source_states(self, tenant: str) -> dict[str, str]:
+        clauses = [{"term": {"kind": "source"}}, {"term": {"owner": terms.owner(tenant)}}]
+        found = self._ledger.scan(clauses, ["source", "state"])
+        return {one["source"]: one["state"] async for one in found}
+
+    async def put_source_state(self, tenant: str, source: str, state: str) -> None:
+        key = digest("source", tenant, source)
+        kept = {"kind": "source", "owner": terms.owner(tenant), "id": key, "source": source, "state": state}
+        await self._ledger.write([bulk.put(key, kept, None)])
 
     async def mark_incomplete(self, tenant: str, document_ids: Sequence[str]) -> None:
         found = await self._ledger.get_many([_key(tenant, one) for one in document_ids])

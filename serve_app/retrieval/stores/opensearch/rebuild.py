@@ -1,7 +1,8 @@
 """A new index of the old one's chunks, made as the configuration wants it now, and put in its place.
 
 The old index takes no writes meanwhile, whichever replica they come from, so that none can be lost, and
-answers until the switch.
+answers until the switch. A replica that is killed in between leaves it so: the next writer finds out that
+nobody holds the lease any more, and makes it writable again (`serve_app.retrieval.writer`).
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ async def rebuild(
     try:
         await _copy(client, generations, writer, put, old.index, new)
         await _check(client, old.index, new)
+        await _check_frozen(generations)
         await generations.switch(old.index, new)
     except BaseException:
         await generations.set_read_only(old.index, is_read_only=False)
@@ -81,6 +83,12 @@ async def _check(client: Client, old: str, new: str) -> None:
     num_old, num_new = await _num_documents(client, old), await _num_documents(client, new)
     if num_new != num_old:
         raise Unavailable(f"the new index has {num_new} of {num_old} chunks: the old one goes on")
+
+
+async def _check_frozen(generations: Generations) -> None:
+    """Whoever took this rebuild for dead may have written what the new index lacks."""
+    if not (await generations.ensure()).is_frozen:
+        raise Unavailable("the old index was made writable during the rebuild: it goes on; rebuild again")
 
 
 async def _num_documents(client: Client, index: str) -> int:

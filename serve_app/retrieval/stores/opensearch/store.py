@@ -55,6 +55,10 @@ class OpenSearchStore:
     def fuses(self) -> bool:
         return self._fusion.is_wanted
 
+    @property
+    def is_frozen(self) -> bool:
+        return self._generation is not None and self._generation.is_frozen
+
     async def generation(self) -> str:
         async with self._opening:
             self._generation = await self._generations.ensure()
@@ -210,6 +214,14 @@ class OpenSearchStore:
             what="the merge",
             limit_s=self._config.write_timeout_s,
         )
+
+    async def thaw(self) -> None:
+        generation = await self._generations.ensure()
+        logger.warning("the index %s was left read-only by a rebuild: it is writable again", generation.index)
+        await self._generations.set_read_only(generation.index, is_read_only=False)
+        for leftover in await self._generations.others(generation.index):
+            await self._generations.drop(leftover)
+        await self.generation()
 
     async def rebuild(self) -> None:
         await rebuild(self._client, self._generations, self._writer, self._put)
