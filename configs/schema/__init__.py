@@ -102,7 +102,6 @@ __all__ = [
     "CatalogueWeights",
     "ChunkingConfig",
     "CurrencyConfig",
-    "DeclaredAgent",
     "DoorConfig",
     "EmbedderBase",
     "EmbedderConfig",
