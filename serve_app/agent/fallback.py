@@ -6,7 +6,7 @@ from configs.schema import AgentConfig
 from serve_app.agent import prompts
 from serve_app.agent.parts import Parts
 from serve_app.agent.run import Run
-from serve_app.agent.states import Flag, Loop, State, WebMode
+from serve_app.agent.states import Flag, State, WebMode
 
 _NUM_NEAREST = 3  # sources that an abstention shows
 
@@ -22,7 +22,7 @@ def show_nearest(run: Run) -> None:
 
 def without_passages(run: Run, parts: Parts) -> None:
     """Nothing in the documents answers: on to the web, to a model alone, or to an abstention."""
-    if parts.can_loop(run, Loop.WEB):
+    if parts.can_search(run, WebMode.REPLACE):
         run.web_mode = WebMode.REPLACE
         run.move(State.WEB)
         return

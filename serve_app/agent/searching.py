@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +15,13 @@ from serve_app.agent.grade import Grade, Verdict, grade
 from serve_app.agent.parts import Events, Parts
 from serve_app.agent.run import WEB_SOURCE, Run
 from serve_app.agent.states import Flag, Loop, State, WebMode
+from serve_app.agent.web_queries import is_plain, web_queries
 from serve_app.errors import BadRequest, MantaError
 from serve_app.grounding.prompt import sources_of
 from serve_app.grounding.suspicion import suspicion
 from serve_app.grounding.untrusted import clean, one_line
 from serve_app.messages import AgentEvent, Passage, RequestContext, SearchQuery, SearchResult
-from serve_app.websearch.base import Topic, WebQuery, WebResult
+from serve_app.websearch.base import WebQuery, WebResult
 
 logger = logging.getLogger("manta.agent")
 
@@ -35,6 +37,9 @@ class _Found:
     result: SearchResult | None
     flags: tuple[str, ...]
     took_ms: float
+
+
+_Pages = tuple[tuple[str, ...], tuple[Passage, ...]]  # queries, and what they found
 
 
 class Searching:
@@ -66,7 +71,7 @@ class Searching:
                 without_passages(run, self._parts)
             return
         run.is_grounded = True
-        if result.verdict is Verdict.AMBIGUOUS and self._parts.can_loop(run, Loop.WEB):
+        if result.verdict is Verdict.AMBIGUOUS and self._parts.can_search(run, WebMode.AUGMENT):
             run.web_mode = WebMode.AUGMENT
             run.move(State.WEB)
         else:
@@ -99,10 +104,10 @@ class Searching:
         run.loops += (Loop.WEB,)
         found: _Found | None = None
         if run.web_mode is WebMode.FIRST:
-            pages, found = await self._both(run)
+            (queries, pages), found = await self._both(run)
         else:
-            pages = await self._pages(run)
-        yield _web_event(run, pages)
+            queries, pages = await self._pages(run)
+        yield _web_event(run, queries, pages)
         if found is not None:
             result = found.result
             run.embedding_id = result.embedding_id if result else None
@@ -163,7 +168,7 @@ class Searching:
 
     # ------------------------------------------------------------ the web
 
-    async def _both(self, run: Run) -> tuple[tuple[Passage, ...], _Found]:
+    async def _both(self, run: Run) -> tuple[_Pages, _Found]:
         """Pages and passages, searched for at the same time."""
         searching = asyncio.create_task(self._search(run))
         try:
@@ -173,16 +178,25 @@ class Searching:
             searching.cancel()
             await asyncio.gather(searching, return_exceptions=True)
 
-    async def _pages(self, run: Run) -> tuple[Passage, ...]:
-        """Pages for every query, each once; none, and a flag, if the web cannot be searched."""
-        web = self._parts.web
+    async def _pages(self, run: Run) -> _Pages:
+        """(the queries, their pages, each once); a flag if not all of the web could be searched.
+
+        The queries run at the same time, and what one of them found stays if another fails.
+        """
+        web, use = self._parts.web, self._parts.web_use
         assert web is not None
-        topic = Topic.NEWS if run.web_mode is WebMode.FIRST else Topic.GENERAL
-        found: list[WebResult] = []
+        texts = await self._web_texts(run)
+        queries = web_queries(texts, run.question.question, run.web_mode, use)
+        found: list[tuple[WebResult, ...]] = [()] * len(queries)
+
+        async def search_one(at: int, query: WebQuery, own: RequestContext) -> None:
+            found[at] = await web.search(query, own)
 
         async def search_all(own: RequestContext) -> None:
-            for text in run.queries:
-                found.extend(await web.search(WebQuery(text, topic), own))
+            searches = (search_one(at, query, own) for at, query in enumerate(queries))
+            for fault in await asyncio.gather(*searches, return_exceptions=True):
+                if fault is not None:
+                    raise fault
 
         try:
             await within(search_all, run.context, self._config.budget.web_s, "web")
@@ -190,7 +204,32 @@ class Searching:
             run.context.deadline.check("web")
             logger.warning("the web cannot be searched: %s", exc)
             run.flag(Flag.WEB_UNAVAILABLE)
-        return tuple({page.id: page for page in map(_passage, found)}.values())
+        # The best of each query first.
+        pages = {
+            page.id: page
+            for one in itertools.zip_longest(*found)
+            for page in map(_passage, filter(None, one))
+        }
+        return tuple(query.text for query in queries), tuple(pages.values())[: use.max_results]
+
+    async def _web_texts(self, run: Run) -> tuple[str, ...]:
+        """What to search the web for: a question that is no query is put into other words, where somebody can."""
+        helper, question = self._parts.helper, run.question
+        is_rewritten = run.queries != (question.question,)
+        if helper is None or is_rewritten or is_plain(question.question, question.history):
+            return run.queries
+        run.count(None)
+        try:
+            return await within(
+                lambda own: helper.rewrite(question.question, question.history, own),
+                run.context,
+                self._config.budget.rewrite_s,
+                "web queries",
+            )
+        except MantaError as exc:
+            run.context.deadline.check("web")
+            logger.warning("the question was not put into other words: %s", exc)
+            return run.queries
 
     def _use(self, run: Run, pages: Sequence[Passage], found: _Found | None) -> None:
         """Put the pages where the mode wants them."""
@@ -250,12 +289,12 @@ def _retrieval_event(run: Run, found: _Found, withheld: Sequence[str]) -> AgentE
     )
 
 
-def _web_event(run: Run, pages: Sequence[Passage]) -> AgentEvent:
+def _web_event(run: Run, queries: Sequence[str], pages: Sequence[Passage]) -> AgentEvent:
     return AgentEvent(
         "web",
         {
             "mode": str(run.web_mode),
-            "queries": list(run.queries),
+            "queries": list(queries),
             "n": len(pages),
             "urls": [page.path for page in pages],
         },

@@ -155,7 +155,8 @@ class Writing:
             return
         run.keep_best()
         loop = Loop.REGENERATE if decision.verdict is AnswerVerdict.UNFAITHFUL else Loop.WEB
-        if not self._parts.can_loop(run, loop):
+        is_open = loop is not Loop.WEB or self._parts.searches(WebMode.AUGMENT)
+        if not is_open or not self._parts.can_loop(run, loop):
             settle(run, self._config)
             run.move(State.GUARD_OUT)
         elif loop is Loop.WEB:
