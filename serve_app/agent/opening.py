@@ -112,7 +112,7 @@ class Opening:
 
     async def _routing(self, run: Run) -> Routing:
         """By rules; where none knows the question, by the helper. Whatever goes wrong there means `kb`."""
-        has_web, helper = self._parts.web is not None, self._parts.helper
+        has_web, helper = self._parts.searches(WebMode.FIRST), self._parts.helper
         routing = route(run.question.question, has_web=has_web)
         if routing.reason != DEFAULT or helper is None:
             return routing

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from configs.schema import AgentConfig
 from serve_app.agent.drafting import Drafter
 from serve_app.agent.helper import Helper
 from serve_app.agent.run import Run
-from serve_app.agent.states import Loop
+from serve_app.agent.states import Loop, WebMode
+from serve_app.agent.web_queries import WebUse
 from serve_app.evaluation.base import Judge
 from serve_app.evaluation.calibration import Calibrations
 from serve_app.messages import AgentEvent
@@ -32,6 +33,7 @@ class Parts:
     calibrations: Calibrations
     make_nonce: Callable[[], str]
     web: WebSearch | None = None
+    web_use: WebUse = field(default=WebUse(), kw_only=True)
     judge: Judge | None = None
     helper: Helper | None = None
     sessions: SessionStore | None = None
@@ -41,3 +43,11 @@ class Parts:
         needs = {Loop.WEB: self.web, Loop.REWRITE: self.helper, Loop.REGENERATE: self.judge}
         has_time_and_count = run.can_loop(loop, self.config.max_loops, self.config.budget.min_loop_s)
         return needs[loop] is not None and has_time_and_count
+
+    def searches(self, mode: WebMode) -> bool:
+        """Whether the web is searched for this at all."""
+        return self.web is not None and mode in self.web_use.modes
+
+    def can_search(self, run: Run, mode: WebMode) -> bool:
+        """Whether the run may search the web for this now."""
+        return self.searches(mode) and self.can_loop(run, Loop.WEB)

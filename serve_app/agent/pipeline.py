@@ -28,6 +28,7 @@ from serve_app.agent.parts import Events, Parts
 from serve_app.agent.run import Run
 from serve_app.agent.searching import Searching
 from serve_app.agent.states import MOVES, State
+from serve_app.agent.web_queries import WebUse
 from serve_app.agent.writing import Writing
 from serve_app.engines.base import ModelClient
 from serve_app.errors import DeadlineExceeded
@@ -58,6 +59,7 @@ class AnswerPipeline:
         *,
         calibrations: Calibrations = Calibrations(),  # noqa: B008 (frozen)
         web: WebSearch | None = None,
+        web_use: WebUse = WebUse(),  # noqa: B008 (frozen)
         judge: Judge | None = None,
         helper: Helper | None = None,
         sessions: SessionStore | None = None,
@@ -70,7 +72,18 @@ class AnswerPipeline:
         self._config = config
         self._on_end = on_end
         drafter = Drafter(config, clients, cards)
-        parts = Parts(config, drafter, knowledge, calibrations, make_nonce, web, judge, helper, sessions)
+        parts = Parts(
+            config,
+            drafter,
+            knowledge,
+            calibrations,
+            make_nonce,
+            web,
+            judge,
+            helper,
+            sessions,
+            web_use=web_use,
+        )
         opening, searching = Opening(parts), Searching(parts)
         writing, self._ending = Writing(parts), Ending(parts)
         self._stages: dict[State, Callable[[Run], Events]] = {
