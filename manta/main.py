@@ -23,6 +23,7 @@ _COMMANDS = {
     "gateway": "LiteLLM's proxy in front: write its configuration, run it here.",
     "keys": "Make, list and revoke API keys.",
     "usage": "Show what was used, by day, tenant, key and model.",
+    "websearch": "Serve a profile's web search over MCP, as a process of its own.",
     "models": "List, fetch and locate model weights.",
     "doctor": "Say what this machine has and lacks.",
     "evaluate": "Calibrate the quality gate; score answers with a judge.",

@@ -77,6 +77,7 @@ def build(args: dict[str, Any]) -> Application:
         config.streams,
         sessions=_sessions(config),
         home=folder,
+        web_search=config.web_search,
     )
     cards |= {
         config.embedder.name: embedder_card(config.embedder),

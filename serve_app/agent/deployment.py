@@ -10,12 +10,13 @@ from typing import Any
 
 from ray.serve.handle import DeploymentHandle
 
-from configs.schema import AgentConfig, SessionsConfig, StreamsConfig
+from configs.schema import AgentConfig, SessionsConfig, StreamsConfig, WebSearchConfig
 from serve_app.agent.events import encode_event
 from serve_app.agent.helper import ModelHelper
 from serve_app.agent.opening import session_key
 from serve_app.agent.pipeline import AnswerPipeline
 from serve_app.agent.run import Run
+from serve_app.agent.web_queries import WebUse
 from serve_app.channel.address import ReplyTo
 from serve_app.evaluation.calibration import calibrations
 from serve_app.evaluation.registry import open_judge
@@ -25,8 +26,10 @@ from serve_app.replica import Replica, open_inbox
 from serve_app.sessions.agent_sessions import AgentSessions
 from serve_app.streams import NO_ITEMS
 from serve_app.telemetry.deployment import Instruments
-from serve_app.telemetry.metrics import AGENT_DEGRADED, AGENT_DURATION, SESSIONS_ACTIVE
+from serve_app.telemetry.metrics import AGENT_DEGRADED, AGENT_DURATION, SESSIONS_ACTIVE, WEB_SEARCH_DURATION
 from serve_app.telemetry.pulse import Pulse, Reading
+from serve_app.websearch.measured import MeasuredWeb
+from serve_app.websearch.registry import open_web
 
 logger = logging.getLogger("manta.agent")
 
@@ -53,6 +56,7 @@ class AgentDeployment:
         *,
         sessions: SessionsConfig | None = None,
         home: Path = Path(),
+        web_search: WebSearchConfig | None = None,
     ) -> None:
         """`models` and `cards` hold the models of `config.model_names()` that are served, by name."""
         inbox = open_inbox(streams)
@@ -66,12 +70,15 @@ class AgentDeployment:
             if sessions is None
             else AgentSessions(sessions, home, clients, cards, self._instruments.count)
         )
+        self._web = None if web_search is None else self._open_web(web_search, home)
         self._pipeline = AnswerPipeline(
             config,
             clients,
             cards,
             KnowledgeHandle(knowledge),
             calibrations=calibrations(config.gate.calibration),
+            web=self._web,
+            web_use=WebUse.of(web_search),
             judge=open_judge(
                 config.evaluator, judge, clients[judge], EmbedderHandle(embedder, "the embedder")
             )
@@ -121,6 +128,14 @@ class AgentDeployment:
         if self._sessions is not None:
             yield SESSIONS_ACTIVE, self._sessions.active.num()
 
+    def _open_web(self, config: WebSearchConfig, home: Path) -> MeasuredWeb:
+        provider = config.provider.kind
+
+        def observe(outcome: str, seconds: float) -> None:
+            self._instruments.observe(WEB_SEARCH_DURATION, seconds, provider=provider, outcome=outcome)
+
+        return MeasuredWeb(open_web(config, home), observe)
+
     async def check_health(self) -> None:
         """For Serve, which replaces this replica if it raises: see ReplicaHealth."""
         await self._replica.check_health()
@@ -131,6 +146,8 @@ class AgentDeployment:
     async def __del__(self) -> None:
         await self._replica.close()
         await self._pulse.close()
+        if self._web is not None:
+            await self._web.close()
         if self._sessions is not None:
             await self._sessions.close()
         if self._inbox is not None:

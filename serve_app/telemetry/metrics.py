@@ -60,6 +60,13 @@ SESSIONS_ACTIVE = Metric(
 SESSION_SUMMARIES = Metric(
     "session_summaries_total", "counter", "Summaries of long conversations, by result.", ("result",)
 )
+WEB_SEARCH_DURATION = Metric(
+    "web_search_duration_seconds",
+    "histogram",
+    "Time of one search of the web, by what became of it: found, nothing, cancelled, or an error's code.",
+    ("provider", "outcome"),
+    _DURATIONS_S,
+)
 DOCUMENTS_INGESTED = Metric(
     "knowledge_documents_total", "counter", "Documents that were sent for ingestion, by result.", ("status",)
 )
@@ -110,6 +117,7 @@ ALL = (
     AGENT_DURATION,
     AGENT_DEGRADED,
     SEARCH_DURATION,
+    WEB_SEARCH_DURATION,
     SESSIONS_ACTIVE,
     SESSION_SUMMARIES,
     DOCUMENTS_INGESTED,
