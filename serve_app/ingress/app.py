@@ -46,6 +46,8 @@ def create_app(
             itself, and twice would make clients read "id, id".
         door: who is let in, and how much each may use; None: everybody, anything.
     """
+    from serve_app.ingress.routes import mcp_endpoint  # the protocol's library: only where it is served
+
     app = FastAPI(
         title="Manta",
         description=_DESCRIPTION,
@@ -62,6 +64,7 @@ def create_app(
     app.include_router(embeddings.router(reader, services, config.max_embedding_inputs))
     app.include_router(rerank.router(reader, services, config.max_embedding_inputs))
     app.include_router(agent.router(reader, services))
+    app.include_router(mcp_endpoint.router(reader, services))
     app.include_router(knowledge.router(reader, services.knowledge))
     app.include_router(models.router(services))
     app.include_router(usage.router(reader, door))

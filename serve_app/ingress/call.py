@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -52,8 +52,18 @@ class CallReader:
         self._config = config
         self._door = door
 
-    async def read(self, request: Request) -> Call:
+    @property
+    def knows_callers(self) -> bool:
+        """Whether whoever asks is asked who they are."""
+        return self._door is not None and self._door.authenticates
+
+    async def read(
+        self, request: Request, counted: Callable[[JsonObject], JsonObject] | None = None
+    ) -> Call:
         """Headers and body. Reading counts against the request's own deadline.
+
+        Args:
+            counted: what of the body the door counts, where that is not the body itself.
 
         Raises:
             BadRequest, BodyTooLarge: the request cannot be used.
@@ -65,7 +75,7 @@ class CallReader:
         reading = read_json(request, self._config.max_body_bytes)
         body = await within_deadline(context.deadline, "reading the body", reading)
         if self._door is not None:
-            await self._door.admit(request.scope, context, body)
+            await self._door.admit(request.scope, context, body if counted is None else counted(body))
         return Call(context, body, request.receive, closing_of(request.scope), self._user(request))
 
     def read_headers(self, request: Request) -> Call:

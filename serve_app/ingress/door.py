@@ -83,6 +83,10 @@ class Door:
         self._lease_numbers = itertools.count()
 
     @property
+    def authenticates(self) -> bool:
+        return self._config.authentication.is_on
+
+    @property
     def limiter(self) -> Limiter | None:
         return self._limiter
 
