@@ -17,7 +17,7 @@ from typing import Any
 
 from ray import serve
 from ray.serve import Application
-from ray.serve.config import AutoscalingConfig
+from ray.serve.config import AutoscalingConfig, RequestRouterConfig
 
 from configs.autoscaling import serve_autoscaling
 from configs.load import ProfileError, default_profile, home, parse_platform, read_profile
@@ -38,6 +38,7 @@ from serve_app.engines.rerank.deployment import RerankerDeployment
 from serve_app.errors import ConfigError
 from serve_app.ingress.deployment import IngressDeployment
 from serve_app.model_cache.cache import why_missing
+from serve_app.request_router import ROUTER
 from serve_app.retrieval.deployment import KnowledgeBaseDeployment
 
 logger = logging.getLogger("manta")
@@ -166,6 +167,7 @@ def _made(
         health_check_period_s=scaling.health.check_period_s,
         # A check stays open for one period before it is late: see serve_app/health/replica.py.
         health_check_timeout_s=scaling.health.check_period_s + scaling.health.check_timeout_s,
+        request_router_config=RequestRouterConfig(request_router_class=ROUTER),
         # The ingress writes a line for each request; the calls inside the graph need none.
         logging_config={"enable_access_log": False},
         **_replicas(scaling),

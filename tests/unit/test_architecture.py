@@ -18,6 +18,8 @@ MAY_IMPORT_RAY = {
     "serve_app/draining.py",
     "serve_app/handles.py",
     "serve_app/replica.py",
+    # A part of Serve's own routing, which Serve imports by its name.
+    "serve_app/request_router.py",
     "cluster/local.py",
     # The simulator asks Serve's own autoscaling policy instead of a copy of it. It starts no Ray.
     "benchmarks/simulate/serve_policy.py",
