@@ -87,7 +87,8 @@ def build(args: dict[str, Any]) -> Application:
     if config.reranker is not None:
         cards[config.reranker.name] = reranker_card(config.reranker)
     ingress = _deployment(serve.ingress()(IngressDeployment), "Ingress", config.ingress.scaling).options(
-        logging_config={"enable_access_log": True}
+        logging_config={"enable_access_log": True},
+        request_router_config=RequestRouterConfig(),  # HAProxy chooses among its replicas
     )
     return ingress.bind(
         config.ingress,
