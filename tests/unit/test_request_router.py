@@ -53,8 +53,8 @@ def split(cls: type[PowerOfTwoChoicesRequestRouter], seed: int) -> Counter[Repli
     """A burst of 16 calls on two idle replicas, whose answers come in between, as late as it happens."""
     rng = random.Random(seed)
     router: Any = cls(
-        DEPLOYMENT,
-        DeploymentHandleSource.REPLICA,
+        deployment_id=DEPLOYMENT,
+        handle_source=DeploymentHandleSource.REPLICA,
         self_node_id="node",
         self_actor_id="actor",
         use_replica_queue_len_cache=True,
@@ -80,13 +80,13 @@ def split(cls: type[PowerOfTwoChoicesRequestRouter], seed: int) -> Counter[Repli
 async def test_a_burst_is_split_evenly() -> None:
     assert all(split(CountingRouter, seed)[A] == 8 for seed in range(50))
     # What it is for: Serve's own router gives one of them most of some bursts.
-    assert max(max(split(PowerOfTwoChoicesRequestRouter, seed).values()) for seed in range(50)) >= 11
+    assert max(max(split(PowerOfTwoChoicesRequestRouter, seed).values()) for seed in range(50)) >= 10
 
 
 async def test_every_end_is_counted_once() -> None:
     router: Any = CountingRouter(
-        DEPLOYMENT,
-        DeploymentHandleSource.REPLICA,
+        deployment_id=DEPLOYMENT,
+        handle_source=DeploymentHandleSource.REPLICA,
         self_node_id="node",
         self_actor_id="actor",
         use_replica_queue_len_cache=True,
