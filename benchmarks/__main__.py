@@ -13,6 +13,7 @@ _BENCHMARKS = {
     "llamacpp-chat": "the llama.cpp engine against llama-server, llama_cpp.server and Llama under a lock",
     "embeddings": "tokens/s of the embedders and of what people use instead, short and long texts, 1 and 32 callers",
     "overhead": "what the path costs a stream: ours, without its hop, and a bare FastAPI server",
+    "parity": "whether answers through Manta are those of a bare vllm serve, field by field",
     "soak": "an hour of mixed load: whether memory, files, threads or connections grow",
     "overload": "goodput from half to three times the capacity of a model, with and without priorities",
     "startup": "seconds from the command to readiness, and the memory of all processes",
