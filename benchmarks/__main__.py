@@ -17,6 +17,8 @@ _BENCHMARKS = {
     "soak": "an hour of mixed load: whether memory, files, threads or connections grow",
     "overload": "goodput from half to three times the capacity of a model, with and without priorities",
     "startup": "seconds from the command to readiness, and the memory of all processes",
+    "agent": "the pipeline's own time, model calls by path, and the time to the first event",
+    "ablation": "answers to questions with faults: without the gate, with it, and with the web besides",
     "gate": "how well stage A tells answerable from unanswerable, and gold from random passages",
     "retrieval": "nDCG, recall, MRR and time per query of a BEIR folder, through a running knowledge base",
 }

@@ -17,7 +17,7 @@ import platformdirs
 import yaml
 from pydantic import ValidationError
 
-from configs.schema import PlatformConfig, SecretRef
+from configs.schema import PlatformConfig, SecretRef, TracingConfig
 from configs.simulation import Simulation, Stack
 from configs.workload import Workload
 
@@ -197,6 +197,62 @@ def secret(reference: SecretRef) -> str:
     if not value:
         raise ProfileError(f"the environment variable {reference.env} is not set")
     return value
+
+
+def tracing(config: TracingConfig) -> TracingConfig:
+    """With what OpenTelemetry's own variables say, where the profile says nothing.
+
+    OTEL_SDK_DISABLED turns traces off. https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
+
+    Raises:
+        ProfileError: a variable says something that is not known here.
+    """
+    if _env("OTEL_SDK_DISABLED").lower() == "true":
+        return config.model_copy(update={"exporters": ()})
+    changes: dict[str, Any] = {}
+    if not config.exporters:
+        changes["exporters"] = _exporters()
+    if name := _env("OTEL_SERVICE_NAME"):
+        changes["service_name"] = name
+    if "sample_ratio" not in config.model_fields_set and (sampler := _env("OTEL_TRACES_SAMPLER")):
+        changes["sample_ratio"] = _sample_ratio(sampler)
+    try:
+        return TracingConfig.model_validate(config.model_dump(exclude_unset=True) | changes)
+    except ValidationError as exc:
+        raise ProfileError(_one_line(exc)) from exc
+
+
+def _exporters() -> tuple[dict[str, Any], ...]:
+    names = [name for name in (one.strip() for one in _env("OTEL_TRACES_EXPORTER").split(",")) if name]
+    if not names and (_env("OTEL_EXPORTER_OTLP_ENDPOINT") or _env("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")):
+        names = ["otlp"]
+    known = {"otlp", "console", "jaeger", "langfuse", "none"}
+    for name in names:
+        if name not in known:
+            listed = ", ".join(sorted(known))
+            raise ProfileError(f"OTEL_TRACES_EXPORTER names {name!r}, which is none of: {listed}")
+    langfuse_url = _env("LANGFUSE_BASE_URL") or _env("LANGFUSE_HOST")
+    more = {"langfuse": {"base_url": langfuse_url} if langfuse_url else {}}
+    return tuple({"kind": name, **more.get(name, {})} for name in dict.fromkeys(names) if name != "none")
+
+
+def _sample_ratio(sampler: str) -> float:
+    fixed = {"always_on": 1.0, "always_off": 0.0}
+    kind = sampler.removeprefix("parentbased_")
+    if kind in fixed:
+        return fixed[kind]
+    if kind != "traceidratio":
+        raise ProfileError(
+            f"OTEL_TRACES_SAMPLER is {sampler!r}; known are always_on, always_off and traceidratio"
+        )
+    try:
+        return float(_env("OTEL_TRACES_SAMPLER_ARG") or 1.0)
+    except ValueError as exc:
+        raise ProfileError("OTEL_TRACES_SAMPLER_ARG is a number from 0 to 1") from exc
+
+
+def _env(name: str) -> str:
+    return os.environ.get(name, "").strip()
 
 
 def api_key() -> str | None:

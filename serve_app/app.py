@@ -30,6 +30,7 @@ from configs.schema import (
     RerankerConfig,
     ScalingConfig,
     SessionsConfig,
+    TracingConfig,
 )
 from serve_app.agent.deployment import AgentDeployment
 from serve_app.engines.cards import agent_card, embedder_card, model_card, reranker_card
@@ -60,13 +61,13 @@ def build(args: dict[str, Any]) -> Application:
     folder = home(config)
     served, left_out = _present(config, folder)
 
-    models = {model.name: _model(model, folder) for model in served}
+    models = {model.name: _model(model, folder, config.tracing) for model in served}
     embedder = _queueing(EmbedderDeployment, "Embedder", config.embedder.scaling).bind(
-        config.embedder, folder
+        config.embedder, folder, config.tracing
     )
     rerankers = {} if config.reranker is None else {config.reranker.name: _reranker(config.reranker, folder)}
     knowledge = _deployment(KnowledgeBaseDeployment, "KnowledgeBase", config.knowledge.scaling).bind(
-        config.knowledge, folder, embedder, *rerankers.values()
+        config.knowledge, folder, embedder, *rerankers.values(), tracing=config.tracing
     )
     cards = {model.name: model_card(model) for model in served}
     agent = _queueing(AgentDeployment, "Agent", config.agent.scaling).bind(
@@ -79,6 +80,7 @@ def build(args: dict[str, Any]) -> Application:
         sessions=_sessions(config),
         home=folder,
         web_search=config.web_search,
+        tracing=config.tracing,
     )
     cards |= {
         config.embedder.name: embedder_card(config.embedder),
@@ -105,6 +107,7 @@ def build(args: dict[str, Any]) -> Application:
         door=config.door,
         home=folder,
         sessions=_sessions(config),
+        tracing=config.tracing,
     )
 
 
@@ -130,9 +133,9 @@ def _may_sleep(config: PlatformConfig) -> dict[str, float]:
     return {part.name: part.scaling.autoscaler.cold_start_timeout_s for part in asleep}
 
 
-def _model(config: ModelConfig, folder: Path) -> Application:
+def _model(config: ModelConfig, folder: Path, tracing: TracingConfig) -> Application:
     return _queueing(ModelDeployment, f"Model-{config.name.replace('/', '-')}", config.scaling).bind(
-        config, folder
+        config, folder, tracing
     )
 
 

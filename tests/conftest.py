@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
+import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -123,6 +130,130 @@ def opensearch_url(new_opensearch_node: Callable[[], OpenSearchNode]) -> Iterato
         yield node.url
     finally:
         node.end()
+
+
+@dataclass(frozen=True)
+class SeenSpan:
+    """A span as it arrived."""
+
+    name: str
+    trace_id: str
+    span_id: str
+    parent_id: str
+    kind: int
+    attributes: dict[str, Any]
+    events: list[tuple[str, dict[str, Any]]]
+    status: int
+    service: dict[str, Any]
+
+
+@dataclass
+class OtlpReceiver:
+    """What was received; `status` is what it answers with."""
+
+    port: int = 0
+    status: int = 200
+    bodies: list[bytes] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    spans: list[SeenSpan] = field(default_factory=list)
+    batches: list[Any] = field(default_factory=list)  # of JSON, as Langfuse takes them
+    paths: list[str] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def children(self, parent: SeenSpan) -> list[SeenSpan]:
+        return [one for one in self.spans if one.parent_id == parent.span_id]
+
+    def one(self, name: str) -> SeenSpan:
+        (found,) = [span for span in self.spans if span.name == name]
+        return found
+
+    def tree(self, root: SeenSpan | None = None) -> Any:
+        """(name, children by name) of the whole, from the one without a known parent."""
+        ids = {span.span_id for span in self.spans}
+        if root is None:
+            (root,) = [span for span in self.spans if span.parent_id not in ids]
+        return root.name, sorted((self.tree(child) for child in self.children(root)), key=str)
+
+
+def _value(value: Any) -> Any:
+    kind = value.WhichOneof("value")
+    if kind == "array_value":
+        return [_value(one) for one in value.array_value.values]
+    return getattr(value, kind)
+
+
+def _attributes(pairs: Any) -> dict[str, Any]:
+    return {pair.key: _value(pair.value) for pair in pairs}
+
+
+def _spans(body: bytes) -> Iterator[SeenSpan]:
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    request = ExportTraceServiceRequest.FromString(body)
+    for resource in request.resource_spans:
+        for scope in resource.scope_spans:
+            for span in scope.spans:
+                yield SeenSpan(
+                    span.name,
+                    span.trace_id.hex(),
+                    span.span_id.hex(),
+                    span.parent_span_id.hex(),
+                    span.kind,
+                    _attributes(span.attributes),
+                    [(event.name, _attributes(event.attributes)) for event in span.events],
+                    span.status.code,
+                    _attributes(resource.resource.attributes),
+                )
+
+
+@contextmanager
+def _receiving() -> Iterator[OtlpReceiver]:
+    got = OtlpReceiver()
+    lock = threading.Lock()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            if self.headers.get("content-encoding") == "gzip":
+                body = gzip.decompress(body)
+            is_spans = self.path.endswith("/v1/traces")
+            with lock:
+                got.bodies.append(body)
+                got.paths.append(self.path)
+                got.headers.append({name.lower(): value for name, value in self.headers.items()})
+                if got.status < 300 and is_spans:
+                    got.spans += _spans(body)
+                elif got.status < 300:
+                    got.batches.append(json.loads(body))
+            answer = b"" if is_spans else b"{}"  # an empty message of protobuf is no bytes
+            self.send_response(got.status)
+            self.send_header("content-length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: Any) -> None:
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    got.port = server.server_address[1]
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield got
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture(scope="session")
+def otlp_receiving() -> Callable[[], AbstractContextManager[OtlpReceiver]]:
+    """Starts OTLP receivers on loopback: protobuf over HTTP, and what Langfuse is sent besides."""
+    return _receiving
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from configs.schema.ingress import IngressConfig, StreamsConfig
 from configs.schema.knowledge import KnowledgeConfig
 from configs.schema.models import ModelConfig
 from configs.schema.sessions import SessionsConfig
+from configs.schema.tracing import TracingConfig
 from configs.schema.rerankers import RerankerConfig
 from configs.schema.web_search import WebSearchConfig
 
@@ -42,6 +43,7 @@ class PlatformConfig(Strict):
     sessions: SessionsConfig | None = Field(
         default=SessionsConfig(), description="Conversations that go on; None: none are kept."
     )
+    tracing: TracingConfig = Field(default=TracingConfig(), description="Traces; off by default.")
     streams: StreamsConfig = Field(
         default=StreamsConfig(), description="How streams travel between replicas."
     )

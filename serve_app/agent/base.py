@@ -31,7 +31,7 @@ class AgentClient(Protocol):
             answer.revised {text}
             citation       {n, passage_id, document_id, source, path, title, headings, page, quote}
             answer.final   {text, outcome: answered|degraded|abstained, citations, flags, notes, usage,
-                            model, run: [{state, ms}]}
+                            model, run: [{state, ms}], trace_id (where there is a trace)}
             error          OpenAI's error body: what the ingress makes of an error that is raised
 
         Closing the iterator cancels everything below it.

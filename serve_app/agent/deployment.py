@@ -10,7 +10,7 @@ from typing import Any
 
 from ray.serve.handle import DeploymentHandle
 
-from configs.schema import AgentConfig, SessionsConfig, StreamsConfig, WebSearchConfig
+from configs.schema import AgentConfig, SessionsConfig, StreamsConfig, TracingConfig, WebSearchConfig
 from serve_app.agent.events import encode_event
 from serve_app.agent.helper import ModelHelper
 from serve_app.agent.opening import session_key
@@ -18,6 +18,8 @@ from serve_app.agent.pipeline import AnswerPipeline
 from serve_app.agent.run import Run
 from serve_app.agent.web_queries import WebUse
 from serve_app.channel.address import ReplyTo
+from serve_app.engines.base import ModelClient
+from serve_app.evaluation.base import Judge
 from serve_app.evaluation.calibration import calibrations
 from serve_app.evaluation.registry import open_judge
 from serve_app.handles import EmbedderHandle, KnowledgeHandle, model_handles
@@ -26,8 +28,20 @@ from serve_app.replica import Replica, open_inbox
 from serve_app.sessions.agent_sessions import AgentSessions
 from serve_app.streams import NO_ITEMS
 from serve_app.telemetry.deployment import Instruments
-from serve_app.telemetry.metrics import AGENT_DEGRADED, AGENT_DURATION, SESSIONS_ACTIVE, WEB_SEARCH_DURATION
+from serve_app.telemetry.metrics import (
+    AGENT_DEGRADED,
+    AGENT_DURATION,
+    AGENT_LOOPS,
+    AGENT_MODEL_CALLS,
+    AGENT_TOKENS,
+    GATE_VERDICTS,
+    SESSIONS_ACTIVE,
+    WEB_SEARCH_DURATION,
+)
 from serve_app.telemetry.pulse import Pulse, Reading
+from serve_app.telemetry.stages import stage_spans
+from serve_app.telemetry.traced import TracedAgent, trace_judge, trace_web
+from serve_app.telemetry.tracing import Tracing
 from serve_app.websearch.measured import MeasuredWeb
 from serve_app.websearch.registry import open_web
 
@@ -40,6 +54,19 @@ def _warn(config: AgentConfig, served: Collection[str]) -> None:
             logger.warning("the agent does without %s, which is not served", name)
     if config.judge in config.models:
         logger.warning("%s judges answers of its own", config.judge)
+
+
+def _judge(
+    config: AgentConfig,
+    clients: Mapping[str, ModelClient],
+    embedder: DeploymentHandle[Any],
+    tracing: Tracing,
+) -> Judge | None:
+    name = config.judge
+    if name is None or name not in clients:
+        return None
+    judge = open_judge(config.evaluator, name, clients[name], EmbedderHandle(embedder, "the embedder"))
+    return trace_judge(judge, tracing.tracer, tracing.scores)
 
 
 class AgentDeployment:
@@ -57,14 +84,19 @@ class AgentDeployment:
         sessions: SessionsConfig | None = None,
         home: Path = Path(),
         web_search: WebSearchConfig | None = None,
+        tracing: TracingConfig = TracingConfig(),  # noqa: B008 (frozen)
     ) -> None:
         """`models` and `cards` hold the models of `config.model_names()` that are served, by name."""
         inbox = open_inbox(streams)
         clients = model_handles(models, cards, inbox, streams)
         _warn(config, clients)
-        judge, helper = config.judge, config.helper
+        helper = config.helper
         self._name = config.name
         self._instruments = Instruments()
+        self._tracing = Tracing(
+            tracing, "Agent", self._instruments.count, sends_scores=config.judge is not None
+        )
+        tracer = self._tracing.tracer
         self._sessions = (
             None
             if sessions is None
@@ -77,17 +109,15 @@ class AgentDeployment:
             cards,
             KnowledgeHandle(knowledge),
             calibrations=calibrations(config.gate.calibration),
-            web=self._web,
+            web=None if self._web is None else trace_web(self._web, tracer),
             web_use=WebUse.of(web_search),
-            judge=open_judge(
-                config.evaluator, judge, clients[judge], EmbedderHandle(embedder, "the embedder")
-            )
-            if judge in clients
-            else None,
+            judge=_judge(config, clients, embedder, self._tracing),
             helper=ModelHelper(helper, clients[helper]) if helper in clients else None,
             sessions=None if self._sessions is None else self._sessions.store,
             on_end=self._count,
+            around=None if tracer is None else stage_spans(tracer),
         )
+        self._agent = self._pipeline if tracer is None else TracedAgent(self._pipeline, tracer, config.name)
         self._inbox = inbox
         self._pulse = Pulse(config.name, self._instruments.put, self._held)
         self._replica = Replica(config.name, config.scaling, inbox=inbox)
@@ -111,7 +141,7 @@ class AgentDeployment:
         return self._replica.autoscaling_stats()
 
     async def _answer(self, question: AgentQuestion, context: RequestContext) -> AsyncIterator[bytes]:
-        async with aclosing(self._pipeline.answer(question, context)) as events:
+        async with aclosing(self._agent.answer(question, context)) as events:
             async for event in events:
                 yield encode_event(event)
 
@@ -121,6 +151,15 @@ class AgentDeployment:
         self._instruments.observe(AGENT_DURATION, run.seconds(), agent=self._name, outcome=outcome)
         for flag in run.all_flags():
             self._instruments.count(AGENT_DEGRADED, agent=self._name, reason=flag)
+        for loop in run.loops:
+            self._instruments.count(AGENT_LOOPS, agent=self._name, loop=str(loop))
+        for stage, verdict in (("context", run.verdict), ("answer", run.decision and run.decision.verdict)):
+            if verdict is not None:
+                self._instruments.count(GATE_VERDICTS, agent=self._name, stage=stage, verdict=str(verdict))
+        usage = run.usage
+        self._instruments.count(AGENT_MODEL_CALLS, usage["num_model_calls"], agent=self._name)
+        for kind in ("prompt", "completion"):
+            self._instruments.count(AGENT_TOKENS, usage[f"{kind}_tokens"], agent=self._name, kind=kind)
         if self._sessions is not None and run.session is not None:
             self._sessions.active.see(session_key(run.question, run.context))
 
@@ -146,6 +185,7 @@ class AgentDeployment:
     async def __del__(self) -> None:
         await self._replica.close()
         await self._pulse.close()
+        await self._tracing.close()
         if self._web is not None:
             await self._web.close()
         if self._sessions is not None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing, nullcontext
 
 from configs.schema import AgentConfig
 from serve_app.agent.budget import answer_context
@@ -42,8 +42,15 @@ from serve_app.websearch.base import WebSearch
 _NONCE_BYTES = 8
 
 
+_NOTHING = nullcontext()
+
+
 def _ignore(_: Run) -> None:
     """Nobody wants to know how runs end."""
+
+
+def _nothing_around(_: Run) -> AbstractContextManager[None]:
+    return _NOTHING
 
 
 class AnswerPipeline:
@@ -64,13 +71,16 @@ class AnswerPipeline:
         helper: Helper | None = None,
         sessions: SessionStore | None = None,
         on_end: Callable[[Run], None] = _ignore,
+        around: Callable[[Run], AbstractContextManager[None]] | None = None,
     ) -> None:
         """`clients` and `cards` hold those of `config.models` that are served, by name.
 
         `on_end` is told of every run that ended, also of one that was cancelled and whose client hears nothing.
+        `around` is entered for the length of each stage.
         """
         self._config = config
         self._on_end = on_end
+        self._around = around or _nothing_around
         drafter = Drafter(config, clients, cards)
         parts = Parts(
             config,
@@ -122,9 +132,10 @@ class AnswerPipeline:
     async def _steps(self, run: Run) -> AsyncGenerator[AgentEvent]:
         while run.state is not State.FINAL:
             try:
-                async with aclosing(self._stages[run.state](run)) as events:
-                    async for event in events:
-                        yield event
+                with self._around(run):
+                    async with aclosing(self._stages[run.state](run)) as events:
+                        async for event in events:
+                            yield event
             except DeadlineExceeded:
                 if State.DEADLINE not in MOVES[run.state]:
                     raise

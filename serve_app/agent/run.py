@@ -167,8 +167,13 @@ class Run:
                 "usage": self.usage,
                 "model": self.model,
                 "run": [*self.trace, last],
+                **self._trace_id(),
             },
         )
+
+    def _trace_id(self) -> JsonObject:
+        traceparent = self.context.traceparent
+        return {} if traceparent is None else {"trace_id": traceparent.split("-")[1]}
 
     def _known_urls(self) -> frozenset[str]:
         """Links that may leave: the question's, those of documents, and of pages their own address alone."""

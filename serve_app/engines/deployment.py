@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
-from configs.schema import EmbedderConfig, ExternalEmbedder, ExternalModel, ModelConfig
+from configs.schema import EmbedderConfig, ExternalEmbedder, ExternalModel, ModelConfig, TracingConfig
 from serve_app.channel.address import ReplyTo
 from serve_app.engines.base import ModelEngine
 from serve_app.engines.registry import open_embedder, open_model
@@ -16,6 +16,8 @@ from serve_app.openai_api.estimate import prompt_tokens, text_tokens
 from serve_app.replica import Replica, returns_errors
 from serve_app.streams import NO_ITEMS, joined
 from serve_app.telemetry.deployment import Instruments
+from serve_app.telemetry.traced import trace_embedder, trace_model
+from serve_app.telemetry.tracing import Tracing
 
 # A message between replicas costs about as much as 5 ms of a stream: see docs/decisions/0003.
 JOIN_WINDOW_S = 0.005
@@ -24,9 +26,16 @@ JOIN_WINDOW_S = 0.005
 class ModelDeployment:
     """One replica of a chat model."""
 
-    def __init__(self, config: ModelConfig, home: Path) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        home: Path,
+        tracing: TracingConfig = TracingConfig(),  # noqa: B008 (frozen)
+    ) -> None:
         num_threads = _num_threads(config.scaling.num_cpus)
-        self._engine = open_model(config, home, num_threads, Instruments().count)
+        count = Instruments().count
+        self._tracing = Tracing(tracing, config.name, count)
+        self._engine = trace_model(open_model(config, home, num_threads, count), self._tracing.tracer)
         self._replica = _replica(config, self._engine)
 
     @returns_errors
@@ -72,13 +81,21 @@ class ModelDeployment:
     async def __del__(self) -> None:
         await self._replica.close()
         await self._engine.close()
+        await self._tracing.close()
 
 
 class EmbedderDeployment:
     """One replica of the embedding model."""
 
-    def __init__(self, config: EmbedderConfig, home: Path) -> None:
-        self._engine = open_embedder(config, home, _num_threads(config.scaling.num_cpus))
+    def __init__(
+        self,
+        config: EmbedderConfig,
+        home: Path,
+        tracing: TracingConfig = TracingConfig(),  # noqa: B008 (frozen)
+    ) -> None:
+        self._tracing = Tracing(tracing, config.name, Instruments().count)
+        engine = open_embedder(config, home, _num_threads(config.scaling.num_cpus))
+        self._engine = trace_embedder(engine, self._tracing.tracer)
         self._replica = _replica(config, self._engine)
 
     @returns_errors
@@ -119,6 +136,7 @@ class EmbedderDeployment:
     async def __del__(self) -> None:
         await self._replica.close()
         await self._engine.close()
+        await self._tracing.close()
 
 
 def _replica(config: ModelConfig | EmbedderConfig, engine: ModelEngine) -> Replica:

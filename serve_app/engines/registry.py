@@ -50,15 +50,15 @@ def open_model(config: ModelConfig, home: Path, num_cpus: int, count: Count = co
     if isinstance(config, MockModel):
         from serve_app.engines.mock import MockGenerator
 
-        return TextEdge(MockGenerator(config))
+        return TextEdge(MockGenerator(config), count)
     if isinstance(config, ExtractiveModel):
         from serve_app.engines.extractive import ExtractiveGenerator
 
-        return TextEdge(ExtractiveGenerator(config))
+        return TextEdge(ExtractiveGenerator(config), count)
     if isinstance(config, LlamaCppModel):
         with _needs("llama_cpp", "pip install llama-cpp-python==0.3.36"):
             from serve_app.engines.llamacpp.chat import open_llamacpp_chat
-        return TextEdge(open_llamacpp_chat(config, home, num_cpus, count))
+        return TextEdge(open_llamacpp_chat(config, home, num_cpus, count), count)
     from serve_app.engines.external import ExternalEngine
 
     return ExternalEngine(config)

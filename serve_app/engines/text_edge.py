@@ -24,14 +24,17 @@ from serve_app.openai_api.parts import (
 from serve_app.openai_api.requests import ChatCompletionRequest
 from serve_app.openai_api.responses import DONE, TextShape, usage
 from serve_app.streams import until_deadline
+from serve_app.telemetry.metrics import LLM_TOKENS, Count, count_nothing
 
 
 class TextEdge:
-    """A ModelEngine made of a TextGenerator."""
+    """A ModelEngine made of a TextGenerator. `count` adds to the application's counters."""
 
-    def __init__(self, generator: TextGenerator) -> None:
+    def __init__(self, generator: TextGenerator, count: Count = count_nothing) -> None:
         self._generator = generator
-        self._abilities = generator.card().abilities
+        self._count = count
+        card = generator.card()
+        self._name, self._abilities = card.name, card.abilities
 
     def card(self) -> ModelCard:
         return self._generator.card()
@@ -45,6 +48,7 @@ class TextEdge:
                 pieces.append(chunk.text)
                 parts.add(chunk)
                 if chunk.finish_reason:
+                    self._count_tokens(chunk)
                     text = "".join(pieces)
                     return _shape(request, context).document(
                         None if parts.tool_calls and not text else text,
@@ -71,6 +75,7 @@ class TextEdge:
                     yield opening + shape.delta(chunk.text)
                     opening = b""
                 if chunk.finish_reason:
+                    self._count_tokens(chunk)
                     tail = opening + shape.finish(chunk.finish_reason)
                     if request.stream_options and request.stream_options.include_usage:
                         tail += shape.counts(_usage(chunk))
@@ -83,6 +88,10 @@ class TextEdge:
 
     async def close(self) -> None:
         await self._generator.close()
+
+    def _count_tokens(self, last: TextChunk) -> None:
+        self._count(LLM_TOKENS, last.num_prompt_tokens, name=self._name, kind="prompt")
+        self._count(LLM_TOKENS, last.num_completion_tokens, name=self._name, kind="completion")
 
     def _read(self, endpoint: Endpoint, body: JsonObject) -> tuple[TextRequest, GenerationRequest]:
         return read_request(endpoint, body, self._abilities)

@@ -24,6 +24,8 @@ from serve_app.ingress.routes import (
     usage,
 )
 from serve_app.ingress.services import Services
+from serve_app.ingress.tracing_edge import TracingEdge
+from serve_app.telemetry.spans import Tracer
 
 _DESCRIPTION = """
 OpenAI's API for the models, and Manta's own for the agent and the knowledge base. Faults have OpenAI's shape.
@@ -35,7 +37,12 @@ the request may take), `x-manta-tenant` (whose knowledge base), `x-manta-priorit
 
 
 def create_app(
-    config: IngressConfig, services: Services, *, echoes_request_id: bool = True, door: Door | None = None
+    config: IngressConfig,
+    services: Services,
+    *,
+    echoes_request_id: bool = True,
+    door: Door | None = None,
+    tracer: Tracer | None = None,
 ) -> FastAPI:
     """The whole API over `services`.
 
@@ -45,6 +52,7 @@ def create_app(
         echoes_request_id: put the request's id into the answer's headers; Ray Serve's HTTP server does so
             itself, and twice would make clients read "id, id".
         door: who is let in, and how much each may use; None: everybody, anything.
+        tracer: None: requests are not traced.
     """
     from serve_app.ingress.routes import mcp_endpoint  # the protocol's library: only where it is served
 
@@ -58,6 +66,8 @@ def create_app(
     )
     if door is not None:
         app.add_middleware(DoorEdge, door=door)
+    if tracer is not None:
+        app.add_middleware(TracingEdge, tracer=tracer)
     edge.install(app, echoes_id=echoes_request_id, closing=services.closing)
     reader = CallReader(config, door)
     app.include_router(completions.router(reader, services))

@@ -44,15 +44,19 @@ def read_context(
     Raises:
         BadRequest: a header that cannot be understood; it is named.
     """
-    traceparent = headers.get(TRACEPARENT) or headers.get(CARRIED_TRACEPARENT, "")
     return RequestContext(
         request_id=own_id,
         tenant=tenant or _tenant(headers, config),
         deadline=Deadline.after(_timeout_s(headers, config)),
         priority=_priority(headers, config),
-        # A malformed one starts a new trace: the standard says to ignore it.
-        traceparent=traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
+        traceparent=read_traceparent(headers),
     )
+
+
+def read_traceparent(headers: Headers) -> str | None:
+    """The trace that the request belongs to. A malformed one is ignored, as the standard says."""
+    given = headers.get(TRACEPARENT) or headers.get(CARRIED_TRACEPARENT, "")
+    return given if _TRACEPARENT.fullmatch(given) else None
 
 
 def _tenant(headers: Headers, config: IngressConfig) -> str:

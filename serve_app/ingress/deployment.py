@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from ray.serve.context import _get_global_client
 from ray.serve.handle import DeploymentHandle
 
-from configs.schema import DoorConfig, IngressConfig, SessionsConfig, StreamsConfig
+from configs.schema import DoorConfig, IngressConfig, SessionsConfig, StreamsConfig, TracingConfig
 from serve_app.draining import Draining
 from serve_app.errors import Unavailable
 from serve_app.handles import AgentHandle, EmbedderHandle, KnowledgeHandle, model_handles
@@ -33,6 +33,7 @@ from serve_app.sessions.open import open_sessions
 from serve_app.telemetry.deployment import Instruments
 from serve_app.telemetry.metrics import CHANNEL_LINKS, STREAMS_RECEIVED
 from serve_app.telemetry.pulse import Pulse, Reading
+from serve_app.telemetry.tracing import Tracing
 
 logger = logging.getLogger("manta.ingress")
 
@@ -57,6 +58,7 @@ class IngressDeployment:
         door: DoorConfig,
         home: Path,
         sessions: SessionsConfig | None = None,
+        tracing: TracingConfig = TracingConfig(),  # noqa: B008 (frozen)
     ) -> None:
         """`cards` has one for every model in the graph, the embedder and the agent. What is named in
         `may_sleep` scales to zero, and a request waits so many seconds for its first replica; asking
@@ -78,6 +80,7 @@ class IngressDeployment:
         named = {**models, embedder_name: embedder, "knowledge": knowledge, agent_name: agent}
         self._config = config
         self._sessions = None if sessions is None else open_sessions(sessions, home)
+        self._tracing = Tracing(tracing, "Ingress", Instruments().count)
         self._services = Services(
             models=chat,
             embedders={embedder_name: embedder_handle},
@@ -100,7 +103,13 @@ class IngressDeployment:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         # Serve echoes the request's id.
-        app = create_app(self._config, self._services, echoes_request_id=False, door=self._door)
+        app = create_app(
+            self._config,
+            self._services,
+            echoes_request_id=False,
+            door=self._door,
+            tracer=self._tracing.tracer,
+        )
         settle_memory()
         return app
 
@@ -122,6 +131,7 @@ class IngressDeployment:
             self._inbox.close()
         if self._sessions is not None:
             await self._sessions.close()
+        await self._tracing.close()
 
     def _held(self) -> Iterable[Reading]:
         if self._inbox is not None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ray.serve.handle import DeploymentHandle
 
-from configs.schema import KnowledgeConfig
+from configs.schema import KnowledgeConfig, TracingConfig
 from serve_app.handles import EmbedderHandle, RerankerHandle
 from serve_app.health.replica import ReplicaHealth
 from serve_app.messages import (
@@ -27,6 +27,8 @@ from serve_app.replica import returns_errors
 from serve_app.retrieval.knowledge import open_knowledge
 from serve_app.telemetry.deployment import Instruments
 from serve_app.telemetry.metrics import CHUNKS_EMBEDDED, DOCUMENTS_INGESTED, SEARCH_DURATION
+from serve_app.telemetry.traced import trace_search
+from serve_app.telemetry.tracing import Tracing
 
 _READY_TIMEOUT_S = 5.0
 
@@ -40,6 +42,8 @@ class KnowledgeBaseDeployment:
         home: Path,
         embedder: DeploymentHandle[Any],
         reranker: DeploymentHandle[Any] | None = None,
+        *,
+        tracing: TracingConfig = TracingConfig(),  # noqa: B008 (frozen)
     ) -> None:
         self._knowledge = open_knowledge(
             config,
@@ -48,11 +52,14 @@ class KnowledgeBaseDeployment:
             None if reranker is None else RerankerHandle(reranker, "the reranker"),
         )
         self._instruments = Instruments()
+        self._tracing = Tracing(tracing, "KnowledgeBase", self._instruments.count)
+        # Searches alone: ingestion is no part of a question.
+        self._searched = trace_search(self._knowledge, self._tracing.tracer)
         self._health = ReplicaHealth("the knowledge base", config.scaling.health)
 
     @returns_errors
     async def search(self, query: SearchQuery, context: RequestContext) -> SearchResult:
-        result = await self._knowledge.search(query, context)
+        result = await self._searched.search(query, context)
         self._instruments.observe(SEARCH_DURATION, result.took_s, mode=query.mode)
         return result
 
@@ -107,3 +114,4 @@ class KnowledgeBaseDeployment:
     async def __del__(self) -> None:
         self._health.close()
         await self._knowledge.close()
+        await self._tracing.close()

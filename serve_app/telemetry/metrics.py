@@ -51,6 +51,36 @@ SEARCH_DURATION = Metric(
     ("mode",),
     _DURATIONS_S,
 )
+AGENT_LOOPS = Metric(
+    "agent_loops_total", "counter", "Rewrites, web rounds and further drafts of answers.", ("agent", "loop")
+)
+GATE_VERDICTS = Metric(
+    "agent_gate_verdicts_total",
+    "counter",
+    "Verdicts of the gate: on the passages (stage context) and on the last draft (stage answer).",
+    ("agent", "stage", "verdict"),
+)
+AGENT_MODEL_CALLS = Metric(
+    "agent_model_calls_total", "counter", "Calls of chat models that answers took.", ("agent",)
+)
+AGENT_TOKENS = Metric(
+    "agent_tokens_total",
+    "counter",
+    "Tokens that answers took of chat models, as these told: kind prompt or completion.",
+    ("agent", "kind"),
+)
+LLM_TOKENS = Metric(
+    "llm_tokens_total",
+    "counter",
+    "Tokens that an engine of our own read and wrote: kind prompt or completion, of texts that ended.",
+    ("name", "kind"),
+)
+SPANS_DROPPED = Metric(
+    "trace_spans_dropped_total", "counter", "Spans that were not exported, and why.", ("reason",)
+)
+SCORES_DROPPED = Metric(
+    "trace_scores_dropped_total", "counter", "Evaluation scores that did not reach Langfuse.", ("reason",)
+)
 SESSIONS_ACTIVE = Metric(
     "agent_active_sessions",
     "gauge",
@@ -118,6 +148,13 @@ ALL = (
     AGENT_DEGRADED,
     SEARCH_DURATION,
     WEB_SEARCH_DURATION,
+    AGENT_LOOPS,
+    GATE_VERDICTS,
+    AGENT_MODEL_CALLS,
+    AGENT_TOKENS,
+    LLM_TOKENS,
+    SPANS_DROPPED,
+    SCORES_DROPPED,
     SESSIONS_ACTIVE,
     SESSION_SUMMARIES,
     DOCUMENTS_INGESTED,

@@ -7,7 +7,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -30,8 +32,15 @@ def manta_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def spans(otlp_receiving: Callable[[], AbstractContextManager[Any]]) -> Iterator[Any]:
+    """What the application exports: spans of the requests that ask for it by their `traceparent`."""
+    with otlp_receiving() as got:
+        yield got
+
+
+@pytest.fixture(scope="session")
 def started(
-    manta_home: Path, tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]
+    manta_home: Path, tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int], spans: Any
 ) -> Iterator[tuple[str, psutil.Process]]:
     """An application of `profile.yaml`: its address and its first process."""
     port = free_port()
@@ -40,7 +49,12 @@ def started(
     with log.open("wb") as sink:
         process = subprocess.Popen(
             [*command, "--port", str(port)],
-            env=os.environ | {"MANTA_HOME": str(manta_home)},
+            env=os.environ
+            | {
+                "MANTA_HOME": str(manta_home),
+                "OTEL_EXPORTER_OTLP_ENDPOINT": spans.url,
+                "OTEL_TRACES_SAMPLER": "parentbased_always_off",
+            },
             stdout=sink,
             stderr=sink,
         )

@@ -1,0 +1,1 @@
+"""What the agent's pipeline costs besides its models: time, and calls of models."""
