@@ -76,6 +76,8 @@ class RequestContext:
     deadline: Deadline
     priority: Priority = Priority.INTERACTIVE
     traceparent: str | None = None  # W3C trace context
+    # the tenant's, where engines that are full are shared by tenant; None: first come, first served
+    weight: float | None = None
 
     def at_most(self, seconds: float | None) -> RequestContext:
         """The same with no more than so many seconds left; None sets no limit."""

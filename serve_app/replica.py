@@ -18,6 +18,7 @@ import ray
 from configs.schema import ScalingConfig, StreamsConfig
 from serve_app.admission.admission import Admission
 from serve_app.admission.base import QueueLimits
+from serve_app.admission.shares import Turn
 from serve_app.channel.address import ReplyTo
 from serve_app.channel.inbox import Inbox
 from serve_app.channel.outbox import Outbox, StreamReset
@@ -137,11 +138,11 @@ class Replica:
             Overloaded, DeadlineExceeded, Unavailable: there is no slot; nothing was done.
         """
         with self._counting():
-            await self._admit(context, num_tokens)
+            turn = await self._admit(context, num_tokens)
             try:
                 yield
             finally:
-                self._admission.release()
+                self._admission.release(turn)
 
     async def stream(
         self,
@@ -214,18 +215,18 @@ class Replica:
     async def _slotted(
         self, context: RequestContext, make: Callable[[], AsyncIterator[bytes]], num_tokens: Callable[[], int]
     ) -> AsyncGenerator[bytes]:
-        await self._admit(context, num_tokens)
+        turn = await self._admit(context, num_tokens)
         try:
             async with aclosing(_closable(make())) as items:
                 async for item in items:
                     yield item
         finally:
-            self._admission.release()
+            self._admission.release(turn)
 
-    async def _admit(self, context: RequestContext, num_tokens: Callable[[], int]) -> None:
+    async def _admit(self, context: RequestContext, num_tokens: Callable[[], int]) -> Turn | None:
         admission = self._admission
         try:
-            await admission.acquire(context, 0 if admission.has_free_slot else num_tokens())
+            return await admission.acquire(context, 0 if admission.has_free_slot else num_tokens())
         except MantaError as exc:
             self._instruments.count(REQUESTS_REFUSED, name=self._name, reason=exc.code or "")
             raise

@@ -152,6 +152,9 @@ class TenantConfig(Strict):
 
     name: Name = Field(description="The tenant.")
     limits: LimitsConfig = Field(default=LimitsConfig(), description="Of all its requests together.")
+    weight: float = Field(
+        default=1.0, gt=0, description="Its share of engines that are full, against the others' weights."
+    )
     models: dict[str, LimitsConfig] = Field(
         default={}, description="Of its requests to one model: the model's name -> limits."
     )
@@ -210,6 +213,11 @@ class DoorConfig(Strict):
     counts_usage: bool = Field(
         default=False, description="Count usage for `/v1/usage` where nothing is limited either."
     )
+    fair_shares: bool = Field(
+        default=False,
+        description="When an engine is full, tenants wait by turns, by `weight` and by what they have had of its "
+        "slots; else first come, first served.",
+    )
     audit: AuditConfig | None = Field(default=None, description="The audit log; None: none is written.")
 
     @property
@@ -225,7 +233,7 @@ class DoorConfig(Strict):
     @property
     def is_closed(self) -> bool:
         """Whether there is anything to do at the door at all."""
-        return self.authentication.is_on or self.is_counting or self.audit is not None
+        return self.authentication.is_on or self.is_counting or self.audit is not None or self.fair_shares
 
     @model_validator(mode="after")
     def _consistent(self) -> DoorConfig:

@@ -21,8 +21,9 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 
 from serve_app.admission.base import QueueLimits, QueueState, Refusal
-from serve_app.admission.line import Line
+from serve_app.admission.line import NOBODY, Line
 from serve_app.admission.overload import OverloadWatch
+from serve_app.admission.shares import Shares, Turn
 from serve_app.admission.slots import Slots
 from serve_app.errors import DeadlineExceeded, MantaError, Overloaded, Unavailable
 from serve_app.messages import Priority, RequestContext
@@ -46,7 +47,8 @@ class Admission:
         self._limits = limits
         self._clock = clock
         self._slots = Slots(limits.num_slots, now)
-        self._line: Line[_Waiter] = Line()
+        self._shares = Shares()
+        self._line: Line[_Waiter] = Line(self._shares)
         self._overload = OverloadWatch(limits.num_slots, limits.max_queued, limits.max_wait_s, now)
         self._num_refused: Counter[Refusal] = Counter()
         self._num_cancelled = 0
@@ -71,8 +73,8 @@ class Admission:
         """
         return _Slot(self, context, num_tokens)
 
-    async def acquire(self, context: RequestContext, num_tokens: int = 0) -> None:
-        """Wait for a slot. Raises as `slot`; whoever gets one owes one `release`."""
+    async def acquire(self, context: RequestContext, num_tokens: int = 0) -> Turn | None:
+        """Wait for a slot. Raises as `slot`; whoever gets one owes one `release` with what is returned here."""
         now = self._clock()
         if context.deadline.at_monotonic_s <= now:
             raise self._late()
@@ -81,13 +83,18 @@ class Admission:
         # While somebody waits no slot is free.
         if self._slots.has_free():
             self._slots.take(now)
-            return
+            if context.weight is None:
+                return None
+            self._shares.come(context.tenant, context.weight, is_new=True)
+            return self._shares.begin(context.tenant, now)
         self._refuse_if_in_vain(context, now)
-        await self._wait(context, num_tokens, now)
+        return await self._wait(context, num_tokens, now)
 
-    def release(self) -> None:
+    def release(self, turn: Turn | None = None) -> None:
         """Give a slot back, or to whoever is next."""
         now = self._clock()
+        if turn is not None:
+            self._shares.end(turn, now)
         newest_first = self._overload.is_overload
         while (waiter := self._line.pop_next(newest_first=newest_first)) is not None:
             waiter.is_in_line = False
@@ -97,6 +104,8 @@ class Admission:
                 waiter.told.set_result(self._expired(waiter, now))
                 continue
             self._slots.pass_on(now)
+            if waiter.tenant:
+                waiter.turn = self._shares.begin(waiter.tenant, now)
             waiter.told.set_result(None)
             self._look(now)
             return
@@ -139,7 +148,7 @@ class Admission:
         rate_rps = self._slots.drain_rate_rps(now)
         self._look(now)
         if rate_rps is not None:
-            wait_s = self._num_turns(priority) / rate_rps
+            wait_s = self._num_turns(context) / rate_rps
             left_s = context.deadline.at_monotonic_s - now
             if wait_s > left_s:
                 why = f"would begin in about {wait_s:.1f} s, and the request has {left_s:.1f} s left"
@@ -147,16 +156,23 @@ class Admission:
             if wait_s > self._limits.max_wait_s:
                 raise self._overloaded(Refusal.WAIT, priority, now, f"would begin in about {wait_s:.1f} s")
         if priority is Priority.INTERACTIVE:
-            self._make_room(now)
+            self._make_room(context, now)
         if len(self._line) >= self._limits.max_queued:
             raise self._overloaded(Refusal.FULL, priority, now, "has no free place in its queue")
 
-    def _make_room(self, now: float) -> None:
-        """For an interactive request: older ones go in an overload, and a batch request when all is full."""
+    def _make_room(self, context: RequestContext, now: float) -> None:
+        """For an interactive request: older ones go in an overload, and a batch request when all is full.
+
+        Where tenants have shares, those go whose tenant has had most; if that is the newcomer's, it goes itself.
+        """
+        newcomer = _tenant(context)
         if self._overload.is_overload:
             num_kept = self._overload.num_kept(self._slots.drain_rate_rps(now))
             while self._line.num(Priority.INTERACTIVE) >= num_kept:
-                oldest = self._line.pop_oldest_interactive()
+                oldest = self._line.pop_oldest_interactive(newcomer)
+                if oldest is None:
+                    why = "is overloaded, and this tenant has had its share"
+                    raise self._overloaded(Refusal.PUSHED_OUT, context.priority, now, why)
                 self._push_out(
                     oldest, Refusal.PUSHED_OUT, now, "is overloaded and serves newer requests first"
                 )
@@ -165,6 +181,9 @@ class Admission:
             self._push_out(
                 youngest, Refusal.DISPLACED, now, "gave this batch request's place to an interactive one"
             )
+        if newcomer and len(self._line) >= self._limits.max_queued:
+            richer = self._line.pop_of_richer(newcomer)
+            self._push_out(richer, Refusal.DISPLACED, now, "gave this place to a tenant that has had less")
 
     def _push_out(self, waiter: _Waiter | None, reason: Refusal, now: float, why: str) -> None:
         if waiter is not None:
@@ -172,8 +191,9 @@ class Admission:
             if not waiter.told.done():
                 waiter.told.set_result(self._overloaded(reason, waiter.priority, now, why))
 
-    def _num_turns(self, priority: Priority) -> int:
-        return self._line.num_turns(priority, newest_first=self._overload.is_overload)
+    def _num_turns(self, context: RequestContext) -> int:
+        newest_first = self._overload.is_overload
+        return self._line.num_turns(context.priority, newest_first=newest_first, tenant=_tenant(context))
 
     def _look(self, now: float) -> None:
         line, user = self._line, Priority.INTERACTIVE
@@ -181,11 +201,11 @@ class Admission:
 
     # ---------------------------------------------------------------- in the queue
 
-    async def _wait(self, context: RequestContext, num_tokens: int, now: float) -> None:
+    async def _wait(self, context: RequestContext, num_tokens: int, now: float) -> Turn | None:
         loop = asyncio.get_running_loop()
         waiter = _Waiter(context, num_tokens, now, self._limits.max_wait_s, loop.create_future())
         timer = loop.call_later(waiter.expires_s - now, self._expire, waiter)
-        self._line.append(waiter, waiter.priority)
+        self._line.append(waiter, waiter.priority, waiter.tenant, context.weight or 1.0)
         self._look(now)
         is_told = False
         try:
@@ -198,8 +218,9 @@ class Admission:
         if error is not None:
             raise error
         if waiter.deadline_s <= self._clock():  # the loop was busy for longer than it had
-            self.release()
+            self.release(waiter.turn)
             raise self._late()
+        return waiter.turn
 
     def _expire(self, waiter: _Waiter) -> None:
         if waiter.is_in_line and not waiter.told.done():
@@ -213,11 +234,11 @@ class Admission:
         if waiter.is_in_line:
             self._remove(waiter, self._clock())
         elif not waiter.told.cancelled() and waiter.told.result() is None:
-            self.release()
+            self.release(waiter.turn)
 
     def _remove(self, waiter: _Waiter, now: float) -> None:
         waiter.is_in_line = False
-        self._line.remove(waiter, waiter.priority)
+        self._line.remove(waiter, waiter.priority, waiter.tenant)
         self._look(now)
 
     # ---------------------------------------------------------------- what is said
@@ -253,7 +274,17 @@ class Admission:
 class _Waiter:
     """A request in the queue. `told` is given None with a slot, or the error to raise."""
 
-    __slots__ = ("deadline_s", "expires_s", "is_in_line", "num_tokens", "priority", "queued_s", "told")
+    __slots__ = (
+        "deadline_s",
+        "expires_s",
+        "is_in_line",
+        "num_tokens",
+        "priority",
+        "queued_s",
+        "tenant",
+        "told",
+        "turn",
+    )
 
     def __init__(
         self,
@@ -264,6 +295,8 @@ class _Waiter:
         told: asyncio.Future[MantaError | None],
     ) -> None:
         self.priority = context.priority
+        self.tenant = _tenant(context)
+        self.turn: Turn | None = None  # with its slot, where tenants have shares
         self.num_tokens = num_tokens
         self.queued_s = now
         self.deadline_s = context.deadline.at_monotonic_s
@@ -275,17 +308,22 @@ class _Waiter:
 class _Slot:
     """`async with` over acquire and release; a class, because a generator costs as much again."""
 
-    __slots__ = ("_admission", "_context", "_num_tokens")
+    __slots__ = ("_admission", "_context", "_num_tokens", "_turn")
 
     def __init__(self, admission: Admission, context: RequestContext, num_tokens: int) -> None:
         self._admission = admission
         self._context = context
         self._num_tokens = num_tokens
+        self._turn: Turn | None = None
 
     async def __aenter__(self) -> None:
-        await self._admission.acquire(self._context, self._num_tokens)
+        self._turn = await self._admission.acquire(self._context, self._num_tokens)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._admission.release()
+        self._admission.release(self._turn)
+
+
+def _tenant(context: RequestContext) -> str:
+    return NOBODY if context.weight is None else context.tenant
