@@ -17,6 +17,7 @@ from configs.schema import AgentConfig
 from serve_app.agent.helper import FixtureHelper
 from serve_app.agent.pipeline import AnswerPipeline
 from serve_app.agent.run import Run
+from serve_app.agent.web_queries import WebUse
 from serve_app.errors import EngineFailed, MantaError
 from serve_app.evaluation.base import Assessment, Metric, Sample
 from serve_app.evaluation.calibration import Calibrations
@@ -287,6 +288,7 @@ def build() -> Callable[..., House]:
         flags: tuple[str, ...] = (),
         search: list[Any] | None = None,
         pages: Sequence[WebResult] | None = None,
+        web_use: WebUse | None = None,
         web_steps: Sequence[Any] = (),
         judge: FixtureJudge | None = None,
         judge_steps: Sequence[Any] = (),
@@ -319,6 +321,7 @@ def build() -> Callable[..., House]:
             lambda: "0123456789abcdef",
             calibrations=calibrations or Calibrations(),
             web=web,
+            web_use=web_use or WebUse(),
             judge=wise,
             helper=small,
             sessions=sessions,
