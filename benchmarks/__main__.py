@@ -16,6 +16,8 @@ _BENCHMARKS = {
     "parity": "whether answers through Manta are those of a bare vllm serve, field by field",
     "soak": "an hour of mixed load: whether memory, files, threads or connections grow",
     "overload": "goodput from half to three times the capacity of a model, with and without priorities",
+    "semantic-cache": "hits and false hits of the semantic cache by threshold, on paraphrases and near misses",
+    "cascade": "cost and quality of a small model before a large one, by threshold, against a coin",
     "startup": "seconds from the command to readiness, and the memory of all processes",
     "agent": "the pipeline's own time, model calls by path, and the time to the first event",
     "ablation": "answers to questions with faults: without the gate, with it, and with the web besides",
@@ -24,6 +26,7 @@ _BENCHMARKS = {
 }
 _MODULES = {  # the others are benchmarks.NAME.run
     "llamacpp-chat": "benchmarks.llamacpp_chat.run",
+    "semantic-cache": "benchmarks.semantic_cache.run",
     "compare-power": "benchmarks.compare.experiment",
     "stall": "benchmarks.peers.stall",
     "capacity": "benchmarks.peers.capacity",

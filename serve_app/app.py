@@ -41,6 +41,7 @@ from serve_app.ingress.deployment import IngressDeployment
 from serve_app.model_cache.cache import why_missing
 from serve_app.request_router import ROUTER
 from serve_app.retrieval.deployment import KnowledgeBaseDeployment
+from serve_app.routing.router import group_cards
 
 logger = logging.getLogger("manta")
 
@@ -88,6 +89,8 @@ def build(args: dict[str, Any]) -> Application:
     }
     if config.reranker is not None:
         cards[config.reranker.name] = reranker_card(config.reranker)
+    groups, without = group_cards(config.front.groups, cards)
+    cards, left_out = cards | groups, left_out | without
     ingress = _deployment(serve.ingress()(IngressDeployment), "Ingress", config.ingress.scaling).options(
         logging_config={"enable_access_log": True},
         request_router_config=RequestRouterConfig(),  # HAProxy chooses among its replicas
@@ -105,6 +108,7 @@ def build(args: dict[str, Any]) -> Application:
         agent_name=config.agent.name,
         may_sleep=_may_sleep(config),
         door=config.door,
+        front=config.front,
         home=folder,
         sessions=_sessions(config),
         tracing=config.tracing,

@@ -2,7 +2,8 @@
 
     MantaError                     500  server_error            ask the operator
     |-- BadRequest                 400  invalid_request_error   fix the request
-    |   `-- InputTooLong           400  context_length_exceeded shorten the input
+    |   |-- InputTooLong           400  context_length_exceeded shorten the input
+    |   `-- ContentRefused         400  content_filter          leave out what is named
     |-- Unauthenticated            401  invalid_api_key         say who you are
     |-- Forbidden                  403  permission_denied       ask for the right, or as somebody else
     |-- NotFound                   404  not_found               name something that exists
@@ -57,6 +58,12 @@ class InputTooLong(BadRequest):
     """The input has more tokens than the model takes."""
 
     code = "context_length_exceeded"
+
+
+class ContentRefused(BadRequest):
+    """The request holds something that a guard does not let through."""
+
+    code = "content_filter"
 
 
 class Unauthenticated(MantaError):

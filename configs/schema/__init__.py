@@ -8,6 +8,7 @@ Knows nothing of files or the environment: `configs.load` reads them.
 """
 
 from configs.schema.agent import AgentConfig, BudgetConfig, GateConfig
+from configs.schema.answer_cache import AnswerCacheConfig, SemanticCacheConfig
 from configs.schema.base import (
     Fraction,
     Name,
@@ -37,7 +38,9 @@ from configs.schema.embedders import (
     MockEmbedder,
     OnnxEmbedder,
 )
+from configs.schema.front import FrontConfig
 from configs.schema.gateway import LiteLLMConfig, OtherModel
+from configs.schema.guards import GuardPolicies, GuardsConfig, InputPolicies, TenantGuards
 from configs.schema.ingress import IngressConfig, StreamsConfig
 from configs.schema.knowledge import (
     BasicAuth,
@@ -70,16 +73,10 @@ from configs.schema.rerankers import (
     RerankerBase,
     RerankerConfig,
 )
+from configs.schema.routing import CascadeConfig, GroupConfig, MemberConfig
 from configs.schema.scaling import AutoscalerConfig, HealthConfig, ScalingConfig
 from configs.schema.sessions import SessionsConfig
 from configs.schema.sources import FolderSource, HttpSource, S3Source, SourceConfig
-from configs.schema.web_search import (
-    FixtureProvider,
-    McpProvider,
-    SearxngProvider,
-    TavilyProvider,
-    WebSearchConfig,
-)
 from configs.schema.tracing import (
     ConsoleExporter,
     ExporterConfig,
@@ -87,6 +84,13 @@ from configs.schema.tracing import (
     LangfuseExporter,
     OtlpExporter,
     TracingConfig,
+)
+from configs.schema.web_search import (
+    FixtureProvider,
+    McpProvider,
+    SearxngProvider,
+    TavilyProvider,
+    WebSearchConfig,
 )
 from configs.schema.weights import (
     CatalogueWeights,
@@ -101,16 +105,18 @@ from configs.schema.weights import (
 
 __all__ = [
     "AgentConfig",
+    "AnswerCacheConfig",
     "AuditConfig",
     "AuthenticationConfig",
     "AutoEmbedder",
     "AutoscalerConfig",
     "BasicAuth",
     "BudgetConfig",
+    "CascadeConfig",
     "CatalogueWeights",
     "ChunkingConfig",
-    "CurrencyConfig",
     "ConsoleExporter",
+    "CurrencyConfig",
     "DoorConfig",
     "EmbedderBase",
     "EmbedderConfig",
@@ -123,27 +129,33 @@ __all__ = [
     "FixtureProvider",
     "FolderSource",
     "Fraction",
+    "FrontConfig",
     "GateConfig",
     "GatewayConfig",
+    "GroupConfig",
+    "GuardPolicies",
+    "GuardsConfig",
     "HealthConfig",
     "HnswConfig",
     "HttpSource",
     "HubFolder",
     "HubWeights",
     "IngressConfig",
+    "InputPolicies",
     "JaegerExporter",
     "KeysConfig",
     "KnowledgeConfig",
     "LanceDbStoreConfig",
     "LangfuseExporter",
     "LimitsConfig",
-    "LlamaCppEmbedder",
     "LiteLLMConfig",
+    "LlamaCppEmbedder",
     "LlamaCppModel",
     "LlamaCppReranker",
     "LocalEmbedder",
     "LocalFolder",
     "McpProvider",
+    "MemberConfig",
     "MemoryStoreConfig",
     "MilvusStoreConfig",
     "MockEmbedder",
@@ -169,6 +181,7 @@ __all__ = [
     "ScalingConfig",
     "SearxngProvider",
     "SecretRef",
+    "SemanticCacheConfig",
     "SessionsConfig",
     "SigV4Auth",
     "SourceConfig",
@@ -178,6 +191,7 @@ __all__ = [
     "Strict",
     "TavilyProvider",
     "TenantConfig",
+    "TenantGuards",
     "TracingConfig",
     "Url",
     "WebSearchConfig",

@@ -8,13 +8,14 @@ from configs.schema.agent import AgentConfig
 from configs.schema.base import Strict
 from configs.schema.door import DoorConfig
 from configs.schema.embedders import EmbedderConfig
+from configs.schema.front import FrontConfig
 from configs.schema.gateway import LiteLLMConfig
 from configs.schema.ingress import IngressConfig, StreamsConfig
 from configs.schema.knowledge import KnowledgeConfig
 from configs.schema.models import ModelConfig
+from configs.schema.rerankers import RerankerConfig
 from configs.schema.sessions import SessionsConfig
 from configs.schema.tracing import TracingConfig
-from configs.schema.rerankers import RerankerConfig
 from configs.schema.web_search import WebSearchConfig
 
 
@@ -30,10 +31,14 @@ class PlatformConfig(Strict):
     litellm: LiteLLMConfig | None = Field(
         default=None, description="LiteLLM's proxy in front; None: there is none."
     )
+    front: FrontConfig = Field(
+        default=FrontConfig(), description="What stands between the door and the models."
+    )
     models: tuple[ModelConfig, ...] = Field(min_length=1, description="Chat models.")
     embedder: EmbedderConfig = Field(description="The embedding model.")
     reranker: RerankerConfig | None = Field(
-        default=None, description="The model that orders the passages that a search found; None: there is none."
+        default=None,
+        description="The model that orders the passages that a search found; None: there is none.",
     )
     knowledge: KnowledgeConfig = Field(default=KnowledgeConfig(), description="The knowledge base.")
     agent: AgentConfig = Field(description="The agent pipeline.")
@@ -62,6 +67,8 @@ class PlatformConfig(Strict):
                 raise ValueError(
                     f"agent.{field} names {name!r}, which is none of: {', '.join(sorted(known))}"
                 )
+        self.front.check(known, names, has_redis=self.door.redis is not None)
+        names += [group.name for group in self.front.groups]
         for name in {
             *self.door.prices,
             *self.door.model_limits,

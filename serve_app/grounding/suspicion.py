@@ -119,7 +119,7 @@ _PHRASES: tuple[tuple[Attack, float, str], ...] = (
     (
         Attack.ROLE,
         0.6,
-        r"(?:^|\n)\s*(?:#+ ?)?\[?(?:system|developer|assistant)\]? ?(?:prompt|message|note)? ?:",
+        r"(?:^|\n)\s{0,3}(?:#{1,6} ?)?\[?(?:system|developer|assistant)\]? ?(?:prompt|message|note)? ?:",
     ),
     (
         Attack.ROLE,
@@ -156,11 +156,11 @@ _PHRASES: tuple[tuple[Attack, float, str], ...] = (
         0.85,
         r"\b(?:if|when) you are an? (?:ai|llm|language model|chatbot|assistant)\b|\bai (?:models?|assistants?|agents?) (?:must|should|shall|reading this)\b",
     ),
-    (Attack.DELIMITER, 0.9, r"(?:^|\n)\s*\[\d{1,3}\] (?:begin|end) [0-9a-f]{16,64}"),
+    (Attack.DELIMITER, 0.9, r"(?:^|\n)\s{0,3}\[\d{1,3}\] (?:begin|end) [0-9a-f]{16,64}"),
     (
         Attack.DELIMITER,
         0.8,
-        r"(?:^|\n)\s*(?:-{3,}|={3,}|#{3,}|<{2,}|`{3}) ?(?:end|begin|start) (?:of )?(?:the )?(?:context|documents?|passages?|sources?|user input|system|untrusted|quoted)[^\n]{0,30}",
+        r"(?:^|\n)\s{0,3}(?:-{3,}|={3,}|#{3,}|<{2,}|`{3}) ?(?:end|begin|start) (?:of )?(?:the )?(?:context|documents?|passages?|sources?|user input|system|untrusted|quoted)[^\n]{0,30}",
     ),
     (
         Attack.DELIMITER,
@@ -170,7 +170,7 @@ _PHRASES: tuple[tuple[Attack, float, str], ...] = (
     (
         Attack.DELIMITER,
         0.7,
-        r"(?:^|\n)\s*(?:question|user|human) ?: [^\n]{0,200}\n\s*(?:answer|assistant|ai) ?:",
+        r"(?:^|\n)\s{0,3}(?:question|user|human) ?: [^\n]{0,200}\n\s{0,3}(?:answer|assistant|ai) ?:",
     ),
     (
         Attack.TOOL,
@@ -200,7 +200,7 @@ _PHRASES: tuple[tuple[Attack, float, str], ...] = (
     (
         Attack.EXFILTRATION,
         0.85,
-        r"!\[[^\]\n]*\]\(https?://[^)\s]*[?&=/](?:[^)\s]*)(?:\{|\[|<|%7b|\$)[^)\n]*\)|<img[^>]+src=[\"']?https?://[^>]*(?:\{|\[|\$)",
+        r"!\[[^\]\n]{0,200}\]\(https?://[^)\s]{0,300}[?&=/](?:[^)\s]{0,300})(?:\{|\[|<|%7b|\$)[^)\n]{0,300}\)|<img[^>]{1,200}src=[\"']?https?://[^>]{0,300}(?:\{|\[|\$)",
     ),
     (
         Attack.EXFILTRATION,

@@ -9,34 +9,44 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from fastapi import Response
-
 from serve_app.agent.base import AgentClient
 from serve_app.errors import BadRequest, EngineFailed
+from serve_app.front.base import Ask, Source
 from serve_app.ingress.agent_events import FINAL, conversation, events_of, final_of
-from serve_app.ingress.answers import json_bytes
-from serve_app.ingress.call import Call
 from serve_app.ingress.services import Services
-from serve_app.ingress.sse import PING_EVERY_S, EventStream
 from serve_app.messages import AgentQuestion, JsonObject, RequestContext
-from serve_app.openai_api.requests import ChatCompletionRequest
+from serve_app.openai_api.requests import ChatCompletionRequest, parse_chat
 from serve_app.openai_api.responses import DONE, TextShape
+from serve_app.streams import close
 
 
-async def answer_chat(
-    services: Services, agent: AgentClient, wanted: ChatCompletionRequest, call: Call
-) -> Response:
-    """The agent's answer as a chat completion, or as its chunks."""
-    question = _question(wanted)
-    shape = TextShape(f"chatcmpl-{call.context.request_id}", wanted.model, int(time.time()), is_chat=True)
-    if not wanted.stream:
-        asked = services.waking(wanted.model, final_of(agent, question, call.context))
-        final = await call.run(wanted.model, asked)
-        return json_bytes(shape.document(final["text"], "stop", final["usage"], manta=_manta(final)))
-    has_usage = wanted.stream_options is not None and wanted.stream_options.include_usage
-    answer = _frames(agent, question, call.context, shape, has_usage=has_usage)
-    frames = services.waking_stream(wanted.model, answer)
-    return EventStream(frames, call.context.deadline, wanted.model, ping_every_s=PING_EVERY_S)
+def chat_source(
+    services: Services, agent: AgentClient, read: ChatCompletionRequest, body: JsonObject
+) -> Source:
+    """The agent's answer as a chat completion, or as its chunks.
+
+    Args:
+        read: what `body` says.
+    """
+
+    async def frames(ask: Ask) -> AsyncGenerator[bytes]:
+        wanted = read if ask.body is body else parse_chat(ask.body)
+        question, context = _question(wanted), ask.context
+        shape = TextShape(f"chatcmpl-{context.request_id}", wanted.model, int(time.time()), is_chat=True)
+        if not ask.is_stream:
+            final = await services.waking(wanted.model, final_of(agent, question, context))
+            yield shape.document(final["text"], "stop", final["usage"], manta=_manta(final))
+            return
+        has_usage = wanted.stream_options is not None and wanted.stream_options.include_usage
+        answer = _frames(agent, question, context, shape, has_usage=has_usage)
+        stream = services.waking_stream(wanted.model, answer)
+        try:
+            async for frame in stream:
+                yield frame
+        finally:
+            await close(stream)
+
+    return frames
 
 
 async def _frames(

@@ -15,9 +15,17 @@ from fastapi import FastAPI
 from ray.serve.context import _get_global_client
 from ray.serve.handle import DeploymentHandle
 
-from configs.schema import DoorConfig, IngressConfig, SessionsConfig, StreamsConfig, TracingConfig
+from configs.schema import (
+    DoorConfig,
+    FrontConfig,
+    IngressConfig,
+    SessionsConfig,
+    StreamsConfig,
+    TracingConfig,
+)
 from serve_app.draining import Draining
 from serve_app.errors import Unavailable
+from serve_app.front.parts import guarded_agent, open_front
 from serve_app.handles import AgentHandle, EmbedderHandle, KnowledgeHandle, model_handles
 from serve_app.health.deployment import explain_by_deployment
 from serve_app.health.replica import ReplicaHealth
@@ -56,6 +64,7 @@ class IngressDeployment:
         agent_name: str,
         may_sleep: Mapping[str, float],
         door: DoorConfig,
+        front: FrontConfig,
         home: Path,
         sessions: SessionsConfig | None = None,
         tracing: TracingConfig = TracingConfig(),  # noqa: B008 (frozen)
@@ -80,17 +89,27 @@ class IngressDeployment:
         named = {**models, embedder_name: embedder, "knowledge": knowledge, agent_name: agent}
         self._config = config
         self._sessions = None if sessions is None else open_sessions(sessions, home)
-        self._tracing = Tracing(tracing, "Ingress", Instruments().count)
+        count = Instruments().count
+        self._tracing = Tracing(tracing, "Ingress", count)
         self._services = Services(
             models=chat,
             embedders={embedder_name: embedder_handle},
-            agents={agent_name: agent_handle},
+            agents={agent_name: guarded_agent(agent_handle, front, count)},
             knowledge=knowledge_handle,
             cards=cards,
             left_out=left_out,
             probes=probes,
             explain=explain_by_deployment({name: one.deployment_name for name, one in named.items()}),
             read_metrics=read_node_metrics,
+            front=open_front(
+                front,
+                {name: cards[name] for name in models},
+                count,
+                agents=(agent_name,),
+                embedder=embedder_handle,
+                knowledge=knowledge_handle,
+                redis=door.redis,
+            ),
             sessions=self._sessions,
             cold_starts=_cold_starts({**models, embedder_name: embedder, agent_name: agent}, may_sleep),
         )
@@ -131,6 +150,8 @@ class IngressDeployment:
             self._inbox.close()
         if self._sessions is not None:
             await self._sessions.close()
+        if self._services.front is not None:
+            await self._services.front.close()
         await self._tracing.close()
 
     def _held(self) -> Iterable[Reading]:

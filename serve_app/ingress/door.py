@@ -11,6 +11,7 @@ import itertools
 import time
 import uuid
 from collections.abc import Callable, Collection, Coroutine
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -77,6 +78,9 @@ class Door:
         self._closing = closing
         self._clock = clock
         self._checks = CheckBook(config)
+        # tenant -> its share of engines that are full; None: nobody has one
+        weights = {tenant.name: tenant.weight for tenant in config.tenants}
+        self._weights = weights if config.fair_shares else None
         self._prices = Prices(config.prices)
         # Not the request's id, which clients choose: equal ones would share a lease.
         self._lease_prefix = uuid.uuid4().hex
@@ -148,6 +152,8 @@ class Door:
         except MantaError as exc:
             visit.verdict = _code(exc)
             raise
+        if self._weights is not None:
+            context = replace(context, weight=self._weights.get(context.tenant, 1.0))
         visit.tenant = context.tenant
         visit.trace_id = context.traceparent.split("-")[1] if context.traceparent else None
         return context
@@ -180,8 +186,7 @@ class Door:
         """The answer is over, however it ended."""
         if visit.is_public:
             return
-        num_prompt, num_answer = visit.used_tokens()
-        nano_usd = self._prices.nano_usd(visit.model, num_prompt, num_answer)
+        num_prompt, num_answer, nano_usd = self._used(visit)
         if visit.claim is not None and self._limiter is not None:
             assert visit.principal is not None
             usage = UsageRow(
@@ -202,11 +207,9 @@ class Door:
         if self._audit is None or visit.is_public:
             return
         who = visit.principal
-        num_prompt, num_answer = visit.used_tokens()
+        num_prompt, num_answer, nano_usd = self._used(visit)
         is_metered = visit.meter is not None
-        usd = (
-            self._prices.nano_usd(visit.model, num_prompt, num_answer) / NANO_PER_USD if is_metered else None
-        )
+        usd = nano_usd / NANO_PER_USD if is_metered else None
         flags = []
         if visit.decision is not None and visit.decision.is_local:
             flags.append("local_limits")
@@ -234,6 +237,15 @@ class Door:
                 flags=tuple(flags) or None,
             )
         )
+
+    def _used(self, visit: Visit) -> tuple[int, int, int]:
+        """(prompt tokens, answer tokens, nano-dollars), with what was made for it and thrown away."""
+        num_prompt, num_answer = visit.used_tokens()
+        nano_usd = self._prices.nano_usd(visit.priced_model, num_prompt, num_answer)
+        for model, prompt, answer in visit.served.discarded if visit.served is not None else ():
+            nano_usd += self._prices.nano_usd(model, prompt, answer)
+            num_prompt, num_answer = num_prompt + prompt, num_answer + answer
+        return num_prompt, num_answer, nano_usd
 
     def _claim(self, visit: Visit, context: RequestContext, body: JsonObject) -> Claim:
         who = visit.principal
@@ -265,6 +277,11 @@ class Door:
 def visit_of(scope: Scope) -> Visit:
     visit: Visit = scope[_VISIT_KEY]
     return visit
+
+
+def visit_if_any(scope: Scope) -> Visit | None:
+    """None: there is no door."""
+    return scope.get(_VISIT_KEY)
 
 
 def _tenant(who: Principal, headers: Headers) -> str | None:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from serve_app.agent.base import AgentClient
 from serve_app.engines.base import EmbeddingClient, ModelClient
 from serve_app.errors import BadRequest, ModelNotFound
+from serve_app.front.base import Front
 from serve_app.health.readiness import Explain
 from serve_app.ingress.closing import Closing
 from serve_app.ingress.cold_start import ColdStart
@@ -40,6 +41,8 @@ class Services:
     read_metrics: Callable[[], Awaitable[bytes]] | None = None
     sessions: SessionStore | None = None  # None: none are kept
     closing: Closing = field(default_factory=Closing)
+    # steps before models and agents; None: there are none, and requests go straight to them
+    front: Front | None = None
     # what scales to zero, by name -> a new wait for it
     cold_starts: Mapping[str, Callable[[], ColdStart]] = field(default_factory=dict)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
@@ -40,6 +40,7 @@ class EventStream(StreamingResponse):
         stage: what the deadline's error names.
         error_event: name of the event that tells a late error; OpenAI's streams have no names.
         ping_every_s: pings after so much silence; None: never.
+        told: headers that are complete when the first frame is there.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class EventStream(StreamingResponse):
         *,
         error_event: str | None = None,
         ping_every_s: float | None = None,
+        told: Mapping[str, str] | None = None,
     ) -> None:
         headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
         super().__init__(frames, headers=headers, media_type="text/event-stream")
@@ -58,6 +60,7 @@ class EventStream(StreamingResponse):
         self._stage = stage
         self._error_event = error_event
         self._ping_every_s = ping_every_s
+        self._told = told
         self._sent_s = 0.0  # when the last frame left, on the loop's clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -74,6 +77,8 @@ class EventStream(StreamingResponse):
         try:
             with closing.running():
                 first = await within_deadline(self._deadline, self._stage, self._first())
+            if self._told:
+                self.headers.update(self._told)
             await start({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             if self._ping_every_s is not None:
                 pinging = asyncio.create_task(self._ping(send, self._ping_every_s))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from starlette.types import Message, Send
 
+from serve_app.front.base import Served
 from serve_app.identity.base import Principal
 from serve_app.limits.base import Claim, Decision
 from serve_app.limits.headers import Header
@@ -31,6 +32,7 @@ class Visit:
     decision: Decision | None = None
     headers: list[Header] = field(default_factory=list)  # that the answer gets
     meter: Meter | None = None
+    served: Served | None = None  # who answered, where that may be another one than was asked
     status: int | None = None
     is_whole: bool = False  # the answer's last byte has left
 
@@ -50,9 +52,14 @@ class Visit:
 
         return send_seen
 
+    @property
+    def priced_model(self) -> str | None:
+        """Whose prices hold."""
+        return self.model if self.served is None or self.served.model is None else self.served.model
+
     def used_tokens(self) -> tuple[int, int]:
         """Of prompt and answer. A client that left before there was an answer has had its prompt read."""
-        if self.meter is None:
+        if self.meter is None or (self.served is not None and self.served.is_free):
             return 0, 0
         used = self.meter.read(self.num_prompt_estimate)
         has_left = self.status in (None, 499)

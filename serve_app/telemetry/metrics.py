@@ -143,6 +143,49 @@ CHANNEL_LINKS = Metric(
 )
 EVENT_LOOP_TASKS = Metric("event_loop_tasks", "gauge", "Tasks of this replica's event loop.", ("name",))
 
+ROUTED_REQUESTS = Metric(
+    "route_requests_total",
+    "counter",
+    "Requests of a group, by the model that answered and why it did.",
+    ("group", "model", "why"),
+)
+ROUTE_FALLBACKS = Metric(
+    "route_fallbacks_total",
+    "counter",
+    "Models of a group that could not answer, so that another one was asked, by the error's code.",
+    ("group", "model", "reason"),
+)
+CASCADE_ANSWERS = Metric(
+    "cascade_answers_total",
+    "counter",
+    "Requests of a cascade, by the model that was to answer and the signal that said so.",
+    ("group", "model", "why"),
+)
+CASCADE_DISCARDED_TOKENS = Metric(
+    "cascade_discarded_tokens_total",
+    "counter",
+    "Tokens of prompts and answers of the small model that were thrown away for the large one's.",
+    ("group",),
+)
+ANSWER_CACHE_REQUESTS = Metric(
+    "answer_cache_requests_total",
+    "counter",
+    "Requests by what the answer cache had for them: hit, semantic, miss, shared (with one under way), bypass.",
+    ("model", "result"),
+)
+ANSWER_CACHE_ERRORS = Metric(
+    "answer_cache_errors_total",
+    "counter",
+    "Times that the cache's store, the embedder or the knowledge base did not answer it, so that a model was asked.",
+    ("reason",),
+)
+GUARD_FINDINGS = Metric(
+    "guard_findings_total",
+    "counter",
+    "What guards found in prompts (in) and answers (out), by what it is and what became of it.",
+    ("direction", "category", "kind", "action"),
+)
+
 ALL = (
     AGENT_DURATION,
     AGENT_DEGRADED,
@@ -163,6 +206,13 @@ ALL = (
     REQUESTS_REFUSED,
     PROMPT_TOKENS,
     PROMPT_TOKENS_CACHED,
+    ROUTED_REQUESTS,
+    ROUTE_FALLBACKS,
+    CASCADE_ANSWERS,
+    CASCADE_DISCARDED_TOKENS,
+    ANSWER_CACHE_REQUESTS,
+    ANSWER_CACHE_ERRORS,
+    GUARD_FINDINGS,
     REQUESTS_RUNNING,
     REQUESTS_QUEUED,
     STREAMS_SENT,

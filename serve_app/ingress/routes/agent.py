@@ -11,16 +11,20 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from serve_app.agent.base import AgentClient
 from serve_app.errors import BadRequest, ModelNotFound
+from serve_app.front.base import Ask
 from serve_app.ingress.agent_events import conversation, events_of, final_of
-from serve_app.ingress.answers import json_document, takes
+from serve_app.ingress.answers import takes
 from serve_app.ingress.call import CallReader
+from serve_app.ingress.front_answers import answer_through, ask_of
 from serve_app.ingress.routes.direct import DirectRoute
 from serve_app.ingress.services import Services
-from serve_app.ingress.sse import PING_EVERY_S, EventStream
+from serve_app.ingress.sse import PING_EVERY_S
 from serve_app.ingress.users import SANE_SESSION
 from serve_app.messages import AgentQuestion, RequestContext
 from serve_app.openai_api.requests import ChatMessage, ModelName, Temperature, TokenCount, parse
+from serve_app.openai_api.responses import encode
 from serve_app.openai_api.responses import event as sse_event
+from serve_app.streams import close
 
 
 class AnswerRequest(BaseModel):
@@ -57,18 +61,34 @@ def router(reader: CallReader, services: Services) -> APIRouter:
         wanted = parse(AnswerRequest, call.body)
         name = _agent_name(wanted.agent, services)
         agent, question = services.agents[name], _question(wanted, call.user_id)
-        if wanted.stream:
-            frames = services.waking_stream(name, _frames(agent, question, call.context))
-            return EventStream(
-                frames, call.context.deadline, name, error_event="error", ping_every_s=PING_EVERY_S
-            )
-        asked = services.waking(name, final_of(agent, question, call.context))
-        final = await call.run(name, asked)
-        return json_document(
-            {"object": "agent.answer", "id": call.context.request_id, "agent": name, **final}
+        ask = ask_of(request, call, name, "agent/answers", is_stream=wanted.stream)
+
+        def source(asked: Ask) -> AsyncGenerator[bytes]:
+            same = asked.body is call.body
+            now = question if same else _question(parse(AnswerRequest, asked.body), call.user_id)
+            return _answer(services, agent, now, asked)
+
+        return await answer_through(
+            services.front, ask, source, call, error_event="error", ping_every_s=PING_EVERY_S
         )
 
     return routes
+
+
+async def _answer(
+    services: Services, agent: AgentClient, question: AgentQuestion, ask: Ask
+) -> AsyncGenerator[bytes]:
+    """One document, or the events."""
+    if not ask.is_stream:
+        final = await services.waking(ask.name, final_of(agent, question, ask.context))
+        yield encode({"object": "agent.answer", "id": ask.context.request_id, "agent": ask.name, **final})
+        return
+    frames = services.waking_stream(ask.name, _frames(agent, question, ask.context))
+    try:
+        async for frame in frames:
+            yield frame
+    finally:
+        await close(frames)
 
 
 async def _frames(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from serve_app.ingress.agent_chat import answer_chat
+from serve_app.ingress.agent_chat import chat_source
 from serve_app.ingress.answers import ask_model, takes
 from serve_app.ingress.call import CallReader
+from serve_app.ingress.front_answers import answer_through, ask_of, models_source
 from serve_app.ingress.routes.direct import DirectRoute
 from serve_app.ingress.services import Services
+from serve_app.ingress.sse import PING_EVERY_S
 from serve_app.messages import Endpoint
 from serve_app.openai_api.requests import (
     ChatCompletionRequest,
@@ -20,6 +22,7 @@ from serve_app.openai_api.requests import (
 
 def router(reader: CallReader, services: Services) -> APIRouter:
     routes = APIRouter(tags=["text"], route_class=DirectRoute)
+    source = models_source(services)
 
     @routes.post("/v1/chat/completions", openapi_extra=takes(ChatCompletionRequest))
     async def chat(request: Request) -> Response:
@@ -29,7 +32,12 @@ def router(reader: CallReader, services: Services) -> APIRouter:
         services.require(wanted.model, Endpoint.CHAT)
         agent = services.agents.get(wanted.model)
         if agent is not None:
-            return await answer_chat(services, agent, wanted, call)
+            ask = ask_of(request, call, wanted.model, Endpoint.CHAT, is_stream=wanted.stream)
+            agents = chat_source(services, agent, wanted, call.body)
+            return await answer_through(services.front, ask, agents, call, ping_every_s=PING_EVERY_S)
+        if services.front is not None:
+            ask = ask_of(request, call, wanted.model, Endpoint.CHAT, is_stream=wanted.stream)
+            return await answer_through(services.front, ask, source, call)
         client = services.models[wanted.model]
         return await ask_model(services, client, wanted.model, Endpoint.CHAT, call, is_stream=wanted.stream)
 
@@ -39,6 +47,9 @@ def router(reader: CallReader, services: Services) -> APIRouter:
         call = await reader.read(request)
         wanted = parse_completion(call.body)
         services.require(wanted.model, Endpoint.COMPLETIONS)
+        if services.front is not None:
+            ask = ask_of(request, call, wanted.model, Endpoint.COMPLETIONS, is_stream=wanted.stream)
+            return await answer_through(services.front, ask, source, call)
         client = services.models[wanted.model]
         return await ask_model(
             services, client, wanted.model, Endpoint.COMPLETIONS, call, is_stream=wanted.stream

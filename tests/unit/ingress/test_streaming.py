@@ -8,8 +8,8 @@ import pytest
 
 from configs.schema import IngressConfig
 from serve_app.errors import EngineFailed, Overloaded, Unavailable
-from serve_app.ingress import agent_chat
 from serve_app.ingress.app import create_app
+from serve_app.ingress.routes import completions
 from serve_app.messages import AgentEvent, Deadline
 from serve_app.streams import until_deadline
 
@@ -265,7 +265,7 @@ async def test_a_client_that_leaves_ends_the_agents_run(raw_call, agent, path) -
 
 
 async def test_silence_is_filled_with_pings(raw_call, agent, monkeypatch) -> None:
-    monkeypatch.setattr(agent_chat, "PING_EVERY_S", 0.01)
+    monkeypatch.setattr(completions, "PING_EVERY_S", 0.01)
     agent.script.insert(1, None)
     call = raw_call("/v1/chat/completions", {"model": "manta", "messages": CHAT["messages"], "stream": True})
     await call.wait_for(4)  # status, role, and two pings

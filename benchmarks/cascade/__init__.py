@@ -1,0 +1,1 @@
+"""Cost and quality of a cascade of two models."""

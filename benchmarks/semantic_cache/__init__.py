@@ -1,0 +1,1 @@
+"""The semantic cache on paraphrases and near misses."""

@@ -1,0 +1,62 @@
+"""Whether an answer is worth keeping: whole, and one that the next who asks should get."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from serve_app.errors import EngineFailed
+from serve_app.messages import JsonObject
+from serve_app.openai_api.sse import SseReader
+
+# Of an agent's answer, what does not make it a worse one than another run's.
+_HARMLESS_FLAGS = frozenset({"unevaluated", "uncalibrated", "extractive"})
+# The web is another one tomorrow.
+_FLEETING_STATES = frozenset({"web"})
+
+
+def is_worth_keeping(frames: Sequence[bytes], *, is_stream: bool, is_agent: bool) -> bool:
+    """Whether the answer is whole, without an error, and good enough."""
+    if not frames:
+        return False
+    try:
+        documents = _events(frames) if is_stream else [json.loads(frames[0])]
+    except (ValueError, EngineFailed):
+        return False
+    if documents is None or any("error" in one for one in documents):
+        return False
+    if is_agent:
+        finals = [final for one in documents if (final := _final(one)) is not None]
+        return bool(finals) and _is_good(finals[-1])
+    reasons = {choice.get("finish_reason") for one in documents for choice in one.get("choices") or ()} - {
+        None
+    }
+    return bool(reasons) and "content_filter" not in reasons
+
+
+def _events(frames: Sequence[bytes]) -> list[JsonObject] | None:
+    """The stream's documents; None: it did not come to its end."""
+    reader = SseReader()
+    found = [data for frame in frames for data in reader.feed(frame)]
+    is_openai = bool(found) and found[-1] == "[DONE]"
+    documents: list[Any] = [json.loads(data) for data in (found[:-1] if is_openai else found)]
+    documents = [one for one in documents if isinstance(one, dict)]
+    is_whole = is_openai or (bool(documents) and "outcome" in documents[-1])
+    return documents if is_whole else None
+
+
+def _final(document: JsonObject) -> JsonObject | None:
+    """What an agent's run came to: under `manta` in a chat, at the top in its own shape."""
+    inner = document.get("manta", document)
+    return inner if isinstance(inner, dict) and "outcome" in inner else None
+
+
+def _is_good(final: JsonObject) -> bool:
+    flags = set(final.get("flags") or ())
+    states = {step.get("state") for step in final.get("run") or ()}
+    return (
+        final["outcome"] in ("answered", "degraded")
+        and flags <= _HARMLESS_FLAGS
+        and not states & _FLEETING_STATES
+    )

@@ -1,0 +1,74 @@
+"""The guards as a step before the models. Agents' answers are guarded where they are made (`agent`)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Collection
+from contextlib import aclosing
+from dataclasses import replace
+
+from serve_app.front.base import Ask, Source
+from serve_app.guards.findings import GUARD, Findings
+from serve_app.guards.incoming import guarded
+from serve_app.guards.outgoing import guarded_document, guarded_stream
+from serve_app.guards.policy import Policies
+from serve_app.telemetry.metrics import Count, count_nothing
+
+
+class Guards:
+    """A Step.
+
+    Args:
+        agents: whose answers are not looked at here.
+    """
+
+    def __init__(
+        self,
+        policies: Policies,
+        injection_at: float,
+        agents: Collection[str] = (),
+        count: Count = count_nothing,
+    ) -> None:
+        self._policies = policies
+        self._injection_at = injection_at
+        self._agents = frozenset(agents)
+        self._count = count
+
+    def concerns(self, ask: Ask) -> bool:
+        tenant = ask.context.tenant
+        return self._policies.input(tenant).is_on or self._policies.output(tenant).is_on
+
+    async def frames(self, ask: Ask, inner: Source) -> AsyncGenerator[bytes]:
+        """The answer as the client may have it.
+
+        Raises:
+            ContentRefused: the request holds something that blocks.
+            Unavailable: a guard broke, and its policy blocks.
+        """
+        rules = self._policies.output(ask.context.tenant)
+        came_in, goes_out = Findings("in", self._count), Findings("out", self._count)
+        ask = await self._let_in(ask, came_in)
+        told = came_in.told()
+        if told:
+            ask.told[GUARD] = told
+        is_open = not rules.is_on or ask.name in self._agents
+        async with aclosing(inner(ask)) as answer:
+            if is_open:
+                async for frame in answer:
+                    yield frame
+            elif ask.is_stream:
+                async with aclosing(guarded_stream(answer, rules, goes_out)) as frames:
+                    async for frame in frames:
+                        yield frame
+            else:
+                async for frame in answer:
+                    document = guarded_document(frame, rules, goes_out)
+                    if goes_out.counts:
+                        ask.told[GUARD] = ", ".join(filter(None, (told, goes_out.told())))
+                    yield document
+
+    async def _let_in(self, ask: Ask, findings: Findings) -> Ask:
+        rules = self._policies.input(ask.context.tenant)
+        if not rules.is_on:
+            return ask
+        body = await guarded(ask.body, rules, self._injection_at, findings)
+        return ask if body is ask.body else replace(ask, body=body)
