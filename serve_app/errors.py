@@ -11,6 +11,7 @@
     |-- Conflict                   409  conflict                ask again: it has changed meanwhile
     |-- BodyTooLarge               413  request_too_large       send less
     |-- Overloaded                 429  overloaded              retry after a while
+    |-- EngineRefused              any  (the engine's own)      do as the engine says
     |-- LimitReached               429  rate_limit_exceeded     retry after a while, or ask for more
     |   `-- BudgetSpent            429  insufficient_quota      wait for the next period, or ask for more
     |-- EngineFailed               502  engine_failed           retry, perhaps elsewhere
@@ -31,7 +32,7 @@ from typing import ClassVar
 class MantaError(Exception):
     """A fault that we understand. `message` is written for the person who caused it."""
 
-    status: ClassVar[int] = 500
+    status: int = 500
     type: ClassVar[str] = "server_error"
     code: ClassVar[str | None] = None
 
@@ -140,6 +141,22 @@ class BudgetSpent(LimitReached):
     """The money for this day or month is spent."""
 
     code = "insufficient_quota"
+
+
+class EngineRefused(MantaError):
+    """An engine that is a server of its own said no. Clients get its status and its body as they are.
+
+    `document` is that body, JSON; empty: there is none, and the error is told like any other.
+    """
+
+    status = 400
+    type = "invalid_request_error"
+    code = "engine_refused"
+
+    def __init__(self, message: str, status: int = 400, document: bytes = b"") -> None:
+        super().__init__(message, status, document)
+        self.status = status
+        self.document = document
 
 
 class EngineFailed(MantaError):

@@ -9,6 +9,7 @@ from typing import Any
 from ray.serve.handle import DeploymentHandle
 
 from configs.schema import StreamsConfig
+from serve_app.adapters.base import Adapter
 from serve_app.agent.events import decode_events
 from serve_app.attempts import Attempts
 from serve_app.calls import Caller
@@ -33,6 +34,9 @@ from serve_app.messages import (
 )
 from serve_app.openai_api.continuation import is_repeatable
 
+# Whose events `openai_api.continuation` knows.
+_CONTINUABLE = (Endpoint.CHAT, Endpoint.COMPLETIONS)
+
 
 class ModelHandle:
     """A chat model's deployment as a ModelClient."""
@@ -47,6 +51,9 @@ class ModelHandle:
         max_deadline_s: float | None = None,
     ) -> None:
         """`continues`: an answer that was cut and can be made again is continued by another replica."""
+        self._handle = handle
+        self._name = name
+        self._inbox = inbox
         self._caller = Caller(handle, name, inbox)
         self._attempts = Attempts(name)
         self._continues = continues
@@ -63,11 +70,25 @@ class ModelHandle:
         context = context.at_most(self._max_deadline_s)
         return self._attempts.stream(
             lambda: self._caller.stream("stream", endpoint, body, context=context),
-            may_continue=self._continues and is_repeatable(body),
+            may_continue=self._continues and endpoint in _CONTINUABLE and is_repeatable(body),
         )
 
     async def check_health(self) -> None:
         await self._caller.check_health()
+
+    def with_adapter(self, name: str) -> ModelHandle:
+        """The same for requests of one adapter: replicas that have it come first."""
+        return ModelHandle(
+            self._handle.options(multiplexed_model_id=name),
+            self._name,
+            self._inbox,
+            continues=self._continues,
+            max_deadline_s=self._max_deadline_s,
+        )
+
+    async def load_adapter(self, adapter: Adapter, context: RequestContext) -> None:
+        """Have one replica load it. Raises BadRequest: it does not fit."""
+        await self._caller.call("load_adapter", adapter, context=context)
 
 
 def model_handles(

@@ -87,12 +87,27 @@ class RequestContext:
 
 
 class Endpoint(StrEnum):
-    """OpenAI endpoints that a model can serve; the value is the path below /v1."""
+    """Endpoints that a model can serve, OpenAI's and those that vLLM has besides."""
 
     CHAT = "chat/completions"
     COMPLETIONS = "completions"
+    RESPONSES = "responses"
+    MESSAGES = "messages"  # Anthropic's
     EMBEDDINGS = "embeddings"
     RERANK = "rerank"
+    SCORE = "score"
+    CLASSIFY = "classify"
+    POOLING = "pooling"
+    TOKENIZE = "tokenize"
+    DETOKENIZE = "detokenize"
+
+    @property
+    def path(self) -> str:
+        """Of its URL; what vLLM keeps outside of /v1 is outside here too."""
+        return f"/{self.value}" if self in _OUTSIDE_OF_V1 else f"/v1/{self.value}"
+
+
+_OUTSIDE_OF_V1 = frozenset({Endpoint.CLASSIFY, Endpoint.POOLING, Endpoint.TOKENIZE, Endpoint.DETOKENIZE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +125,7 @@ class ModelCard:
     abilities: frozenset[str] = (
         frozenset()
     )  # request fields that it honours beyond those that every text engine does
+    reads_requests: bool = False  # its engine reads bodies itself, so they pass as the client sent them
 
 
 @dataclass(frozen=True, slots=True)

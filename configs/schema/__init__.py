@@ -64,6 +64,7 @@ from configs.schema.models import (
     MockModel,
     ModelBase,
     ModelConfig,
+    VllmModel,
 )
 from configs.schema.platform import PlatformConfig
 from configs.schema.rerankers import (
@@ -85,6 +86,7 @@ from configs.schema.tracing import (
     OtlpExporter,
     TracingConfig,
 )
+from configs.schema.vllm import LoraConfig
 from configs.schema.web_search import (
     FixtureProvider,
     McpProvider,
@@ -154,6 +156,7 @@ __all__ = [
     "LlamaCppReranker",
     "LocalEmbedder",
     "LocalFolder",
+    "LoraConfig",
     "McpProvider",
     "MemberConfig",
     "MemoryStoreConfig",
@@ -194,6 +197,7 @@ __all__ = [
     "TenantGuards",
     "TracingConfig",
     "Url",
+    "VllmModel",
     "WebSearchConfig",
     "Weights",
 ]

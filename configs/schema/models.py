@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from configs.schema.base import Fraction, Name, SecretRef, Strict, Url
+from configs.schema.neuron import NeuronConfig
 from configs.schema.scaling import ScalingConfig
-from configs.schema.weights import Weights
+from configs.schema.vllm import (
+    OF_THE_SERVER,
+    OWN_KEYS,
+    ArgumentName,
+    EngineArgument,
+    LoraConfig,
+    VariableName,
+)
+from configs.schema.weights import ModelFolder, Weights
 
 
 class ModelBase(Strict):
@@ -131,6 +140,97 @@ class LlamaCppModel(ModelBase):
         return self
 
 
+class VllmModel(ModelBase):
+    """A model on vLLM: its own server, in its own Python environment. Keys have vLLM's names."""
+
+    engine: Literal["vllm"]
+    weights: ModelFolder = Field(
+        description="Where the model's folder comes from: `path`, `repo` and `revision`, or `url`."
+    )
+    device: Literal["cpu", "cuda", "neuron"] = Field(default="cpu", description="What it computes on.")
+    runner: Literal["generate", "pooling"] = Field(
+        default="generate",
+        description="`generate` writes text; `pooling` gives vectors, scores and classes.",
+    )
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
+        default="auto", description="Type of weights and activations; `auto`: as the model's folder says."
+    )
+    max_model_len: int | None = Field(
+        default=None,
+        ge=1,
+        description="Prompt and answer together, in tokens; None: as many as the model was made for.",
+    )
+    tensor_parallel_size: int = Field(
+        default=1, ge=1, description="Devices of one node that share each layer; a replica never spans nodes."
+    )
+    gpu_memory_utilization: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="Share of each GPU's memory that weights, keys and values may take; None: vLLM's own.",
+    )
+    cpu_kv_cache_gib: int = Field(
+        default=1, ge=1, description="On `device: cpu`, memory for keys and values, in GiB."
+    )
+    num_threads: int | None = Field(
+        default=None,
+        ge=1,
+        description="On `device: cpu`, threads of the engine; None: the deployment's CPUs.",
+    )
+    tool_call_parser: str | None = Field(
+        default=None,
+        min_length=1,
+        description="vLLM's parser of the model's tool calls (`hermes`, `qwen3_xml`, ...); None: `tool_choice: auto` "
+        "is refused.",
+    )
+    reasoning_parser: str | None = Field(
+        default=None,
+        min_length=1,
+        description="vLLM's parser of what the model thinks before it answers (`qwen3`, ...); None: it stays in the "
+        "text.",
+    )
+    lora: LoraConfig | None = Field(default=None, description="Adapters; None: the model serves none.")
+    neuron: NeuronConfig | None = Field(
+        default=None,
+        description="On `device: neuron`, the instance and what is compiled; None: its defaults.",
+    )
+    engine_args: dict[ArgumentName, EngineArgument] = Field(
+        default={},
+        description="vLLM's own arguments, checked by vLLM when it starts: `max_num_seqs: 64` is its "
+        "`--max-num-seqs 64`.",
+    )
+    env: dict[VariableName, Annotated[str, StringConstraints(max_length=4096)]] = Field(
+        default={}, description="Environment variables of vLLM's processes. Not for secrets."
+    )
+    python: str = Field(
+        default=".venv-vllm/bin/python",
+        min_length=1,
+        description="Interpreter of the environment that has vLLM. A relative path counts from Manta's own folder.",
+    )
+    start_timeout_s: float = Field(
+        default=900.0, gt=0, description="Seconds that vLLM has to load the model and answer."
+    )
+
+    @model_validator(mode="after")
+    def _one_place_for_each_setting(self) -> VllmModel:
+        for name in self.engine_args:
+            if name in OWN_KEYS:
+                raise ValueError(f"engine_args.{name} is set by the key {OWN_KEYS[name]}")
+            if name in OF_THE_SERVER:
+                raise ValueError(f"engine_args.{name} is about vLLM's server, which only Manta talks to")
+        return self
+
+    @model_validator(mode="after")
+    def _of_the_device(self) -> VllmModel:
+        if self.device == "cpu" and self.gpu_memory_utilization is not None:
+            raise ValueError("gpu_memory_utilization is for device: cuda; on the CPU it is cpu_kv_cache_gib")
+        if self.neuron is not None and self.device != "neuron":
+            raise ValueError(f"neuron is for device: neuron, and this is device: {self.device}")
+        if self.runner == "pooling" and (self.tool_call_parser or self.reasoning_parser):
+            raise ValueError("tool_call_parser and reasoning_parser are for runner: generate")
+        return self
+
+
 class ExternalModel(ModelBase):
     """A model behind somebody else's OpenAI-compatible endpoint."""
 
@@ -142,5 +242,5 @@ class ExternalModel(ModelBase):
 
 
 ModelConfig = Annotated[
-    MockModel | ExtractiveModel | LlamaCppModel | ExternalModel, Field(discriminator="engine")
+    MockModel | ExtractiveModel | LlamaCppModel | VllmModel | ExternalModel, Field(discriminator="engine")
 ]

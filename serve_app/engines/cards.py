@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
-from configs.schema import AgentConfig, EmbedderConfig, ModelConfig, RerankerConfig
+from configs.schema import AgentConfig, EmbedderConfig, ModelConfig, RerankerConfig, VllmModel
 from serve_app.messages import Endpoint, ModelCard
 
 _TEXT = (Endpoint.CHAT, Endpoint.COMPLETIONS)
+_OF_VLLM = {
+    "generate": (*_TEXT, Endpoint.RESPONSES, Endpoint.MESSAGES, Endpoint.TOKENIZE, Endpoint.DETOKENIZE),
+    "pooling": (
+        Endpoint.EMBEDDINGS,
+        Endpoint.RERANK,
+        Endpoint.SCORE,
+        Endpoint.CLASSIFY,
+        Endpoint.POOLING,
+        Endpoint.TOKENIZE,
+        Endpoint.DETOKENIZE,
+    ),
+}
 
 
 def model_card(config: ModelConfig) -> ModelCard:
+    if isinstance(config, VllmModel):
+        return ModelCard(
+            name=config.name,
+            engine=config.engine,
+            endpoints=_OF_VLLM[config.runner],
+            context_tokens=config.max_model_len,
+            is_generative=config.runner == "generate",
+            max_deadline_s=config.max_deadline_s,
+            reads_requests=True,
+        )
     return ModelCard(
         name=config.name,
         engine=config.engine,

@@ -16,6 +16,7 @@ from serve_app.openai_api.estimate import prompt_tokens, text_tokens
 from serve_app.replica import Replica, returns_errors
 from serve_app.streams import NO_ITEMS, joined
 from serve_app.telemetry.deployment import Instruments
+from serve_app.telemetry.metrics import Count
 from serve_app.telemetry.traced import trace_embedder, trace_model
 from serve_app.telemetry.tracing import Tracing
 
@@ -35,8 +36,11 @@ class ModelDeployment:
         num_threads = _num_threads(config.scaling.num_cpus)
         count = Instruments().count
         self._tracing = Tracing(tracing, config.name, count)
-        self._engine = trace_model(open_model(config, home, num_threads, count), self._tracing.tracer)
+        self._engine = trace_model(self._open(config, home, num_threads, count), self._tracing.tracer)
         self._replica = _replica(config, self._engine)
+
+    def _open(self, config: ModelConfig, home: Path, num_threads: int, count: Count) -> ModelEngine:
+        return open_model(config, home, num_threads, count)
 
     @returns_errors
     async def respond(self, endpoint: Endpoint, body: JsonObject, context: RequestContext) -> bytes:

@@ -24,6 +24,7 @@ from configs.schema import (
     ModelConfig,
     OnnxEmbedder,
     RerankerConfig,
+    VllmModel,
 )
 from serve_app.engines.base import EmbeddingEngine, ModelEngine
 from serve_app.engines.embedding_edge import EmbeddingEdge
@@ -59,6 +60,10 @@ def open_model(config: ModelConfig, home: Path, num_cpus: int, count: Count = co
         with _needs("llama_cpp", "pip install llama-cpp-python==0.3.36"):
             from serve_app.engines.llamacpp.chat import open_llamacpp_chat
         return TextEdge(open_llamacpp_chat(config, home, num_cpus, count), count)
+    if isinstance(config, VllmModel):
+        from serve_app.engines.vllm.start import open_vllm
+
+        return open_vllm(config, home, num_cpus)
     from serve_app.engines.external import ExternalEngine
 
     return ExternalEngine(config)

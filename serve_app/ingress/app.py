@@ -13,12 +13,14 @@ from serve_app.ingress.call import CallReader
 from serve_app.ingress.door import Door
 from serve_app.ingress.door_edge import DoorEdge
 from serve_app.ingress.routes import (
+    adapters,
     agent,
     completions,
     embeddings,
     health,
     knowledge,
     models,
+    passed,
     rerank,
     sessions,
     usage,
@@ -73,6 +75,8 @@ def create_app(
     app.include_router(completions.router(reader, services))
     app.include_router(embeddings.router(reader, services, config.max_embedding_inputs))
     app.include_router(rerank.router(reader, services, config.max_embedding_inputs))
+    app.include_router(passed.router(reader, services))
+    app.include_router(adapters.router(reader, services))
     app.include_router(agent.router(reader, services))
     app.include_router(mcp_endpoint.router(reader, services))
     app.include_router(knowledge.router(reader, services.knowledge))

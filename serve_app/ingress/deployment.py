@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,9 @@ from configs.schema import (
     StreamsConfig,
     TracingConfig,
 )
+from serve_app.adapters.base import Adapter
+from serve_app.adapters.book import AdapterBook
+from serve_app.adapters.deployment import RayAdapters
 from serve_app.draining import Draining
 from serve_app.errors import Unavailable
 from serve_app.front.parts import guarded_agent, open_front
@@ -30,6 +33,7 @@ from serve_app.handles import AgentHandle, EmbedderHandle, KnowledgeHandle, mode
 from serve_app.health.deployment import explain_by_deployment
 from serve_app.health.replica import ReplicaHealth
 from serve_app.identity.exposure import require_safe
+from serve_app.ingress.adapters import Adapters
 from serve_app.ingress.app import create_app
 from serve_app.ingress.asleep import is_asleep
 from serve_app.ingress.cold_start import ColdStart
@@ -68,10 +72,13 @@ class IngressDeployment:
         home: Path,
         sessions: SessionsConfig | None = None,
         tracing: TracingConfig = TracingConfig(),  # noqa: B008 (frozen)
+        adaptable: Collection[str] = (),
+        configured: Collection[Adapter] = (),
     ) -> None:
         """`cards` has one for every model in the graph, the embedder and the agent. What is named in
         `may_sleep` scales to zero, and a request waits so many seconds for its first replica; asking
-        whether it is ready would wake it, so nobody asks."""
+        whether it is ready would wake it, so nobody asks. What is named in `adaptable` takes adapters, and
+        has those of `configured` always."""
         # `serve run` in HAProxy mode listens on all interfaces where no host is given, and asks nobody else.
         require_safe(_serving_host(), door.authentication)
         self._inbox = inbox = open_inbox(streams)
@@ -88,6 +95,10 @@ class IngressDeployment:
         probes = {name: probe for name, probe in probes.items() if name not in may_sleep}
         named = {**models, embedder_name: embedder, "knowledge": knowledge, agent_name: agent}
         self._config = config
+        self._adapters: Adapters | None = None
+        if adaptable:
+            book = AdapterBook(configured, RayAdapters())
+            self._adapters = Adapters({name: chat[name] for name in adaptable}, frozenset(cards), book)
         self._sessions = None if sessions is None else open_sessions(sessions, home)
         count = Instruments().count
         self._tracing = Tracing(tracing, "Ingress", count)
@@ -112,8 +123,10 @@ class IngressDeployment:
             ),
             sessions=self._sessions,
             cold_starts=_cold_starts({**models, embedder_name: embedder, agent_name: agent}, may_sleep),
+            adapters=self._adapters,
         )
-        self._door = open_door(door, config, home, cards, agent_name)
+        base_of = self._adapters.base_of if self._adapters is not None else lambda _: None
+        self._door = open_door(door, config, home, cards, agent_name, base_of)
         self._keeping = None if self._door is None else asyncio.create_task(self._door.run())
         self._draining = Draining()
         self._ending = asyncio.create_task(self._end_answers())

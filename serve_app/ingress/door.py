@@ -38,7 +38,16 @@ from serve_app.openai_api.estimate import answer_tokens, prompt_tokens
 
 # Whoever asks these is not asked back: load balancers, probes, and readers of the API's page.
 PUBLIC = frozenset({"/", "/healthz", "/readyz", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})
-_ROLES = {"/metrics": Role.OPERATOR}
+_ROLES = {
+    "/metrics": Role.OPERATOR,
+    # What every tenant is served.
+    "/v1/load_lora_adapter": Role.OPERATOR,
+    "/v1/unload_lora_adapter": Role.OPERATOR,
+}
+# The last words of paths whose answers are no text of a model.
+_WRITE_NOTHING = frozenset(
+    {"embeddings", "rerank", "score", "classify", "pooling", "tokenize", "detokenize", "search"}
+)
 _VISIT_KEY = "manta.visit"
 _LEASE_MARGIN_S = 5.0  # for an answer's last frame, after its deadline
 
@@ -52,6 +61,7 @@ class Door:
         names: of all models, agents and embedders; others are counted as none, so that made-up names cost nothing.
         agent_name: whom a request asks that names nobody.
         background: what has to run all the time, and what ends it.
+        base_of: an adapter's model, which it is counted as; None: there is no such adapter.
         clock: monotonic seconds.
     """
 
@@ -66,8 +76,10 @@ class Door:
         agent_name: str,
         background: Collection[Callable[[], Coroutine[Any, Any, None]]] = (),
         closing: Collection[Callable[[], Coroutine[Any, Any, None]]] = (),
+        base_of: Callable[[str], str | None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._base_of = base_of
         self._config = config
         self._authenticator = authenticator
         self._limiter = limiter
@@ -169,7 +181,7 @@ class Door:
             return
         visit = visit_of(scope)
         visit.model = self._model(scope, body)
-        claim = self._claim(visit, context, body)
+        claim = self._claim(visit, scope, context, body)
         try:
             decision = visit.decision = await self._limiter.acquire(claim)
             visit.headers = limit_headers(decision)
@@ -247,7 +259,7 @@ class Door:
             num_prompt, num_answer = num_prompt + prompt, num_answer + answer
         return num_prompt, num_answer, nano_usd
 
-    def _claim(self, visit: Visit, context: RequestContext, body: JsonObject) -> Claim:
+    def _claim(self, visit: Visit, scope: Scope, context: RequestContext, body: JsonObject) -> Claim:
         who = visit.principal
         assert who is not None
         is_known = who.kind in ("key", "token")
@@ -257,7 +269,7 @@ class Door:
         num_answer = 0
         if visit.model is not None:
             visit.num_prompt_estimate = prompt_tokens(body)
-            if "input" not in body:  # embeddings write nothing
+            if scope["path"].rpartition("/")[2] not in _WRITE_NOTHING:
                 num_answer = answer_tokens(body, self._config.default_answer_tokens)
         return Claim(
             lease_id=f"{self._lease_prefix}-{next(self._lease_numbers)}",
@@ -271,7 +283,9 @@ class Door:
         named = body.get("model", body.get("agent"))
         if named is None and scope["path"].endswith("/v1/agent/answers"):
             named = self._agent_name
-        return named if isinstance(named, str) and named in self._names else None
+        if not isinstance(named, str):
+            return None
+        return named if named in self._names else self._base_of(named)
 
 
 def visit_of(scope: Scope) -> Visit:

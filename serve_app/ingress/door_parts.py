@@ -38,13 +38,19 @@ _MAX_AUDIT_FILES = 1000
 
 
 def open_door(
-    config: DoorConfig, ingress: IngressConfig, folder: Path, names: Collection[str], agent_name: str
+    config: DoorConfig,
+    ingress: IngressConfig,
+    folder: Path,
+    names: Collection[str],
+    agent_name: str,
+    base_of: Callable[[str], str | None] = lambda _: None,
 ) -> Door | None:
     """The door; None: the configuration has none.
 
     Args:
         folder: Manta's home.
-        names: of everything that can be written into `model`.
+        names: of everything that can be written into `model`, adapters left out.
+        base_of: the model of an adapter.
 
     Raises:
         ConfigError: a secret is not set.
@@ -67,6 +73,7 @@ def open_door(
         audit,
         names=names,
         agent_name=agent_name,
+        base_of=base_of,
         background=background,
         closing=closing,
     )

@@ -13,7 +13,15 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve_app.errors import BadRequest, LimitReached, MantaError, Overloaded, Unauthenticated, Unavailable
+from serve_app.errors import (
+    BadRequest,
+    EngineRefused,
+    LimitReached,
+    MantaError,
+    Overloaded,
+    Unauthenticated,
+    Unavailable,
+)
 from serve_app.ingress.closing import Closing
 from serve_app.ingress.context import REQUEST_ID, request_id
 from serve_app.messages import JsonObject
@@ -112,6 +120,8 @@ def log_failure(error: MantaError, own_id: str) -> None:
 def error_response(exc: MantaError, own_id: str) -> Response:
     """The answer that tells an error."""
     log_failure(exc, own_id)
+    if isinstance(exc, EngineRefused) and exc.document:
+        return Response(exc.document, exc.status, media_type="application/json")
     response = _document(exc.status, error_body(exc))
     if isinstance(exc, Overloaded | LimitReached | Unavailable):
         response.headers["retry-after"] = str(max(1, math.ceil(exc.retry_after_s)))

@@ -14,6 +14,7 @@ from serve_app.engines.base import EmbeddingClient, ModelClient
 from serve_app.errors import BadRequest, ModelNotFound
 from serve_app.front.base import Front
 from serve_app.health.readiness import Explain
+from serve_app.ingress.adapters import Adapters
 from serve_app.ingress.closing import Closing
 from serve_app.ingress.cold_start import ColdStart
 from serve_app.messages import Endpoint, ModelCard
@@ -40,6 +41,7 @@ class Services:
     # metrics in Prometheus' text format; None: nothing exports any here
     read_metrics: Callable[[], Awaitable[bytes]] | None = None
     sessions: SessionStore | None = None  # None: none are kept
+    adapters: Adapters | None = None  # None: no model takes any
     closing: Closing = field(default_factory=Closing)
     # steps before models and agents; None: there are none, and requests go straight to them
     front: Front | None = None
@@ -78,5 +80,5 @@ class Services:
         """
         card = self.card(name)
         if endpoint not in card.endpoints:
-            served = ", ".join(f"/v1/{one}" for one in card.endpoints)
-            raise BadRequest(f"{name} ({card.engine}) serves {served}, not /v1/{endpoint}", "model")
+            served = ", ".join(one.path for one in card.endpoints)
+            raise BadRequest(f"{name} ({card.engine}) serves {served}, not {endpoint.path}", "model")

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 
 _USAGE = re.compile(rb'"usage"\s*:\s*\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)')
-_PROMPT = re.compile(rb'"prompt_tokens"\s*:\s*(\d{1,12})')
-_ANSWER = re.compile(rb'"completion_tokens"\s*:\s*(\d{1,12})')
+# The second names are those of OpenAI's responses and of Anthropic's messages.
+_PROMPT = re.compile(rb'"(?:prompt|input)_tokens"\s*:\s*(\d{1,12})')
+_ANSWER = re.compile(rb'"(?:completion|output)_tokens"\s*:\s*(\d{1,12})')
 _KEY = b'"usage"'
 _EVENT = b"data:"
 _DONE = b"[DONE]"

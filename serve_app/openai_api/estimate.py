@@ -22,14 +22,15 @@ def prompt_tokens(body: JsonObject) -> int:
         total += sum(
             MESSAGE_TOKENS + _content(one.get("content")) for one in messages if isinstance(one, dict)
         )
-    for name in ("prompt", "input", "question"):
+    for name in ("prompt", "input", "question", "query", "documents", "text_1", "text_2"):
         total += _content(body.get(name))
     return total
 
 
 def answer_tokens(body: JsonObject, default: int) -> int:
     """Most tokens that the answer may have, all of its choices together."""
-    most = _count(body.get("max_completion_tokens", body.get("max_tokens")), default)
+    asked = (body.get(name) for name in ("max_completion_tokens", "max_output_tokens", "max_tokens"))
+    most = _count(next((value for value in asked if value is not None), None), default)
     return most * _count(body.get("n"), 1)
 
 

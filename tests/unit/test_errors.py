@@ -9,6 +9,7 @@ from serve_app.errors import (
     BadRequest,
     ConfigError,
     DeadlineExceeded,
+    EngineRefused,
     InputTooLong,
     MantaError,
     Overloaded,
@@ -21,6 +22,7 @@ FULL = {
     InputTooLong: InputTooLong("too long", "input"),
     Overloaded: Overloaded("full", 7.5),
     Unavailable: Unavailable("gone", 9.0),
+    EngineRefused: EngineRefused("no", 422, b"{}"),
     DeadlineExceeded: DeadlineExceeded("late", "retrieve"),
 }
 

@@ -8,6 +8,7 @@ from serve_app.ingress.agent_chat import chat_source
 from serve_app.ingress.answers import ask_model, takes
 from serve_app.ingress.call import CallReader
 from serve_app.ingress.front_answers import answer_through, ask_of, models_source
+from serve_app.ingress.passing import pass_on
 from serve_app.ingress.routes.direct import DirectRoute
 from serve_app.ingress.services import Services
 from serve_app.ingress.sse import PING_EVERY_S
@@ -28,6 +29,8 @@ def router(reader: CallReader, services: Services) -> APIRouter:
     async def chat(request: Request) -> Response:
         """A chat model's answer, or the agent's if `model` is its name."""
         call = await reader.read(request)
+        if (answer := await pass_on(services, Endpoint.CHAT, call)) is not None:
+            return answer
         wanted = parse_chat(call.body)
         services.require(wanted.model, Endpoint.CHAT)
         agent = services.agents.get(wanted.model)
@@ -45,6 +48,8 @@ def router(reader: CallReader, services: Services) -> APIRouter:
     async def complete(request: Request) -> Response:
         """A prompt, continued."""
         call = await reader.read(request)
+        if (answer := await pass_on(services, Endpoint.COMPLETIONS, call)) is not None:
+            return answer
         wanted = parse_completion(call.body)
         services.require(wanted.model, Endpoint.COMPLETIONS)
         if services.front is not None:

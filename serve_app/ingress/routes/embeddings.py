@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 from serve_app.errors import BadRequest
 from serve_app.ingress.answers import ask_model, takes
 from serve_app.ingress.call import CallReader
+from serve_app.ingress.passing import pass_on
 from serve_app.ingress.routes.direct import DirectRoute
 from serve_app.ingress.services import Services
 from serve_app.messages import Endpoint, JsonObject
@@ -21,6 +22,8 @@ def router(reader: CallReader, services: Services, max_inputs: int) -> APIRouter
         """Vectors for one text or a list of them."""
         call = await reader.read(request)
         _check_count(call.body, max_inputs)
+        if (answer := await pass_on(services, Endpoint.EMBEDDINGS, call)) is not None:
+            return answer
         wanted = parse_embedding(call.body)
         services.require(wanted.model, Endpoint.EMBEDDINGS)
         return await ask_model(

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 from serve_app.errors import BadRequest
 from serve_app.ingress.answers import ask_model, takes
 from serve_app.ingress.call import CallReader
+from serve_app.ingress.passing import pass_on
 from serve_app.ingress.routes.direct import DirectRoute
 from serve_app.ingress.services import Services
 from serve_app.messages import Endpoint
@@ -25,6 +26,8 @@ def router(reader: CallReader, services: Services, max_documents: int) -> APIRou
             raise BadRequest(
                 f"documents has {len(documents)} texts; one request takes {max_documents}", "documents"
             )
+        if (answer := await pass_on(services, Endpoint.RERANK, call)) is not None:
+            return answer
         wanted = parse_rerank(call.body)
         services.require(wanted.model, Endpoint.RERANK)
         return await ask_model(services, services.models[wanted.model], wanted.model, Endpoint.RERANK, call)

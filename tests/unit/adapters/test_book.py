@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from configs.schema import LocalFolder, LoraConfig, VllmModel
+from serve_app.adapters.base import Adapter, MemoryAdapters
+from serve_app.adapters.book import KEEP_S, AdapterBook, configured_adapters
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+async def test_what_another_replica_loaded_is_known_within_a_second() -> None:
+    store, clock = MemoryAdapters(), Clock()
+    here, there = AdapterBook([], store, clock), AdapterBook([], store, clock)
+    assert await here.find("poet") is None
+    await there.put(Adapter("poet", "chat", "folder"))
+    assert (await there.find("poet")) is not None
+    assert await here.find("poet") is None
+    clock.now_s += KEEP_S
+    assert (await here.find("poet")) == (await there.find("poet"))
+    assert here.known("poet") is not None
+    assert await there.remove("poet")
+    assert not await there.remove("poet")
+    assert await there.find("poet") is None
+    clock.now_s += KEEP_S
+    assert await here.find("poet") is None
+
+
+async def test_what_is_configured_is_always_there_and_the_same_everywhere() -> None:
+    lora = LoraConfig(adapters={"poet": "folder"})
+    model = VllmModel(engine="vllm", name="chat", weights=LocalFolder(path="/m"), lora=lora)
+    first, second = configured_adapters([model]), configured_adapters([model])
+    assert first == second == [Adapter("poet", "chat", "folder", "folder")]
+    book = AdapterBook(first, MemoryAdapters())
+    assert book.known("poet") == first[0]
+    assert book.is_configured("poet")
+    assert not await book.remove("poet")
+    assert (await book.find("poet")) == first[0]

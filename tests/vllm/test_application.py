@@ -1,0 +1,233 @@
+"""The whole application on configs/local-vllm.yaml: a real Ray, a real vLLM, the official client."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import psutil
+import pytest
+import yaml
+
+from benchmarks.vllm_models.lora_adapter import write_adapter
+
+ROOT = Path(__file__).resolve().parents[2]
+START_S = 1500.0
+PATIENCE_S = 600.0
+
+
+@dataclass(frozen=True)
+class Application:
+    """A running one."""
+
+    url: str
+    process: psutil.Process
+    log: Path
+
+    def client(self) -> openai.OpenAI:
+        return openai.OpenAI(base_url=f"{self.url}/v1", api_key="none", timeout=300.0, max_retries=0)
+
+    def post(self, path: str, body: dict[str, Any]) -> httpx.Response:
+        headers = {"x-request-timeout-s": "280"}
+        return httpx.post(self.url + path, json=body, headers=headers, timeout=300.0, trust_env=False)
+
+    def metrics(self) -> str:
+        return httpx.get(f"{self.url}/metrics", timeout=60.0, trust_env=False).text
+
+    def engine_cores(self) -> list[psutil.Process]:
+        return [
+            one
+            for one in self.process.children(recursive=True)
+            if "EngineCore" in one.name() or "EngineCore" in " ".join(one.cmdline())
+        ]
+
+    def until(self, holds: Callable[[], bool], what: str) -> None:
+        give_up = time.monotonic() + PATIENCE_S
+        while not holds():
+            assert time.monotonic() < give_up, f"not in time: {what}\n{self.log.read_text()[-3000:]}"
+            time.sleep(0.5)
+
+
+@pytest.fixture(scope="module")
+def application(
+    tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]
+) -> Iterator[Application]:
+    """The repository's own profile, with limits that a busy machine can keep."""
+    folder = tmp_path_factory.mktemp("vllm-application")
+    document = yaml.safe_load((ROOT / "configs" / "local-vllm.yaml").read_text())
+    chat = document["applications"][0]["args"]["models"][0]
+    chat["start_timeout_s"] = START_S
+    chat["lora"]["folder"] = str(folder)
+    chat["scaling"]["health"] = {"check_period_s": 1, "check_timeout_s": 60}
+    profile, log = folder / "profile.yaml", folder / "up.log"
+    profile.write_text(yaml.safe_dump(document))
+    port = free_port()
+    with log.open("wb") as sink:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "manta", "up", str(profile), "--port", str(port)],
+            env=os.environ | {"MANTA_HOME": str(folder / "home")},
+            stdout=sink,
+            stderr=sink,
+        )
+    running = Application(f"http://127.0.0.1:{port}", psutil.Process(process.pid), log)
+    try:
+        _wait_until_ready(running, process)
+        yield running
+    finally:
+        family = running.process.children(recursive=True)
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=300)
+        assert psutil.wait_procs(family, timeout=120)[1] == []
+
+
+def _wait_until_ready(running: Application, process: subprocess.Popen[bytes]) -> None:
+    give_up = time.monotonic() + START_S
+    while time.monotonic() < give_up:
+        assert process.poll() is None, running.log.read_text()
+        try:
+            if httpx.get(f"{running.url}/readyz", timeout=30, trust_env=False).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(1.0)
+    raise AssertionError(f"not ready in time: {running.log.read_text()}")
+
+
+MESSAGES: Any = [{"role": "user", "content": "What does the import statement do?"}]
+WEATHER: Any = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "parameters": {
+            "type": "object",
+            "properties": {"days": {"type": "integer", "minimum": 1, "maximum": 3}},
+            "required": ["days"],
+            "additionalProperties": False,
+        },
+    },
+}
+
+
+def test_the_official_client_streams_tools(application: Application) -> None:
+    choice: Any = {"type": "function", "function": {"name": "weather"}}
+    with application.client() as client:
+        stream = client.chat.completions.create(
+            model="chat",
+            messages=MESSAGES,
+            tools=[WEATHER],
+            tool_choice=choice,
+            stream=True,
+            temperature=0,
+            max_tokens=64,
+        )
+        deltas = [chunk.choices[0].delta for chunk in stream if chunk.choices]
+    calls = [call.function for delta in deltas for call in delta.tool_calls or [] if call.function]
+    assert "".join(call.name or "" for call in calls) == "weather"
+    assert json.loads("".join(call.arguments or "" for call in calls))["days"] in (1, 2, 3)
+
+
+def test_every_endpoint_is_reached_and_refusals_are_vllms(application: Application) -> None:
+    asked = {
+        "/v1/completions": {"prompt": "import", "max_tokens": 3},
+        "/v1/responses": {"input": "hello", "max_output_tokens": 3},
+        "/v1/messages": {"messages": MESSAGES, "max_tokens": 3},
+        "/tokenize": {"prompt": "hello"},
+        "/detokenize": {"tokens": [1, 2]},
+    }
+    for path, body in asked.items():
+        answer = application.post(path, {"model": "chat", **body})
+        assert answer.status_code == 200, (path, answer.text)
+    refused = application.post("/v1/chat/completions", {"model": "chat", "messages": [], "max_tokens": -1})
+    assert refused.status_code == 400
+    assert refused.json()["error"]["type"] == "BadRequestError"
+
+
+def test_the_agent_answers(application: Application) -> None:
+    document = {
+        "source": "notes",
+        "documents": [{"path": "a.md", "text": "# Mantas\n\nMantas glide over reefs."}],
+    }
+    assert application.post("/v1/knowledge/documents", document).status_code == 200
+    answer = application.post("/v1/agent/answers", {"question": "What do mantas do over reefs?"})
+    assert answer.status_code == 200, answer.text
+    assert {"text", "flags", "citations"} <= answer.json().keys()
+
+
+def test_a_client_that_leaves_aborts_vllms_request(application: Application) -> None:
+    def running() -> float:
+        return series(application.metrics(), "ray_vllm_num_requests_running")
+
+    body = {"model": "chat", "messages": MESSAGES, "max_tokens": 6000, "ignore_eos": True, "stream": True}
+    with httpx.stream(
+        "POST", f"{application.url}/v1/chat/completions", json=body, timeout=300, trust_env=False
+    ) as response:
+        next(response.iter_bytes())
+        application.until(lambda: running() == 1, "one request runs")
+    application.until(lambda: running() == 0, "none runs")
+
+
+def test_vllms_series_have_the_models_and_the_replicas_name(application: Application) -> None:
+    name = "ray_vllm_time_to_first_token_seconds_bucket"
+    application.until(lambda: name in application.metrics(), f"{name} is exported")
+    line = next(line for line in application.metrics().splitlines() if line.startswith(name))
+    assert 'model="chat"' in line
+    assert 'replica="' in line
+    assert 'le="' in line
+
+
+def test_an_adapter_is_served_while_the_application_runs(application: Application) -> None:
+    folder = application.log.parent
+    write_adapter(folder / "poet")
+    write_adapter(folder / "odd", num_inputs=48)
+    odd = application.post("/v1/load_lora_adapter", {"lora_name": "odd", "lora_path": str(folder / "odd")})
+    assert odd.status_code == 400
+    assert "the adapter odd does not fit" in odd.json()["error"]["message"]
+
+    load = {"lora_name": "poet", "lora_path": str(folder / "poet")}
+    assert application.post("/v1/load_lora_adapter", load).status_code == 200
+    with application.client() as client:
+        assert "poet" in [model.id for model in client.models.list()]
+        texts = [
+            client.chat.completions.create(model=model, messages=MESSAGES, temperature=0, max_tokens=12)
+            .choices[0]
+            .message.content
+            for model in ("chat", "poet")
+        ]
+        assert texts[0] != texts[1]
+    assert application.post("/v1/unload_lora_adapter", {"lora_name": "poet"}).status_code == 200
+    gone = application.post("/v1/chat/completions", {"model": "poet", "messages": MESSAGES})
+    assert gone.status_code == 404
+
+
+def test_a_dead_engine_is_replaced(application: Application) -> None:
+    before = {one.pid for one in application.engine_cores()}
+    assert len(before) == 1
+    os.kill(next(iter(before)), signal.SIGKILL)
+
+    def is_back() -> bool:
+        now = {one.pid for one in application.engine_cores()}
+        body = {"model": "chat", "messages": MESSAGES, "max_tokens": 3}
+        return (
+            bool(now)
+            and not now & before
+            and application.post("/v1/chat/completions", body).status_code == 200
+        )
+
+    application.until(is_back, "another engine answers")
+    assert len(application.engine_cores()) == 1
+
+
+def series(text: str, name: str) -> float:
+    """Over all replicas; -1: there is none."""
+    values = [float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(name + "{")]
+    return sum(values) if values else -1.0
