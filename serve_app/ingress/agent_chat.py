@@ -13,6 +13,7 @@ from serve_app.agent.base import AgentClient
 from serve_app.errors import BadRequest, EngineFailed
 from serve_app.front.base import Ask, Source
 from serve_app.ingress.agent_events import FINAL, conversation, events_of, final_of
+from serve_app.ingress.call import Call
 from serve_app.ingress.services import Services
 from serve_app.messages import AgentQuestion, JsonObject, RequestContext
 from serve_app.openai_api.requests import ChatCompletionRequest, parse_chat
@@ -20,17 +21,15 @@ from serve_app.openai_api.responses import DONE, TextShape
 from serve_app.streams import close
 
 
-def chat_source(
-    services: Services, agent: AgentClient, read: ChatCompletionRequest, body: JsonObject
-) -> Source:
+def chat_source(services: Services, agent: AgentClient, read: ChatCompletionRequest, call: Call) -> Source:
     """The agent's answer as a chat completion, or as its chunks.
 
     Args:
-        read: what `body` says.
+        read: what the call's body says.
     """
 
     async def frames(ask: Ask) -> AsyncGenerator[bytes]:
-        wanted = read if ask.body is body else parse_chat(ask.body)
+        wanted = read if ask.body is call.body else parse_chat(ask.body)
         question, context = _question(wanted), ask.context
         shape = TextShape(f"chatcmpl-{context.request_id}", wanted.model, int(time.time()), is_chat=True)
         if not ask.is_stream:

@@ -36,7 +36,7 @@ def router(reader: CallReader, services: Services) -> APIRouter:
         agent = services.agents.get(wanted.model)
         if agent is not None:
             ask = ask_of(request, call, wanted.model, Endpoint.CHAT, is_stream=wanted.stream)
-            agents = chat_source(services, agent, wanted, call.body)
+            agents = chat_source(services, agent, wanted, call)
             return await answer_through(services.front, ask, agents, call, ping_every_s=PING_EVERY_S)
         if services.front is not None:
             ask = ask_of(request, call, wanted.model, Endpoint.CHAT, is_stream=wanted.stream)
