@@ -22,6 +22,8 @@ _BENCHMARKS = {
     "agent": "the pipeline's own time, model calls by path, and the time to the first event",
     "ablation": "answers to questions with faults: without the gate, with it, and with the web besides",
     "gate": "how well stage A tells answerable from unanswerable, and gold from random passages",
+    "knowledge": "load, index, resync and queries of the knowledge base's stores, beside plain clients",
+    "ingestion": "documents/s end to end, against the embedder alone; 1 to 4 workers",
     "retrieval": "nDCG, recall, MRR and time per query of a BEIR folder, through a running knowledge base",
 }
 _MODULES = {  # the others are benchmarks.NAME.run

@@ -104,6 +104,27 @@ class MantaClient:
                 raise _server_error(response)
             yield from _events(response.iter_lines())
 
+    def knowledge_status(self) -> dict[str, Any]:
+        """Counts of the base, and how current its sources are: see KnowledgeStatus."""
+        return self._get("/v1/knowledge/status")
+
+    def search(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The passages that fit; the body is that of /v1/knowledge/search."""
+        return self._post("/v1/knowledge/search", dict(body))
+
+    def begin_sync(self, source: str) -> None:
+        """Have one of the server's own sources synced, in the background."""
+        self._post("/v1/knowledge/sync/start", {"source": source})
+
+    def sync_failed(self, source: str, reason: str) -> None:
+        """Note that a sync of a source broke off."""
+        self._post("/v1/knowledge/sync/failure", {"source": source, "reason": reason[:2000]})
+
+    def rebuild(self, *, reindex: bool, timeout_s: float) -> dict[str, Any]:
+        """One step of a rebuild: see RebuildReport."""
+        headers = {"x-request-timeout-s": f"{timeout_s:g}"}
+        return self._post("/v1/knowledge/rebuild", {"reindex": reindex}, headers)
+
     def usage(self, days: int, tenant: str | None = None) -> list[dict[str, Any]]:
         """What was used today and in the days before: a row a day, tenant, key and model."""
         parameters = {"days": str(days)} | ({"tenant": tenant} if tenant else {})
@@ -113,8 +134,17 @@ class MantaClient:
         rows: list[dict[str, Any]] = response.json()["data"]
         return rows
 
-    def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        response = self._http.post(path, json=body)
+    def _get(self, path: str) -> dict[str, Any]:
+        response = self._http.get(path)
+        if response.status_code != 200:
+            raise _server_error(response)
+        document: dict[str, Any] = response.json()
+        return document
+
+    def _post(
+        self, path: str, body: dict[str, Any], headers: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        response = self._http.post(path, json=body, headers=dict(headers or {}))
         if response.status_code != 200:
             raise _server_error(response)
         document: dict[str, Any] = response.json()

@@ -21,6 +21,7 @@ _COMMANDS = {
     "ask": "Ask a question; shows the answer as it is made, and its sources.",
     "ingest": "Make files part of the knowledge base; only what changed is sent.",
     "gateway": "LiteLLM's proxy in front: write its configuration, run it here.",
+    "kb": "The knowledge base: how current it is, searches, rebuilding.",
     "keys": "Make, list and revoke API keys.",
     "usage": "Show what was used, by day, tenant, key and model.",
     "websearch": "Serve a profile's web search over MCP, as a process of its own.",

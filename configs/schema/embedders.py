@@ -27,6 +27,9 @@ class MockEmbedder(EmbedderBase):
     engine: Literal["mock"]
     dim: int = Field(default=64, ge=8, le=8192, description="Dimension of the vectors.")
     context_tokens: int = Field(default=256, ge=8, description="Longest text, in tokens.")
+    ms_per_text: float = Field(
+        default=0.0, ge=0, description="Time for each text, in milliseconds, one text after the other."
+    )
 
 
 class LocalEmbedder(EmbedderBase):

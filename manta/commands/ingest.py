@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 import click
 from rich.progress import TaskID
 from rich.table import Table
 
-from configs.load import api_key
+from configs.load import api_key, default_profile, home, read_profile
 from manta.client import DEFAULT_URL, MantaClient
 from manta.console import count_progress, err
 from manta.sync import LIMITS, Watched, collect, sync
+from serve_app.retrieval.ingest.job import Watching
+from serve_app.retrieval.ingest.run import DEAD_LETTERS, Settings, configured, run, typed
 from serve_app.retrieval.sources.base import Source
 from serve_app.retrieval.sources.syncing import Limits, SyncReport
 
 
 @click.command("ingest")
-@click.argument("places", nargs=-1, required=True)
+@click.argument("places", nargs=-1)
 @click.option("--url", default=DEFAULT_URL, show_default=True, help="The server.")
 @click.option("--tenant", default=None, help="Whose knowledge base.")
 @click.option(
@@ -39,6 +42,23 @@ from serve_app.retrieval.sources.syncing import Limits, SyncReport
     "--allow-host", multiple=True, help="Another host that pages may be on or redirect to; repeatable."
 )
 @click.option("--allow-private", is_flag=True, help="Let pages be on private and loopback addresses.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=None,
+    help="Parse and embed here, in so many processes, and write the profile's store; needs no server.",
+)
+@click.option("--profile", type=click.Path(path_type=Path), default=None, help="Of --workers: whose store.")
+@click.option(
+    "--retry", type=click.Path(path_type=Path), default=None, help="Of --workers: a file of what failed."
+)
+@click.option(
+    "--dead-letters",
+    type=click.Path(path_type=Path),
+    default=DEAD_LETTERS,
+    show_default=True,
+    help="Of --workers: what fails is written there.",
+)
 def command(
     places: tuple[str, ...],
     url: str,
@@ -48,6 +68,10 @@ def command(
     endpoint: str | None,
     region: str | None,
     allow_host: tuple[str, ...],
+    workers: int | None,
+    profile: Path | None,
+    retry: Path | None,
+    dead_letters: Path,
     *,
     allow_empty: bool,
     public_bucket: bool,
@@ -58,17 +82,26 @@ def command(
     A folder, a bucket's prefix and a sitemap are whole: what is no longer in them is removed from the
     base. Exit code 1 when a document failed; the others are in.
     """
+    options: dict[str, object] = {
+        "endpoint": endpoint,
+        "region": region,
+        "is_public": public_bucket,
+        "also_allow": allow_host,
+        "allow_private": allow_private,
+    }
+    if workers is not None or retry is not None:
+        settings = Settings(workers or 1, dead_letters=dead_letters, retry=retry, allow_empty=allow_empty)
+        report = ingest_here(places, source, tenant, profile, max_removed_share, settings, **options)
+        show(report)
+        if report.failed:
+            err.print(f"what failed is in {dead_letters}: feed it in again with --retry", markup=False)
+        return 1 if report.failed else 0
+    if not places:
+        raise click.UsageError(
+            "name folders, files, globs, s3://... or pages (or --workers, for the profile's sources)"
+        )
     limits = Limits(LIMITS.max_document_bytes, max_removed_share, allow_empty)
-    found = collect(
-        places,
-        source,
-        url,
-        endpoint=endpoint,
-        region=region,
-        is_public=public_bucket,
-        also_allow=allow_host,
-        allow_private=allow_private,
-    )
+    found = collect(places, source, url, **options)
     with MantaClient(url, tenant, api_key=api_key()) as client:
         report = ingest(client, found, limits)
     show(report)
@@ -87,6 +120,33 @@ def ingest(client: MantaClient, sources: Sequence[Source], limits: Limits = LIMI
 
             total += sync(client, source, limits, watched=Watched(listed, partial(progress.advance, task)))
     return total
+
+
+def ingest_here(
+    places: Sequence[str],
+    source: str | None,
+    tenant: str | None,
+    profile: Path | None,
+    max_removed_share: float,
+    settings: Settings,
+    **options: object,
+) -> SyncReport:
+    """Ingest by workers of this machine, with a progress bar; without places the profile's own sources."""
+    platform = read_profile(profile or default_profile()).platform
+    folder = home(platform)
+    limit = platform.knowledge.max_document_bytes
+    if places:
+        whose = tenant or platform.ingress.default_tenant
+        chosen = typed(places, source, whose, limit, max_removed_share, **options)
+    else:
+        chosen = configured(platform, folder, source, tenant)
+    with count_progress() as progress:
+
+        def watch(name: str) -> Watching:
+            task = progress.add_task(name, total=None)
+            return Watching(lambda num: progress.update(task, total=num), partial(progress.advance, task))
+
+        return run(platform, folder, chosen, settings, watch)
 
 
 def show(report: SyncReport) -> None:

@@ -159,6 +159,7 @@ class MockTextEmbedder:
 
     def __init__(self, config: MockEmbedderConfig) -> None:
         self._config = config
+        self._computing = asyncio.Lock()  # an engine works on one batch at a time
 
     def card(self) -> ModelCard:
         return ModelCard(
@@ -179,6 +180,9 @@ class MockTextEmbedder:
         truncate: bool = False,
     ) -> Embeddings:
         context.deadline.check("embed")
+        if self._config.ms_per_text:
+            async with self._computing:
+                await asyncio.sleep(len(texts) * self._config.ms_per_text / 1000.0)
         rows = np.zeros((len(texts), self._config.dim), dtype=np.float32)
         counts: list[int] = []
         num_truncated = 0

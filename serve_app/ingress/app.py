@@ -24,6 +24,7 @@ from serve_app.ingress.routes import (
     rerank,
     sessions,
     usage,
+    vector_stores,
 )
 from serve_app.ingress.services import Services
 from serve_app.ingress.tracing_edge import TracingEdge
@@ -79,7 +80,7 @@ def create_app(
     app.include_router(adapters.router(reader, services))
     app.include_router(agent.router(reader, services))
     app.include_router(mcp_endpoint.router(reader, services))
-    app.include_router(knowledge.router(reader, services.knowledge))
+    app.include_router(vector_stores.router(reader, services.knowledge))
     app.include_router(models.router(services))
     app.include_router(usage.router(reader, door))
     app.include_router(sessions.router(reader, services.sessions))

@@ -104,6 +104,12 @@ class FailureBody(_Body):
     reason: Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 
 
+class StartBody(_Body):
+    """POST /v1/knowledge/sync/start."""
+
+    source: Source
+
+
 class RebuildBody(_Body):
     """POST /v1/knowledge/rebuild."""
 

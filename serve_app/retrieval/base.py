@@ -71,6 +71,14 @@ class KnowledgeClient(Protocol):
         """Note that a sync of the source broke off, and why; the next look at the source forgets it."""
         ...
 
+    async def begin_sync(self, source: str, context: RequestContext) -> None:
+        """Sync one of the configured sources in the background, unless that is being done.
+
+        Raises:
+            NotFound: the configuration has no such source for this tenant.
+        """
+        ...
+
     async def rebuild(self, context: RequestContext, *, reindexes: bool = True) -> RebuildReport:
         """Embed again what another model embedded, as far as the time goes; then, with `reindexes`, swap the index.
 

@@ -35,6 +35,7 @@ class Draft:
     sha256: str
     title: str
     media_type: str
+    num_bytes: int  # of the document
     pieces: tuple[Piece, ...]
 
 
@@ -94,6 +95,7 @@ async def draft(
         sha256=sha256_of(document),
         title=loaded.title,
         media_type=loaded.media_type,
+        num_bytes=len(document.content),
         pieces=tuple(_piece(chunk, loaded.title, source, document.path, context.tenant) for chunk in chunks),
     )
 

@@ -7,7 +7,8 @@ neither the disk nor the embedder: both are reached at the first use, and again 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 from configs.schema import KnowledgeConfig
 from serve_app.engines.base import EmbeddingClient
 from serve_app.engines.rerank.base import RerankClient
-from serve_app.errors import BadRequest, MantaError
+from serve_app.errors import BadRequest, MantaError, NotFound
 from serve_app.messages import (
     Deadline,
     DocumentInfo,
@@ -29,12 +30,13 @@ from serve_app.messages import (
     SearchResult,
     SourceStanding,
     SyncPlan,
+    Vectors,
 )
 from serve_app.retrieval.base import Store
-from serve_app.retrieval.drafts import check_name
-from serve_app.retrieval.embedding import CheckedEmbedder
+from serve_app.retrieval.drafts import Draft, check_name
+from serve_app.retrieval.embedding import CheckedEmbedder, PassageVectors
 from serve_app.retrieval.freshness import Freshness
-from serve_app.retrieval.leases import Leases
+from serve_app.retrieval.leases import Leases, LocalLeases
 from serve_app.retrieval.manifest import Manifest, Recipe, Summary
 from serve_app.retrieval.rebuilding import Rebuilding
 from serve_app.retrieval.search import Searcher
@@ -45,6 +47,7 @@ from serve_app.retrieval.writer import Writer
 
 _MAX_PAGE = 1000  # documents of one listing
 _FRESHNESS_TIMEOUT_S = 10.0
+_SYNC_LEASE = "\x00sync\x00"  # begins what no tenant is called
 
 logger = logging.getLogger("manta.retrieval")
 
@@ -67,7 +70,8 @@ class KnowledgeBase:
         reranker: RerankClient | None = None,
     ) -> None:
         checked = self._embedder = CheckedEmbedder(embedder)
-        writer = Writer(store, manifest, leases)
+        self._leases = leases or LocalLeases()
+        writer = Writer(store, manifest, self._leases)
         self._store = store
         self._store_kind = config.store.kind
         self._manifest = manifest
@@ -102,6 +106,25 @@ class KnowledgeBase:
         self._freshness.forget(context.tenant)
         return outcomes
 
+    async def known_vectors(self, text_hashes: Sequence[str], context: RequestContext) -> dict[str, Vectors]:
+        """text hash -> vector of the present model, of those texts that the tenant has."""
+        recipe = await self._synchroniser.recipe(context)
+        return await self._synchroniser.known_vectors(text_hashes, recipe, context)
+
+    async def put_drafts(
+        self,
+        source: str,
+        drafts: Sequence[Draft],
+        vectors: Mapping[str, Vectors],
+        faults: Mapping[str, str],
+        context: RequestContext,
+    ) -> tuple[DocumentOutcome, ...]:
+        """Store documents that workers cut and embedded (text hash -> vector, or why there is none)."""
+        embedded = PassageVectors(dict(vectors), dict(faults))
+        outcomes = await self._synchroniser.put_drafts(source, drafts, embedded, context)
+        await self._states.changed(context.tenant, source, outcomes)
+        return outcomes
+
     async def delete_documents(self, document_ids: Sequence[str], context: RequestContext) -> int:
         removed = await self._synchroniser.delete(document_ids, context)
         for source, num_removed in removed.items():
@@ -113,6 +136,20 @@ class KnowledgeBase:
         check_name(source, "source")
         await self._states.failed(context.tenant, source, reason)
         self._freshness.forget(context.tenant)
+
+    async def begin_sync(self, source: str, context: RequestContext) -> None:
+        """Syncs are begun by who keeps them up (`upkeep`), in the replica's own loop."""
+        raise NotFound(f"no source {source!r} is kept current by this process")
+
+    @asynccontextmanager
+    async def syncing(self, tenant: str, source: str, deadline: Deadline) -> AsyncIterator[None]:
+        """Be the only replica that syncs this source on its own.
+
+        Raises:
+            Unavailable: another one is at it until the deadline; the message says which.
+        """
+        async with self._leases.hold(f"{_SYNC_LEASE}{tenant}\x00{source}", deadline):
+            yield
 
     async def rebuild(self, context: RequestContext, *, reindexes: bool = True) -> RebuildReport:
         recipe = await self._synchroniser.recipe(context)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from configs.schema import KnowledgeConfig
-from serve_app.errors import BadRequest
+from serve_app.errors import BadRequest, Unavailable
 from serve_app.messages import (
     DocumentInfo,
     DocumentInput,
@@ -28,7 +28,7 @@ from serve_app.retrieval.base import Chunk, Store
 from serve_app.retrieval.documents.chunking import CHUNKER_VERSION
 from serve_app.retrieval.documents.load import LOADER_VERSION
 from serve_app.retrieval.drafts import Draft, check_document, check_name, draft, sha256_of
-from serve_app.retrieval.embedding import CheckedEmbedder, VectorSpace
+from serve_app.retrieval.embedding import CheckedEmbedder, PassageVectors, VectorSpace
 from serve_app.retrieval.manifest import Manifest, Recipe, Record
 from serve_app.retrieval.sources.base import MODIFIED_AT
 from serve_app.retrieval.writer import Writer
@@ -194,13 +194,54 @@ class Synchroniser:
         texts = {
             piece.text_hash: piece.embedded_text for entry in entries.values() for piece in entry.draft.pieces
         }
-        space = VectorSpace(recipe.embedding_id, recipe.dim)
-        found = await self._store.vectors(context.tenant, space.embedding_id, list(texts))
-        vectors = {text_hash: vector for text_hash, vector in found.items() if vector.shape == (space.dim,)}
+        vectors = await self.known_vectors(list(texts), recipe, context)
         new = {text_hash: text for text_hash, text in texts.items() if text_hash not in vectors}
-        embedded = await self._embedder.passages(new, space, context)
-        vectors |= embedded.vectors
+        embedded = await self._embedder.passages(new, VectorSpace(recipe.embedding_id, recipe.dim), context)
+        return await self._store_all(source, entries, vectors, embedded, recipe, context)
 
+    async def known_vectors(
+        self, text_hashes: Sequence[str], recipe: Recipe, context: RequestContext
+    ) -> dict[str, Vectors]:
+        """text hash -> vector of the recipe's model, of those that the tenant has."""
+        found = await self._store.vectors(context.tenant, recipe.embedding_id, text_hashes)
+        return {one: vector for one, vector in found.items() if vector.shape == (recipe.dim,)}
+
+    async def put_drafts(
+        self, source: str, drafts: Sequence[Draft], embedded: PassageVectors, context: RequestContext
+    ) -> tuple[DocumentOutcome, ...]:
+        """Store documents that somebody else has cut and embedded; what they did not embed must be known.
+
+        Raises:
+            Unavailable: the store is down, or a vector is missing or of another model.
+        """
+        check_name(source, "source")
+        async with self._writer.turn(context.tenant, context.deadline):
+            recipe = await self.recipe(context)
+            records = await self._manifest.records(context.tenant, [one.document_id for one in drafts])
+            entries = {at: _Entry(one, records.get(one.document_id)) for at, one in enumerate(drafts)}
+            hashes = {piece.text_hash for one in drafts for piece in one.pieces}
+            missing = hashes - embedded.vectors.keys() - embedded.faults.keys()
+            known = await self.known_vectors(sorted(missing), recipe, context) if missing else {}
+            wrong = any(vector.shape != (recipe.dim,) for vector in embedded.vectors.values())
+            if wrong or missing - known.keys():
+                raise Unavailable(
+                    "the documents were embedded by another model, or not all of them; sync again"
+                )
+            outcomes = await self._store_all(source, entries, known, embedded, recipe, context)
+        return tuple(outcomes[at] for at in range(len(drafts)))
+
+    async def _store_all(
+        self,
+        source: str,
+        entries: Mapping[int, _Entry],
+        known: Mapping[str, Vectors],
+        embedded: PassageVectors,
+        recipe: Recipe,
+        context: RequestContext,
+    ) -> dict[int, DocumentOutcome]:
+        """Outcomes by position; every text of the documents is known, embedded or at fault."""
+        space = VectorSpace(recipe.embedding_id, recipe.dim)
+        vectors = {**known, **embedded.vectors}
         outcomes: dict[int, DocumentOutcome] = {}
         chunks: list[Chunk] = []
         records: list[Record] = []
@@ -233,7 +274,7 @@ class Synchroniser:
             media_type=made.media_type,
             sha256=made.sha256,
             num_chunks=len(made.pieces),
-            num_bytes=len(document.content),
+            num_bytes=made.num_bytes,
             ingested_at=self._now().isoformat(timespec="seconds"),
             metadata=dict(document.metadata),
             version=document.version,

@@ -19,6 +19,7 @@ from serve_app.ingress.knowledge_requests import (
     PutBody,
     RebuildBody,
     SearchBody,
+    StartBody,
 )
 from serve_app.messages import DocumentOutcome, DocumentStatus, JsonObject, SearchResult
 from serve_app.openai_api.requests import parse
@@ -100,6 +101,14 @@ def _add_questions(routes: APIRouter, reader: CallReader, knowledge: KnowledgeCl
         wanted = parse(FailureBody, call.body)
         await call.run(_STAGE, knowledge.sync_failed(wanted.source, wanted.reason, call.context))
         return json_document({"object": "knowledge.sync_failure", "source": wanted.source})
+
+    @routes.post("/sync/start", openapi_extra=takes(StartBody))
+    async def begin_sync(request: Request) -> Response:
+        """Sync one of the configured sources in the background; the status says what comes of it."""
+        call = await reader.read(request)
+        source = parse(StartBody, call.body).source
+        await call.run(_STAGE, knowledge.begin_sync(source, call.context))
+        return json_document({"object": "knowledge.sync", "source": source})
 
     @routes.post("/rebuild", openapi_extra=takes(RebuildBody))
     async def rebuild(request: Request) -> Response:

@@ -111,7 +111,7 @@ async def sync_source(
         SourceUnavailable: the source cannot be listed; nothing was changed.
         WouldRemove: too much would be gone; nothing was changed.
     """
-    objects, report = await _listing(source)
+    objects, report = await listing(source)
     listed(len(objects) + len(report.failed))
     plan = await target.plan(source.name, {path: one.version or "" for path, one in objects.items()})
     gone = plan.gone if source.is_whole else ()
@@ -164,7 +164,7 @@ class _Batch:
     report: SyncReport
 
 
-async def _listing(source: Source) -> tuple[dict[str, SourceObject], SyncReport]:
+async def listing(source: Source) -> tuple[dict[str, SourceObject], SyncReport]:
     """path -> object, and those whose names the base cannot keep."""
     objects: dict[str, SourceObject] = {}
     failed: list[tuple[str, str]] = []

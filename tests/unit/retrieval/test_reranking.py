@@ -124,7 +124,7 @@ async def test_explained(world: Any, ranker: Ranker, context: RequestContext) ->
     lexical = {one.path: one.lexical_rank for one in found.passages}
     assert sorted((lexical["a.txt"], lexical["b.txt"])) == [1, 2]
     assert lexical["c.txt"] is None
-    assert set(found.stages_ms) == {"lexical", "embed", "dense", "rerank"}
+    assert found.stages_ms.keys() >= {"lexical", "embed", "dense", "rerank"}
     assert (await base.search(SearchQuery("corals"), context)).stages_ms == {}
 
 

@@ -1,0 +1,1 @@
+"""How fast the knowledge base's stores load, index and answer, beside the plain clients of the same servers."""

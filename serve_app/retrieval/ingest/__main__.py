@@ -1,0 +1,94 @@
+"""`python -m serve_app.retrieval.ingest`: the ingestion as a Ray job, on the cluster that it is submitted to.
+
+    ray job submit -- python -m serve_app.retrieval.ingest --profile configs/eks.yaml --workers 16
+
+Without places it takes the profile's own sources. Exit code 1: some documents failed, and are in the file
+of dead letters; 2: it broke off, and the next run goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from configs.load import ProfileError, default_profile, home, read_profile
+from serve_app.errors import MantaError
+from serve_app.retrieval.ingest.job import Watching
+from serve_app.retrieval.ingest.run import DEAD_LETTERS, Settings, configured, run, typed
+
+_TELL_EVERY_S = 2.0
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run it; returns the exit code."""
+    given = _arguments(words)
+    try:
+        platform = read_profile(given.profile or default_profile()).platform
+        folder = home(platform)
+        limit = platform.knowledge.max_document_bytes
+        if given.places:
+            tenant = given.tenant or platform.ingress.default_tenant
+            chosen = typed(given.places, given.source, tenant, limit, given.max_removed_share)
+        else:
+            chosen = configured(platform, folder, given.source, given.tenant)
+        settings = Settings(
+            num_workers=given.workers,
+            address=given.address,
+            application=given.application,
+            dead_letters=given.dead_letters,
+            retry=given.retry,
+            allow_empty=given.allow_empty,
+            cpus_per_worker=given.cpus_per_worker,
+        )
+        report = run(platform, folder, chosen, settings, _watching)
+    except (MantaError, ProfileError) as exc:
+        print(f"ingest: {exc}", file=sys.stderr)  # noqa: T201 (a job's log is what it prints)
+        return 2
+    counts = {name: value for name, value in asdict(report).items() if name != "failed"}
+    print(json.dumps(counts | {"num_failed": len(report.failed)}))  # noqa: T201
+    return 1 if report.failed else 0
+
+
+def _watching(source: str) -> Watching:
+    """Says every now and then how far it is."""
+    total, done, told_s = 0, 0, 0.0
+
+    def listed(num: int) -> None:
+        nonlocal total
+        total = num
+        print(f"{source}: {num:,} documents are wanted", flush=True)  # noqa: T201
+
+    def advance(num: int) -> None:
+        nonlocal done, told_s
+        done += num
+        if done == total or time.monotonic() - told_s >= _TELL_EVERY_S:
+            told_s = time.monotonic()
+            print(f"{source}: {done:,} of {total:,}", flush=True)  # noqa: T201
+
+    return Watching(listed, advance)
+
+
+def _arguments(words: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add = parser.add_argument
+    add("places", nargs="*", help="folders, files, globs, s3://bucket/prefix, pages (the profile's sources)")
+    add("--profile", type=Path, help="whose store, embedder and sources (the default profile)")
+    add("--source", help="name of the source, or which one of the profile's")
+    add("--tenant", help="whose base")
+    add("--workers", type=int, default=1, help="that parse and embed (%(default)s)")
+    add("--cpus-per-worker", type=float, default=1.0, help="that Ray sets aside (%(default)s)")
+    add("--address", help="of a Ray; `local`: one of its own (Ray's own choice: the job's cluster)")
+    add("--application", help="of Serve, whose embedder is asked (each worker has an engine of its own)")
+    add("--dead-letters", type=Path, default=DEAD_LETTERS, help="file of what failed (%(default)s)")
+    add("--retry", type=Path, help="a file of dead letters: these documents, and no others")
+    add("--allow-empty", action="store_true", help="let an empty source remove all of its documents")
+    add("--max-removed-share", type=float, default=0.5, help="of a source's documents (%(default)s)")
+    return parser.parse_args(words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
