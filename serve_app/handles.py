@@ -181,6 +181,9 @@ class KnowledgeHandle:
     async def sync_failed(self, source: str, reason: str, context: RequestContext) -> None:
         await self._caller.call("sync_failed", source, reason, context, context=context)
 
+    async def begin_sync(self, source: str, context: RequestContext) -> None:
+        await self._caller.call("begin_sync", source, context, context=context)
+
     async def rebuild(self, context: RequestContext, *, reindexes: bool = True) -> RebuildReport:
         report: RebuildReport = await self._caller.call(
             "rebuild", context, context=context, reindexes=reindexes
