@@ -25,6 +25,7 @@ from serve_app.messages import (
 )
 from serve_app.replica import returns_errors
 from serve_app.retrieval.knowledge import open_knowledge
+from serve_app.retrieval.upkeep import Upkeep
 from serve_app.telemetry.deployment import Instruments
 from serve_app.telemetry.metrics import CHUNKS_EMBEDDED, DOCUMENTS_INGESTED, SEARCH_DURATION
 from serve_app.telemetry.traced import trace_search
