@@ -52,6 +52,8 @@ class KnowledgeBaseDeployment:
             EmbedderHandle(embedder, "the embedder"),
             None if reranker is None else RerankerHandle(reranker, "the reranker"),
         )
+        self._upkeep = Upkeep(self._knowledge, config, home)
+        self._upkeep.start()
         self._instruments = Instruments()
         self._tracing = Tracing(tracing, "KnowledgeBase", self._instruments.count)
         # Searches alone: ingestion is no part of a question.
