@@ -63,6 +63,7 @@ class KnowledgeBaseDeployment:
     @returns_errors
     async def search(self, query: SearchQuery, context: RequestContext) -> SearchResult:
         result = await self._searched.search(query, context)
+        self._upkeep.found_stale(context.tenant, result.stale_sources)
         self._instruments.observe(SEARCH_DURATION, result.took_s, mode=query.mode)
         return result
 
