@@ -92,6 +92,10 @@ class KnowledgeBaseDeployment:
         await self._knowledge.sync_failed(source, reason, context)
 
     @returns_errors
+    async def begin_sync(self, source: str, context: RequestContext) -> None:
+        self._upkeep.begin(context.tenant, source)
+
+    @returns_errors
     async def rebuild(self, context: RequestContext, *, reindexes: bool = True) -> RebuildReport:
         return await self._knowledge.rebuild(context, reindexes=reindexes)
 
