@@ -121,5 +121,6 @@ class KnowledgeBaseDeployment:
 
     async def __del__(self) -> None:
         self._health.close()
+        await self._upkeep.close()
         await self._knowledge.close()
         await self._tracing.close()
