@@ -172,6 +172,7 @@ class SearchQuery:
     dense_weight: float = 1.0
     rerank: bool | None = None  # None: as configured
     explain: bool = False  # tell each leg's ranks, and what each stage took
+    joins: bool = False  # passages that follow each other in a document come as one
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,9 @@ class AgentConfig(Strict):
         description="Rewrites, web rounds and further drafts of one answer, all together; each at most once.",
     )
     num_passages: int = Field(default=6, ge=1, le=50, description="Passages in the prompt.")
+    joins_neighbours: bool = Field(
+        default=False, description="Put passages that follow each other in a document into the prompt as one."
+    )
     max_question_chars: int = Field(default=8000, ge=16, description="Longest question.")
     max_answer_tokens: int = Field(default=400, ge=16, description="Longest answer, in tokens.")
     temperature: float = Field(default=0.0, ge=0.0, le=2.0, description="Of the answering model.")

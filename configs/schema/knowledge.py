@@ -213,6 +213,11 @@ class RetrievalConfig(Strict):
     embed_timeout_s: float = Field(
         default=2.0, gt=0, description="Seconds for embedding a query; after it the search is lexical only."
     )
+    duplicate_share: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        default=0.9,
+        description="Share of sequences of five words in common from which on two passages are the same, and only the "
+        "better one is a result; None: all are.",
+    )
     rerank: RerankConfig = Field(default=RerankConfig(), description="Ordering by a reranker.")
 
 
@@ -234,7 +239,23 @@ class CurrencyConfig(Strict):
         description="A search whose passages are of a stale one of `sources` starts its sync, in the background.",
     )
     known_for_s: float = Field(
-        default=15.0, gt=0, description="Seconds for which a replica believes what it read of the sources' state."
+        default=15.0,
+        gt=0,
+        description="Seconds for which a replica believes what it read of the sources' state.",
+    )
+
+
+class JobsConfig(Strict):
+    """Posted documents that are ingested in the background."""
+
+    max_open_per_tenant: int = Field(
+        default=4, ge=1, description="Jobs of a tenant that are not finished; one more is refused with 429."
+    )
+    max_open: int = Field(default=32, ge=1, description="The same of all tenants together.")
+    max_running: int = Field(default=2, ge=1, description="Jobs that a replica does at once.")
+    num_kept: int = Field(default=100, ge=0, description="Finished jobs of a tenant that are still told of.")
+    resume_every_s: float = Field(
+        default=30.0, gt=0, description="Seconds between two looks for jobs whose replica went away."
     )
 
 
@@ -250,9 +271,11 @@ class KnowledgeConfig(Strict):
         default=32 * 1024 * 1024, ge=1024, description="Largest document that is read."
     )
     sources: tuple[SourceConfig, ...] = Field(
-        default=(), description="Where documents come from that nobody has to send: `manta kb sync` reads them."
+        default=(),
+        description="Where documents come from that nobody has to send: `manta kb sync` reads them.",
     )
     currency: CurrencyConfig = Field(default=CurrencyConfig(), description="Keeping it current.")
+    jobs: JobsConfig = Field(default=JobsConfig(), description="Posted documents.")
     scaling: ScalingConfig = Field(default=ScalingConfig(), description="Replicas and limits.")
 
     @model_validator(mode="after")

@@ -122,7 +122,8 @@ class Searching:
     async def _search(self, run: Run) -> _Found:
         """Raises BadRequest: a filter or k that the client has to change."""
         k = self._config.num_passages if run.question.k is None else run.question.k
-        query = SearchQuery(run.queries[0], k, filters=run.question.filters)
+        joins = self._config.joins_neighbours
+        query = SearchQuery(run.queries[0], k, filters=run.question.filters, joins=joins)
         clock = asyncio.get_running_loop().time
         start_s = clock()
         result: SearchResult | None = None

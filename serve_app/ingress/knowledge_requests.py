@@ -145,6 +145,9 @@ class SearchBody(_Body):
         default=False,
         description="Tell each leg's rank of every passage, and the milliseconds of each stage.",
     )
+    join: bool = Field(
+        default=False, description="Give passages that follow each other in a document as one, for a prompt."
+    )
 
     def search_query(self) -> SearchQuery:
         return SearchQuery(
@@ -156,4 +159,5 @@ class SearchBody(_Body):
             dense_weight=self.weights.dense,
             rerank=self.rerank,
             explain=self.explain,
+            joins=self.join,
         )

@@ -123,6 +123,8 @@ class Chunk:
     vector: NDArray[np.float32]  # (dim,) L2-normalised
     embedding_id: str  # of the model that made the vector; only vectors of one model are compared
     metadata: Mapping[str, str] = field(default_factory=dict)
+    start: int | None = None  # where its text is in the document's, in characters; None: not known
+    end: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

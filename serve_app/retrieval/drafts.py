@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from configs.schema import KnowledgeConfig
 from serve_app.errors import BadRequest
@@ -37,6 +37,7 @@ class Draft:
     media_type: str
     num_bytes: int  # of the document
     pieces: tuple[Piece, ...]
+    dates: Mapping[str, str] = field(default_factory=dict)  # what it says of itself
 
 
 def sha256_of(document: DocumentInput) -> str:
@@ -97,6 +98,7 @@ async def draft(
         media_type=loaded.media_type,
         num_bytes=len(document.content),
         pieces=tuple(_piece(chunk, loaded.title, source, document.path, context.tenant) for chunk in chunks),
+        dates=loaded.dates,
     )
 
 

@@ -16,8 +16,10 @@ from configs.schema import ChunkingConfig
 from serve_app.engines.base import EmbeddingClient
 from serve_app.errors import BadRequest, ConfigError, DeadlineExceeded, EngineFailed, Unavailable
 from serve_app.messages import Embeddings, Priority, RequestContext, Vectors
+from serve_app.retrieval.documents.chunking import FREE_HEADING_TOKENS
 
 _BATCH = 128  # texts of one call to the embedder
+_NUM_MARKS = 2  # [CLS] and [SEP], or their like
 _NORM_TOLERANCE = 1e-2
 
 
@@ -67,10 +69,13 @@ class CheckedEmbedder:
             ) from exc
         if card.embedding_id is None or card.dim is None:
             raise EngineFailed(f"the embedder {card.name} does not say its embedding_id and dim")
-        if card.context_tokens is not None and chunking.max_tokens > card.context_tokens:
+        # A chunk is embedded with its headings, and between the model's own two marks.
+        room = None if card.context_tokens is None else card.context_tokens - FREE_HEADING_TOKENS - _NUM_MARKS
+        if room is not None and chunking.max_tokens > room:
             raise ConfigError(
-                f"knowledge.chunking.max_tokens is {chunking.max_tokens}, "
-                f"but {card.name} reads no more than {card.context_tokens} tokens"
+                f"knowledge.chunking.max_tokens is {chunking.max_tokens}, but {card.name} reads no more than "
+                f"{card.context_tokens} tokens, of which {FREE_HEADING_TOKENS} are for headings and {_NUM_MARKS} for "
+                f"marks: at most {room}"
             )
         return VectorSpace(card.embedding_id, card.dim)
 

@@ -19,9 +19,11 @@ from serve_app.engines.rerank.base import RerankClient
 from serve_app.errors import BadRequest, DeadlineExceeded, MantaError, Unavailable
 from serve_app.messages import Passage, RequestContext, SearchMode, SearchQuery, SearchResult
 from serve_app.retrieval.base import Filters, Fused, Hit, HybridQuery, Store
+from serve_app.retrieval.distinct import apart
 from serve_app.retrieval.embedding import CheckedEmbedder, QueryVector
 from serve_app.retrieval.filters import parse
 from serve_app.retrieval.fusion import fuse
+from serve_app.retrieval.neighbours import joined
 from serve_app.retrieval.reranking import RERANK_SKIPPED, Ordered, Reranking
 
 LEXICAL_ONLY = "lexical_only"
@@ -58,7 +60,8 @@ class _Asked:
 
     query: SearchQuery
     text: str
-    num_wanted: int  # passages that the ranking must have
+    num_distinct: int  # passages that the ranking must have, duplicates not counted
+    num_wanted: int  # and with them
     num_candidates: int  # of each leg
     filters: Filters
     times: _Times = field(default_factory=_Times)
@@ -91,16 +94,16 @@ class Searcher:
         try:
             async with asyncio.timeout(context.deadline.remaining_s()) as timer:
                 found = await self._run(asked, context)
+                distinct = apart(found.ranking, asked.num_distinct, self._config.duplicate_share)
                 with asked.times.of("rerank"):
-                    ordered = await self._reranking.order(query, found.ranking, context)
+                    ordered = await self._reranking.order(query, distinct, context)
         except TimeoutError as exc:
             if not timer.expired():
                 raise
             raise DeadlineExceeded("the request's time was over at: search", "search") from exc
+        passages = [_passage(one, ordered.scores.get(one.chunk.id)) for one in ordered.ranking[: query.k]]
         return SearchResult(
-            passages=tuple(
-                _passage(one, ordered.scores.get(one.chunk.id)) for one in ordered.ranking[: query.k]
-            ),
+            passages=tuple(joined(passages) if query.joins else passages),
             flags=_flags(query, found, ordered),
             took_s=time.perf_counter() - start_s,
             embedding_id=found.embedding_id,
@@ -109,8 +112,12 @@ class Searcher:
 
     def _asked(self, query: SearchQuery) -> _Asked:
         text, filters = self._checked(query), parse(query.filters)
-        num_wanted = max(query.k, self._reranking.num_candidates(query))
-        return _Asked(query, text, num_wanted, max(self._config.num_candidates, num_wanted), filters)
+        num_distinct = max(query.k, self._reranking.num_candidates(query))
+        num_candidates = max(self._config.num_candidates, num_distinct)
+        # Duplicates that are left out need others to take their places.
+        has_spare = self._config.duplicate_share is not None
+        num_wanted = min(2 * num_distinct, num_candidates) if has_spare else num_distinct
+        return _Asked(query, text, num_distinct, num_wanted, num_candidates, filters)
 
     def _checked(self, query: SearchQuery) -> str:
         if not 1 <= query.k <= self._config.max_k:
@@ -255,6 +262,8 @@ def _passage(found: Fused, rerank: float | None) -> Passage:
         ordinal=chunk.ordinal,
         page=chunk.page,
         metadata=chunk.metadata,
+        start=chunk.start,
+        end=chunk.end,
         score=found.score,
         cosine=found.cosine,
         bm25=found.bm25,

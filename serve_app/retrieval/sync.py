@@ -321,7 +321,9 @@ def _chunks(
             chunk_hash=piece.text_hash,
             vector=vectors[piece.text_hash],
             embedding_id=space.embedding_id,
-            metadata=dict(made.document.metadata),
+            metadata={**made.dates, **made.document.metadata},
+            start=piece.chunk.start,
+            end=piece.chunk.end,
         )
         for piece in made.pieces
     ]

@@ -307,6 +307,12 @@ async def test_models_are_never_compared(store: Store) -> None:
     assert len(await store.search_lexical("acme", "text", 5, {})) == 2
 
 
+async def test_where_a_text_stands_comes_back(any_store: Store) -> None:
+    await any_store.upsert([chunk("1", "known", start=0, end=5), chunk("2", "unknown")])
+    found = await any_store.page("acme", "", 9, {})
+    assert [(one.start, one.end) for one in found] == [(0, 5), (None, None)]
+
+
 async def test_a_chunk_moves_to_another_model(store: Store) -> None:
     await store.upsert([chunk("1"), chunk("2")])
     moved = chunk("1", vector=vector(3, dim=4), embedding_id="model-b")

@@ -41,6 +41,9 @@ HEAVY = {
     "pypdf",
     "opensearchpy",
     "pymilvus",
+    "docx",
+    "pptx",
+    "lxml",
 }
 
 

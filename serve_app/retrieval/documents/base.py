@@ -5,8 +5,9 @@ Knows no format: `load` chooses the loader, one file per format implements it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Protocol
 
 # Far above any book; below what would fill a replica's memory (4 bytes a character, some copies).
@@ -30,6 +31,12 @@ class LoadedDocument:
     title: str  # the document's own; the file's name where it has none
     media_type: str
     sections: tuple[Section, ...]  # at least one
+    dates: Mapping[str, str] = field(default_factory=dict)  # see `dates`
+
+    @property
+    def text(self) -> str:
+        """What offsets of chunks are offsets in."""
+        return "\n\n".join(section.text.strip() for section in self.sections)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,24 @@ class Parsed:
 
     title: str | None
     sections: Iterable[Section]
+    dates: Mapping[str, str] = field(default_factory=dict)  # see `dates`
+
+
+def dates(created: datetime | None, modified: datetime | None) -> dict[str, str]:
+    """What a document says of its own dates, as metadata: ISO 8601 in UTC; absent where it says nothing.
+
+    A moment without a zone is taken for UTC, which Office's formats say it is.
+    """
+    given = {"created_at": created, "modified_at": modified}
+    return {name: moment for name, one in given.items() if one and (moment := _iso_utc(one))}
+
+
+def _iso_utc(moment: datetime) -> str:
+    try:
+        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return aware.astimezone(UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError):
+        return ""  # of the first or last day of the calendar
 
 
 class Unreadable(Exception):

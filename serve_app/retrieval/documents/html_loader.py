@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import datetime
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from serve_app.retrieval.documents.base import Parsed, Unreadable
+from serve_app.retrieval.documents.base import Parsed, Unreadable, dates
 from serve_app.retrieval.documents.outline import Outline
 from serve_app.retrieval.documents.plain_text import decode
 
@@ -40,6 +41,7 @@ _HIDING = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECAS
 # 12 s, 3,000 open <font> of different attributes make 4.5 million nodes. Browsers stop at 512 levels.
 _MAX_DEPTH = 2_000
 _MAX_REBUILT_BYTES = 100_000_000
+_MAX_METAS = 200
 _FORMATTING = _names("a b big code em font i nobr s small strike strong tt u")
 _UNNESTED = _names(  # elements without content, and those that the next one of their kind closes
     "area base br col embed hr img input link meta param source track wbr"
@@ -59,7 +61,22 @@ def read_html(content: bytes) -> Parsed:
     tree = _read(text, outline)
     title = tree.css_first("head > title")
     title_text = title.text().strip() if title is not None else ""
-    return Parsed(title_text or outline.first_heading, outline.sections())
+    found = dates(
+        _date(tree, "article:published_time", "date"), _date(tree, "article:modified_time", "last-modified")
+    )
+    return Parsed(title_text or outline.first_heading, outline.sections(), found)
+
+
+def _date(tree: LexborHTMLParser, *names: str) -> datetime | None:
+    """The date of the first `meta` element of these names (Open Graph's, and the usual ones)."""
+    for meta in tree.css("head > meta")[:_MAX_METAS]:
+        attributes = meta.attributes
+        if (attributes.get("property") or attributes.get("name") or "").lower() in names:
+            try:
+                return datetime.fromisoformat((attributes.get("content") or "").strip())
+            except ValueError:
+                continue
+    return None
 
 
 def html_text(fragment: str) -> str:

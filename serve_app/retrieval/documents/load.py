@@ -24,6 +24,9 @@ __all__ = ["LOADER_VERSION", "SUFFIXES", "LoadedDocument", "Section", "load"]
 
 LOADER_VERSION = 1  # of the text that comes out; another one ingests every document anew
 
+_OFFICE = "application/vnd.openxmlformats-officedocument"
+DOCX = f"{_OFFICE}.wordprocessingml.document"
+PPTX = f"{_OFFICE}.presentationml.presentation"
 # suffix -> media type under which the document is kept
 SUFFIXES = {
     ".md": "text/markdown",
@@ -39,6 +42,8 @@ SUFFIXES = {
     ".csv": "text/csv",
     ".tsv": "text/csv",
     ".pdf": "application/pdf",
+    ".docx": DOCX,
+    ".pptx": PPTX,
 }
 # other names that clients use -> ours
 _ALIASES = {
@@ -55,6 +60,17 @@ _UNSPECIFIC = frozenset(
 )  # what clients send for any file
 
 
+# First bytes of files that are no text, though some of them look like it to a decoder.
+_SIGNATURES = {
+    b"%PDF-": "a PDF",
+    b"PK\x03\x04": "a ZIP archive, as Office documents are",
+    b"\xd0\xcf\x11\xe0": "an Office document of the formats before 2007, or an encrypted one",
+    b"\x1f\x8b": "a gzip archive",
+    b"{\\rtf": "Rich Text Format",
+}
+_BINARY = frozenset(("application/pdf", DOCX, PPTX))
+
+
 def load(document: DocumentInput) -> LoadedDocument:
     """The document's text by sections. Blocks, for seconds where the document is large.
 
@@ -64,6 +80,7 @@ def load(document: DocumentInput) -> LoadedDocument:
     """
     media_type = media_type_of(document.path, document.media_type)
     try:
+        _check_signature(document.content, media_type)
         parsed = _loader(media_type)(document.content)
         sections = tuple(_normal_sections(parsed))
     except Unreadable as exc:
@@ -71,7 +88,7 @@ def load(document: DocumentInput) -> LoadedDocument:
     if not sections:
         raise BadRequest(f"{document.path}: it holds no text")
     title = one_line(parsed.title or "") or one_line(PurePosixPath(document.path).stem) or document.path
-    return LoadedDocument(title, media_type, sections)
+    return LoadedDocument(title, media_type, sections, dict(parsed.dates))
 
 
 def suffix_is_read(path: str) -> bool:
@@ -104,6 +121,15 @@ def media_type_of(path: str, declared: str | None) -> str:
     )
 
 
+def _check_signature(content: bytes, media_type: str) -> None:
+    """Return unless the first bytes say that this is no text, and the name says that it is."""
+    if media_type in _BINARY:
+        return
+    for signature, kind in _SIGNATURES.items():
+        if content.startswith(signature):
+            raise Unreadable(f"by its first bytes it is {kind}, not {media_type}")
+
+
 def _loader(media_type: str) -> Loader:
     """The format's reader; its library is imported when the first document of its kind comes."""
     match media_type:
@@ -119,6 +145,10 @@ def _loader(media_type: str) -> Loader:
             from serve_app.retrieval.documents.csv_loader import read_csv as loader
         case "application/pdf":
             from serve_app.retrieval.documents.pdf_loader import read_pdf as loader
+        case _ if media_type == DOCX:
+            from serve_app.retrieval.documents.docx_loader import read_docx as loader
+        case _ if media_type == PPTX:
+            from serve_app.retrieval.documents.pptx_loader import read_pptx as loader
         case _:
             from serve_app.retrieval.documents.text_loader import read_text as loader
     return loader

@@ -7,14 +7,15 @@ title and description; its other keys steer site generators and are no text.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import yaml
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from serve_app.retrieval.documents.base import Parsed, Unreadable
+from serve_app.retrieval.documents.base import Parsed, Unreadable, dates
 from serve_app.retrieval.documents.html_loader import html_text
 from serve_app.retrieval.documents.outline import Outline
 from serve_app.retrieval.documents.plain_text import decode
@@ -25,6 +26,9 @@ _PARSER = MarkdownIt("commonmark", {"maxNesting": 40}).enable(["table", "striket
 _FRONT_MATTER = re.compile(
     r"\A\ufeff?---[ \t]*\r?\n(.{0,16384}?)^(?:---|\.\.\.)[ \t]*\r?$", re.DOTALL | re.MULTILINE
 )
+# Jekyll's, Hugo's and Docusaurus' names
+_CREATED = ("date", "created", "publishDate")
+_MODIFIED = ("lastmod", "last_modified_at", "updated", "modified", "last_update")
 _MAX_BRACKETS = 500_000
 _INDENT = "  "
 
@@ -43,7 +47,18 @@ def read_markdown(content: bytes) -> Parsed:
         outline.block(description)
     _Reader(outline).read(_PARSER.parse(text))
     title = fields.get("title")
-    return Parsed(title if isinstance(title, str) else outline.first_heading, outline.sections())
+    named = title if isinstance(title, str) else outline.first_heading
+    return Parsed(named, outline.sections(), dates(_date(fields, _CREATED), _date(fields, _MODIFIED)))
+
+
+def _date(fields: Mapping[str, Any], names: Sequence[str]) -> datetime | None:
+    """The first of these fields that is a date."""
+    for name in names:
+        try:
+            return datetime.fromisoformat(str(fields[name]).strip())
+        except (KeyError, ValueError):
+            continue
+    return None
 
 
 def _front_matter(found: re.Match[str], text: str) -> tuple[dict[str, Any], str]:

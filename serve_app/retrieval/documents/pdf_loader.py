@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pypdf
 from pypdf.errors import DependencyError
 
-from serve_app.retrieval.documents.base import MAX_CHARS, MAX_PDF_PAGES, Parsed, Section, Unreadable
+from serve_app.retrieval.documents.base import MAX_CHARS, MAX_PDF_PAGES, Parsed, Section, Unreadable, dates
 
 # Page descriptions are interpreted in Python, at a few MB/s; beyond this a page is a drawing or a bomb.
 _MAX_PAGE_BYTES = 16 * 1024 * 1024
@@ -46,7 +46,7 @@ def _read(content: bytes) -> Parsed:
     num_pages = len(reader.pages)
     if num_pages > MAX_PDF_PAGES:
         raise Unreadable(f"it has {num_pages:,} pages; at most {MAX_PDF_PAGES:,} are read")
-    return Parsed(_title(reader), tuple(_pages(reader)))
+    return Parsed(_title(reader), tuple(_pages(reader)), _dates(reader))
 
 
 def _unlock(reader: pypdf.PdfReader) -> None:
@@ -78,6 +78,15 @@ def _pages(reader: pypdf.PdfReader) -> Iterator[Section]:
             raise Unreadable(f"it holds more than {MAX_CHARS:,} characters")
         # A word hyphenated at a line's end is not found; joining costs the rare compound its hyphen.
         yield Section((), _HYPHENATED.sub("", text), number)
+
+
+def _dates(reader: pypdf.PdfReader) -> dict[str, str]:
+    if reader.metadata is None:
+        return {}
+    try:
+        return dates(reader.metadata.creation_date, reader.metadata.modification_date)
+    except (ValueError, OverflowError, TypeError, AttributeError):
+        return {}  # many programs write dates that are none
 
 
 def _title(reader: pypdf.PdfReader) -> str | None:

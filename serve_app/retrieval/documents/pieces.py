@@ -6,9 +6,11 @@ Knows nothing of tokens: a piece is small enough for any tokenizer because of it
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+
+from serve_app.retrieval.documents.structure import Block
 
 
 class Cut(IntEnum):
@@ -40,22 +42,34 @@ _MIN_SENTENCE = 5  # characters; "1. " and "Dr. " end no sentence
 _MIN_WRAPPED = 50  # characters of a line
 
 
-def pieces(text: str, max_bytes: int) -> list[Piece]:
+def pieces(text: str, max_bytes: int, blocks: Sequence[Block] = ()) -> list[Piece]:
     """The text as pieces that lie end to end and begin and end with it.
 
     Args:
         text: without blanks at its ends.
         max_bytes: of a piece in UTF-8. No tokenizer makes more tokens than that of it.
+        blocks: of the text, in order; a blank line inside of one is no better a place than any line's end.
     """
     found: list[Piece] = []
     start, cut = 0, Cut.PARAGRAPH
-    for end, next_cut in (*_boundaries(text), (len(text), Cut.PARAGRAPH)):
+    for end, next_cut in (*_outside(blocks, _boundaries(text)), (len(text), Cut.PARAGRAPH)):
         for inner_end, inner_cut in _inner(text, start, end, max_bytes):
             found.append(Piece(start, inner_end, cut))
             start, cut = inner_end, inner_cut
         found.append(Piece(start, end, cut))
         start, cut = end, next_cut
     return found
+
+
+def _outside(blocks: Sequence[Block], found: Iterator[tuple[int, Cut]]) -> Iterator[tuple[int, Cut]]:
+    """The boundaries; those inside of blocks are lines' ends, and nothing better."""
+    waiting = iter(blocks)
+    block = next(waiting, None)
+    for at, cut in found:
+        while block is not None and block.end <= at:
+            block = next(waiting, None)
+        is_inside = block is not None and block.start < at
+        yield at, max(cut, Cut.SENTENCE) if is_inside else cut
 
 
 def _boundaries(text: str) -> Iterator[tuple[int, Cut]]:

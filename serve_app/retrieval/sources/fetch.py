@@ -13,7 +13,7 @@ import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import httpx
 
@@ -22,6 +22,7 @@ from serve_app.retrieval.sources.base import ObjectUnreadable, too_large
 MAX_REDIRECTS = 5
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _BUSY = frozenset((429, 503))
+_CONNECT_TIMEOUT_S = 5.0  # of one address; a host may have several
 _MAX_TRIES = 3  # where a server says that it is busy
 _MAX_WAIT_S = 10.0  # of what its Retry-After asks for
 _PORTS = {"http": 80, "https": 443}
@@ -81,7 +82,7 @@ class Fetcher:
         self._http = httpx.AsyncClient(
             # Compressed bodies grow after they were counted; few servers insist.
             headers={"user-agent": user_agent, "accept": "*/*", "accept-encoding": "identity"},
-            timeout=timeout_s,
+            timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, _CONNECT_TIMEOUT_S)),
             follow_redirects=False,
             trust_env=False,
         )
@@ -144,7 +145,22 @@ class Fetcher:
         """The answer, where it redirects to, or the seconds that a busy server asks for."""
         if refusal := self._refusal(url):
             raise ObjectUnreadable(refusal)
-        async with self._http.stream("GET", **await self._aimed(url, headers)) as response:
+        for address, is_last in await self._addresses(url):
+            try:
+                return await self._ask(url, address, max_bytes, headers)
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                if is_last:
+                    raise
+        raise NoAnswer(f"{_host(url)} has no address")
+
+    async def _ask(
+        self, url: httpx.URL, address: str, max_bytes: int, headers: Mapping[str, str]
+    ) -> Fetched | httpx.URL | float:
+        """Ask at that address; certificates are still those of the name."""
+        aimed = url.copy_with(host=_bracketed(address))
+        named = {**headers, "host": url.netloc.decode("ascii")}
+        own = {"sni_hostname": _host(url)}
+        async with self._http.stream("GET", aimed, headers=named, extensions=own) as response:
             status = response.status_code
             if status in _REDIRECTS:
                 if not (location := response.headers.get("location")):
@@ -171,23 +187,17 @@ class Fetcher:
             return None
         return f"{names[-1]} is not on the list of allowed hosts"
 
-    async def _aimed(self, url: httpx.URL, headers: Mapping[str, str]) -> dict[str, Any]:
-        """A request to an address of the host that was checked."""
+    async def _addresses(self, url: httpx.URL) -> list[tuple[str, bool]]:
+        """The host's addresses, all of which may be asked; and whether each is the last one."""
         host = _host(url)
         try:
-            addresses = await self._resolve(host, url.port or _PORTS[url.scheme])
+            found = list(dict.fromkeys(await self._resolve(host, url.port or _PORTS[url.scheme])))
         except OSError as exc:
             raise NoAnswer(f"{host} has no address: {exc.strerror or exc}") from exc
-        for address in addresses:
+        for address in found:
             if not self._allow_private and not _is_public(address):
                 raise ObjectUnreadable(f"{host} has the address {address}, which is not public")
-        if not addresses:
-            raise NoAnswer(f"{host} has no address")
-        return {
-            "url": url.copy_with(host=_bracketed(addresses[0])),
-            "headers": {**headers, "host": url.netloc.decode("ascii")},
-            "extensions": {"sni_hostname": host},  # certificates are still those of the name
-        }
+        return [(address, address == found[-1]) for address in found]
 
 
 def _host(url: httpx.URL) -> str:

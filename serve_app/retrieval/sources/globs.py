@@ -46,6 +46,6 @@ def _translated(part: str) -> str:
     if part in _WILD:
         return _WILD[part]
     if len(part) > 1 and part.startswith("["):
-        inside = re.sub(r"([\[\]\\&~|^])", r"\\\1", part[1:-1])
+        inside = re.sub(r"([\[\]\\&~|^]|(?<=-)-)", r"\\\1", part[1:-1])
         return f"[^/{inside[1:]}]" if inside.startswith("!") else f"[{inside}]"
     return re.escape(part)

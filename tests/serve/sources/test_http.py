@@ -270,6 +270,18 @@ async def test_a_name_is_asked_at_the_address_that_was_checked(site: Site) -> No
     await fetcher.close()
 
 
+async def test_the_next_address_is_asked_where_one_does_not_answer(site: Site) -> None:
+    site.put("/a", "<p>text</p>")
+
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        return ["127.0.0.2", "127.0.0.1"]  # nobody listens at the first one
+
+    allow = [f"docs.example.org:{site.port}"]
+    fetcher = Fetcher(allow, allow_private=True, user_agent="test", timeout_s=60.0, resolve=resolve)
+    assert (await fetcher.get(f"http://docs.example.org:{site.port}/a", 1000)).status == 200
+    await fetcher.close()
+
+
 async def test_bodies_are_bounded(site: Site) -> None:
     site.put("/announced", "x" * 2000)
     site.pages["/bomb"] = (

@@ -97,7 +97,8 @@ async def test_equal_texts_are_embedded_once(
     )
     assert [outcome.num_embedded for outcome in outcomes] == [1, 0]
     assert world.embedder.num_passages == 1
-    assert await found(knowledge, "reef", context) == ["x/a.md", "y/a.md"]
+    assert [one.path for one in await knowledge.list_documents(context)].count("x/a.md") == 1
+    assert len(await found(knowledge, "reef", context)) == 1  # the other one says nothing new
 
 
 async def test_new_metadata_is_written_without_embedding(

@@ -31,6 +31,8 @@ FILTERED = (
     pa.field("date_keys", pa.list_(pa.string())),
     pa.field("date_values", pa.list_(pa.float64())),
 )
+# What tables of earlier days lack: where the text stands in its document.
+OFFSETS = (pa.field("text_start", pa.int32()), pa.field("text_end", pa.int32()))
 BASE_SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
@@ -49,6 +51,7 @@ BASE_SCHEMA = pa.schema(
         pa.field("embedding_id", pa.string(), nullable=False),
         pa.field("metadata", pa.list_(pa.string()), nullable=False),  # JSON [key, value] pairs
         *FILTERED,
+        *OFFSETS,
     ]
 )
 
@@ -101,6 +104,8 @@ def from_table(table: pa.Table) -> list[Chunk]:
             vector=vector,
             embedding_id=row["embedding_id"],
             metadata=dict(json.loads(pair) for pair in row["metadata"]),
+            start=row["text_start"],
+            end=row["text_end"],
         )
         for row, vector in zip(rows, vectors, strict=True)
     ]
@@ -173,6 +178,8 @@ def _plain(chunk: Chunk, name: str) -> object:
         return lexical_text.of_chunk(chunk)
     if name == "metadata":
         return [_pair(key, value) for key, value in chunk.metadata.items()]
+    if name in ("text_start", "text_end"):
+        return getattr(chunk, name.removeprefix("text_"))
     if name in _FILTERED_VALUES:
         return _FILTERED_VALUES[name](chunk.metadata)
     return getattr(chunk, name)

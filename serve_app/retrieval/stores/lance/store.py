@@ -195,7 +195,7 @@ class LanceDbStore:
                 self._folder.mkdir(parents=True, exist_ok=True)
                 database = await lancedb.connect_async(str(self._folder))
                 table = await _open_or_create(database)
-                await _add_filtered_columns(table)
+                await _add_later_columns(table)
                 indexed = {column for index in await table.list_indices() for column in index.columns}
                 if rows.LEXICAL not in indexed:
                     await table.create_index(rows.LEXICAL, config=_FULL_TEXT)
@@ -266,9 +266,11 @@ async def _open_or_create(database: lancedb.AsyncConnection) -> lancedb.AsyncTab
     return await database.create_table(_TABLE, schema=rows.BASE_SCHEMA)
 
 
-async def _add_filtered_columns(table: lancedb.AsyncTable) -> None:
-    """A table that was made before there were ranges gets what they look at, from its own metadata."""
+async def _add_later_columns(table: lancedb.AsyncTable) -> None:
+    """A table of earlier days gets the columns that it lacks: what ranges look at, from its own metadata."""
     names = (await table.schema()).names
+    if offsets := [field for field in rows.OFFSETS if field.name not in names]:
+        await table.add_columns(offsets)
     missing = [field for field in rows.FILTERED if field.name not in names]
     if missing:
         await table.add_columns(missing)

@@ -27,6 +27,7 @@ _SCALARS = (
     "id", "tenant", "document_id", "source", "path", "title", "text", "ordinal", "page", "media_type", "chunk_hash",
     "embedding_id",
 )  # fmt: skip
+_LATER = ("start", "end")  # what chunks of earlier days lack
 
 
 def space(embedding_id: str, dim: int) -> str:
@@ -43,7 +44,7 @@ def text_hash(chunk_hash: str) -> str:
 
 
 def row(chunk: Chunk) -> dict[str, Any]:
-    kept = {name: getattr(chunk, name) for name in _SCALARS}
+    kept = {name: getattr(chunk, name) for name in (*_SCALARS, *_LATER)}
     kept["headings"] = list(chunk.headings)
     kept["metadata"] = list(chunk.metadata.items())
     # Escaped, so that a piece's characters are its bytes, and control characters are none.
@@ -66,6 +67,7 @@ def chunk_of(found: Mapping[str, Any]) -> Chunk:
     kept = json.loads("".join(found["chunk"]))
     return Chunk(
         **{name: kept[name] for name in _SCALARS},
+        **{name: kept.get(name) for name in _LATER},
         headings=tuple(kept["headings"]),
         vector=np.array(found["vector"], np.float32),
         metadata=dict(kept["metadata"]),

@@ -48,6 +48,7 @@ def chunk_of(source: Mapping[str, Any]) -> Chunk:
     values = next(value for name, value in source.items() if name.startswith(VECTOR_PREFIX))
     return Chunk(
         **{name: kept[name] for name in _SCALARS},
+        **{name: kept.get(name) for name in _LATER},
         headings=tuple(kept["headings"]),
         vector=np.array(values, np.float32),
         metadata=dict(kept["metadata"]),
@@ -87,11 +88,12 @@ _SCALARS = (
     "id", "tenant", "document_id", "source", "path", "title", "text", "ordinal", "page", "media_type", "chunk_hash",
     "embedding_id",
 )  # fmt: skip
+_LATER = ("start", "end")  # what chunks of earlier days lack
 
 
 def _kept(chunk: Chunk) -> dict[str, Any]:
     return {
-        **{name: getattr(chunk, name) for name in _SCALARS},
+        **{name: getattr(chunk, name) for name in (*_SCALARS, *_LATER)},
         "headings": list(chunk.headings),
         # Pairs, because a key may be any text, and the server reads dots in names as paths.
         "metadata": [[key, value] for key, value in chunk.metadata.items()],

@@ -43,7 +43,10 @@ def without_overlaps(section: str, chunks: list[ChunkText]) -> str:
 
 async def test_a_section_that_fits_is_one_chunk(counter):
     chunks = await cut(document("One.\n\nTwo.", "Three."), counter, SMALL)
-    assert chunks == [ChunkText(("0",), "One.\n\nTwo.", 0, None), ChunkText(("1",), "Three.", 1, None)]
+    assert chunks == [
+        ChunkText(("0",), "One.\n\nTwo.", 0, None, 0, 10),
+        ChunkText(("1",), "Three.", 1, None, 12, 18),
+    ]
 
 
 async def test_the_last_two_chunks_are_even(counter):
@@ -137,7 +140,23 @@ async def test_scripts_without_blanks_are_cut_to_size(counter):
 
 _TEXTS = st.lists(
     st.sampled_from(
-        ["word", "Word.", "\n", "\n\n", " ", "- item", "句子。", "x" * 50, "a.b", "é", "  code", "😀"]
+        [
+            "word",
+            "Word.",
+            "\n",
+            "\n\n",
+            " ",
+            "- item",
+            "句子。",
+            "x" * 50,
+            "a.b",
+            "é",
+            "  code",
+            "😀",
+            "\n```\n",
+            "\na | b\n",
+            "c | d\n",
+        ]
     ),
     min_size=1,
     max_size=200,
@@ -156,11 +175,56 @@ async def test_nothing_is_lost_or_too_long_and_the_same_comes_again(texts, max_t
     chunks = await cut(loaded, count, config)
     assert chunks == await cut(loaded, count, config)
     assert [chunk.ordinal for chunk in chunks] == list(range(len(chunks)))
+    assert [loaded.text[chunk.start : chunk.end] for chunk in chunks] == [chunk.text for chunk in chunks]
     assert all(chunk.text == chunk.text.strip() != "" for chunk in chunks)
     assert max(await count([chunk.text for chunk in chunks])) <= max_tokens
     for section in loaded.sections:
-        own = [chunk for chunk in chunks if chunk.headings == section.headings]
+        own = [chunk for chunk in chunks if chunk.headings[:1] == section.headings]
         assert without_overlaps(section.text, own) == visible(section.text)
+
+
+CODE = "```python\n" + "\n\n".join(f"def f{index}(): return {index}" for index in range(4)) + "\n```"
+
+
+async def test_code_that_fits_stays_whole(counter):
+    config = ChunkingConfig(max_tokens=60, overlap_tokens=12)
+    text = f"{sentences(3)}\n\n{CODE}\n\n{sentences(5)}"
+    chunks = await cut(document(text), counter, config)
+    assert [chunk.text.count("```") for chunk in chunks if "```" in chunk.text] == [2]
+    assert visible(CODE) in visible("".join(chunk.text for chunk in chunks))
+    assert all(text[chunk.start : chunk.end] == chunk.text for chunk in chunks)
+
+
+async def test_code_that_does_not_fit_is_cut_between_lines(counter):
+    code = "```\n" + "\n".join(f"step {index} of many more steps" for index in range(40)) + "\n```"
+    chunks = await cut(document(f"Intro.\n\n{code}"), counter, SMALL)
+    assert len(chunks) > 3
+    assert all(
+        line.startswith(("Intro", "```", "step")) for c in chunks for line in c.text.split("\n") if line
+    )
+
+
+async def test_a_long_table_repeats_its_header_as_a_heading(counter):
+    rows = "\n".join(f"plan {index} | {index} euros | {index} seats" for index in range(20))
+    table = f"Plan | Price | Seats\n{rows}"
+    chunks = await cut(document(f"What it costs.\n\n{table}"), counter, ChunkingConfig(max_tokens=60))
+    assert len(chunks) > 2
+    assert chunks[0].headings == ("0",)
+    assert {chunk.headings for chunk in chunks[1:]} == {("0", "Plan | Price | Seats")}
+    assert all(row.startswith(("What", "Plan", "plan")) for c in chunks for row in c.text.split("\n") if row)
+    assert max(counter.count(embedded_text("T", chunk)) for chunk in chunks) <= 60 + 32
+    short = await cut(document(f"What it costs.\n\n{table}"), counter, ChunkingConfig())
+    assert [chunk.headings for chunk in short] == [("0",)]
+
+
+async def test_offsets_lead_to_the_place_in_the_document(counter):
+    sections = (
+        Section(("a",), "\n\n One.  Two.", 1), Section(("a",), "Three.", 1), Section(("b",), sentences(9), 2),
+    )  # fmt: skip
+    loaded = LoadedDocument("T", "text/plain", sections)
+    chunks = await cut(loaded, counter, SMALL)
+    assert chunks[0].text == "One.  Two.\n\nThree."
+    assert [loaded.text[chunk.start : chunk.end] for chunk in chunks] == [chunk.text for chunk in chunks]
 
 
 def test_the_embedded_text_says_where_it_stands():

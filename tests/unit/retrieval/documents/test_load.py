@@ -34,7 +34,7 @@ def test_the_media_type_decides_and_else_the_suffix(path, media_type, expected):
 @pytest.mark.parametrize(
     ("path", "media_type", "kind"),
     [
-        ("dir/a.docx", None, "suffix .docx"),
+        ("dir/a.doc", None, "suffix .doc"),
         ("README", None, "name without a suffix"),
         ("a.md", "image/png", "media type image/png"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from serve_app.errors import StorageFull, Unavailable
 from serve_app.retrieval.base import Chunk
+from serve_app.retrieval.stores.lance import rows
 from serve_app.retrieval.stores.lance.store import LanceDbStore
 
 
@@ -144,4 +146,19 @@ async def test_a_full_disk_is_said_to_be_full(
     with pytest.raises(StorageFull, match="no space left"):
         await store.upsert([chunk("2", "reefs")])
     assert await store.chunk_ids("acme") == {"1"}
+    await store.close()
+
+
+async def test_a_table_of_earlier_days_gets_the_columns_that_it_lacks(tmp_path: Path) -> None:
+    import lancedb
+    import pyarrow as pa
+
+    later = {field.name for field in (*rows.OFFSETS, *rows.FILTERED)}
+    schema = pa.schema([field for field in rows.BASE_SCHEMA if field.name not in later])
+    database = await lancedb.connect_async(str(tmp_path))
+    (await database.create_table("chunks", schema=schema)).close()
+    store = LanceDbStore(tmp_path)
+    await store.upsert([replace(chunk("1", "whales"), start=3, end=9), chunk("2", "reefs")])
+    first, second = await store.page("acme", "", 9, {})
+    assert (first.start, first.end, second.start, second.end) == (3, 9, None, None)
     await store.close()
