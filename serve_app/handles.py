@@ -33,6 +33,7 @@ from serve_app.messages import (
     SyncPlan,
 )
 from serve_app.openai_api.continuation import is_repeatable
+from serve_app.retrieval.jobs.base import Job
 
 # Whose events `openai_api.continuation` knows.
 _CONTINUABLE = (Endpoint.CHAT, Endpoint.COMPLETIONS)
@@ -201,6 +202,22 @@ class KnowledgeHandle:
     async def status(self, context: RequestContext) -> KnowledgeStatus:
         status: KnowledgeStatus = await self._caller.call("status", context, context=context)
         return status
+
+    async def submit(self, source: str, documents: Sequence[DocumentInput], context: RequestContext) -> Job:
+        job: Job = await self._caller.call("submit", source, list(documents), context, context=context)
+        return job
+
+    async def job(self, job_id: str, context: RequestContext) -> Job:
+        job: Job = await self._caller.call("job", job_id, context, context=context)
+        return job
+
+    async def jobs(self, context: RequestContext) -> tuple[Job, ...]:
+        jobs: tuple[Job, ...] = await self._caller.call("jobs", context, context=context)
+        return jobs
+
+    async def cancel_job(self, job_id: str, context: RequestContext) -> Job:
+        job: Job = await self._caller.call("cancel_job", job_id, context, context=context)
+        return job
 
     async def check_health(self) -> None:
         await self._caller.call("check_ready")

@@ -19,6 +19,7 @@ from serve_app.ingress.routes import (
     embeddings,
     health,
     knowledge,
+    knowledge_jobs,
     models,
     passed,
     rerank,
@@ -80,6 +81,10 @@ def create_app(
     app.include_router(adapters.router(reader, services))
     app.include_router(agent.router(reader, services))
     app.include_router(mcp_endpoint.router(reader, services))
+    app.include_router(approvals.router(reader, services))
+    app.include_router(knowledge.router(reader, services.knowledge, services.jobs))
+    if services.jobs is not None:
+        app.include_router(knowledge_jobs.router(reader, services.jobs))
     app.include_router(vector_stores.router(reader, services.knowledge))
     app.include_router(models.router(services))
     app.include_router(usage.router(reader, door))

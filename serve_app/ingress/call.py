@@ -16,8 +16,9 @@ from serve_app.ingress.connection import while_connected, within_deadline
 from serve_app.ingress.context import read_context
 from serve_app.ingress.door import Door, visit_of
 from serve_app.ingress.edge import closing_of, id_of
+from serve_app.ingress.multipart import read_files
 from serve_app.ingress.users import read_user
-from serve_app.messages import JsonObject, RequestContext
+from serve_app.messages import DocumentInput, JsonObject, RequestContext
 
 T = TypeVar("T")
 
@@ -57,9 +58,7 @@ class CallReader:
         """Whether whoever asks is asked who they are."""
         return self._door is not None and self._door.authenticates
 
-    async def read(
-        self, request: Request, counted: Callable[[JsonObject], JsonObject] | None = None
-    ) -> Call:
+    async def read(self, request: Request, counted: Callable[[JsonObject], JsonObject] | None = None) -> Call:
         """Headers and body. Reading counts against the request's own deadline.
 
         Args:
@@ -77,6 +76,15 @@ class CallReader:
         if self._door is not None:
             await self._door.admit(request.scope, context, body if counted is None else counted(body))
         return Call(context, body, request.receive, closing_of(request.scope), self._user(request))
+
+    async def read_files(self, request: Request) -> tuple[Call, str, list[DocumentInput]]:
+        """Headers and files: the call, their source, and a document each. Raises as `read`."""
+        context = self._context(request)
+        reading = read_files(request, self._config.max_body_bytes)
+        source, documents = await within_deadline(context.deadline, "reading the body", reading)
+        if self._door is not None:
+            await self._door.admit(request.scope, context, {})
+        return Call(context, {}, request.receive, closing_of(request.scope)), source, documents
 
     def read_headers(self, request: Request) -> Call:
         """For requests without a body."""

@@ -107,6 +107,7 @@ class IngressDeployment:
             embedders={embedder_name: embedder_handle},
             agents={agent_name: guarded_agent(agent_handle, front, count)},
             knowledge=knowledge_handle,
+            jobs=knowledge_handle,
             cards=cards,
             left_out=left_out,
             probes=probes,

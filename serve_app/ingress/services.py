@@ -19,6 +19,7 @@ from serve_app.ingress.closing import Closing
 from serve_app.ingress.cold_start import ColdStart
 from serve_app.messages import Endpoint, ModelCard
 from serve_app.retrieval.base import KnowledgeClient
+from serve_app.retrieval.jobs.base import JobsClient
 from serve_app.sessions.base import SessionStore
 
 T = TypeVar("T")
@@ -33,6 +34,7 @@ class Services:
     agents: Mapping[str, AgentClient]
     knowledge: KnowledgeClient
     cards: Mapping[str, ModelCard]
+    jobs: JobsClient | None = None  # None: documents are not taken in the background
     left_out: Mapping[str, str] = field(default_factory=dict)  # optional model -> why it is not served
     # dependency -> returns if it can work, raises why it cannot
     probes: Mapping[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,10 @@ from serve_app.messages import (
     SyncPlan,
 )
 from serve_app.replica import returns_errors
-from serve_app.retrieval.knowledge import open_knowledge
+from serve_app.retrieval.jobs.base import Job
+from serve_app.retrieval.jobs.runner import Jobs
+from serve_app.retrieval.knowledge import KnowledgeBase, open_knowledge
+from serve_app.retrieval.stores.open import open_jobs
 from serve_app.retrieval.upkeep import Upkeep
 from serve_app.telemetry.deployment import Instruments
 from serve_app.telemetry.metrics import CHUNKS_EMBEDDED, DOCUMENTS_INGESTED, SEARCH_DURATION
@@ -32,6 +37,26 @@ from serve_app.telemetry.traced import trace_search
 from serve_app.telemetry.tracing import Tracing
 
 _READY_TIMEOUT_S = 5.0
+
+
+class _Counted:
+    """The base, with what is ingested counted."""
+
+    def __init__(self, knowledge: KnowledgeBase, instruments: Instruments) -> None:
+        self._knowledge = knowledge
+        self._instruments = instruments
+
+    async def put_documents(
+        self, source: str, documents: Sequence[DocumentInput], context: RequestContext
+    ) -> tuple[DocumentOutcome, ...]:
+        outcomes = await self._knowledge.put_documents(source, documents, context)
+        for outcome in outcomes:
+            self._instruments.count(DOCUMENTS_INGESTED, status=outcome.status)
+        self._instruments.count(CHUNKS_EMBEDDED, sum(outcome.num_embedded for outcome in outcomes))
+        return outcomes
+
+    def syncing(self, tenant: str, source: str, deadline: Deadline) -> AbstractAsyncContextManager[None]:
+        return self._knowledge.syncing(tenant, source, deadline)
 
 
 class KnowledgeBaseDeployment:
@@ -58,6 +83,14 @@ class KnowledgeBaseDeployment:
         self._tracing = Tracing(tracing, "KnowledgeBase", self._instruments.count)
         # Searches alone: ingestion is no part of a question.
         self._searched = trace_search(self._knowledge, self._tracing.tracer)
+        self._counted = _Counted(self._knowledge, self._instruments)
+        self._jobs = Jobs(
+            self._counted,
+            open_jobs(config.store, home),
+            config.jobs,
+            lambda: datetime.now(UTC),
+        )
+        self._jobs.start()
         self._health = ReplicaHealth("the knowledge base", config.scaling.health)
 
     @returns_errors
@@ -77,11 +110,23 @@ class KnowledgeBaseDeployment:
     async def put_documents(
         self, source: str, documents: Sequence[DocumentInput], context: RequestContext
     ) -> tuple[DocumentOutcome, ...]:
-        outcomes = await self._knowledge.put_documents(source, documents, context)
-        for outcome in outcomes:
-            self._instruments.count(DOCUMENTS_INGESTED, status=outcome.status)
-        self._instruments.count(CHUNKS_EMBEDDED, sum(outcome.num_embedded for outcome in outcomes))
-        return outcomes
+        return await self._counted.put_documents(source, documents, context)
+
+    @returns_errors
+    async def submit(self, source: str, documents: Sequence[DocumentInput], context: RequestContext) -> Job:
+        return await self._jobs.submit(source, documents, context)
+
+    @returns_errors
+    async def job(self, job_id: str, context: RequestContext) -> Job:
+        return await self._jobs.job(job_id, context)
+
+    @returns_errors
+    async def jobs(self, context: RequestContext) -> tuple[Job, ...]:
+        return await self._jobs.jobs(context)
+
+    @returns_errors
+    async def cancel_job(self, job_id: str, context: RequestContext) -> Job:
+        return await self._jobs.cancel_job(job_id, context)
 
     @returns_errors
     async def delete_documents(self, document_ids: Sequence[str], context: RequestContext) -> int:
@@ -122,5 +167,6 @@ class KnowledgeBaseDeployment:
     async def __del__(self) -> None:
         self._health.close()
         await self._upkeep.close()
+        await self._jobs.close()
         await self._knowledge.close()
         await self._tracing.close()

@@ -21,31 +21,43 @@ from serve_app.ingress.knowledge_requests import (
     SearchBody,
     StartBody,
 )
+from serve_app.ingress.multipart import is_multipart
+from serve_app.ingress.routes.knowledge_jobs import accepted, read_posted
 from serve_app.messages import DocumentOutcome, DocumentStatus, JsonObject, SearchResult
 from serve_app.openai_api.requests import parse
 from serve_app.retrieval.base import KnowledgeClient
+from serve_app.retrieval.jobs.base import JobsClient
 
 _STAGE = "knowledge base"
 
 
-def router(reader: CallReader, knowledge: KnowledgeClient) -> APIRouter:
+def router(reader: CallReader, knowledge: KnowledgeClient, jobs: JobsClient | None = None) -> APIRouter:
     routes = APIRouter(prefix="/v1/knowledge", tags=["knowledge"])
+    _add_put(routes, reader, knowledge, jobs)
     _add_documents(routes, reader, knowledge)
     _add_questions(routes, reader, knowledge)
     return routes
 
 
-def _add_documents(routes: APIRouter, reader: CallReader, knowledge: KnowledgeClient) -> None:
+def _add_put(
+    routes: APIRouter, reader: CallReader, knowledge: KnowledgeClient, jobs: JobsClient | None
+) -> None:
     @routes.post("/documents", openapi_extra=takes(PutBody))
-    async def put(request: Request) -> Response:
-        """Add or replace documents. One that cannot be read is reported as failed; the others go on."""
-        call = await reader.read(request)
-        wanted = parse(PutBody, call.body)
-        outcomes = await call.run(
-            _STAGE, knowledge.put_documents(wanted.source, wanted.inputs(), call.context)
-        )
+    async def put(request: Request, wait: bool | None = None) -> Response:  # noqa: FBT001 (of the query)
+        """Add or replace documents, as JSON or as files (multipart/form-data).
+
+        One that cannot be read is reported as failed; the others go on. Files, and with `wait=false` any
+        documents, are ingested in the background: the answer is a job (202).
+        """
+        call, source, documents = await read_posted(reader, request)
+        waits = not is_multipart(request) if wait is None else wait
+        if not waits and jobs is not None:
+            return await accepted(call, jobs, source, documents)
+        outcomes = await call.run(_STAGE, knowledge.put_documents(source, documents, call.context))
         return json_document(_outcomes(outcomes))
 
+
+def _add_documents(routes: APIRouter, reader: CallReader, knowledge: KnowledgeClient) -> None:
     @routes.post("/sync/plan", openapi_extra=takes(PlanBody))
     async def plan(request: Request) -> Response:
         """What of a source still has to be sent, and which documents of the base it no longer has."""

@@ -11,6 +11,8 @@ from pathlib import Path
 from configs.schema import LanceDbStoreConfig, MilvusStoreConfig, OpenSearchStoreConfig, StoreConfig
 from serve_app.errors import ConfigError
 from serve_app.retrieval.base import Store
+from serve_app.retrieval.jobs.base import JobStore
+from serve_app.retrieval.jobs.sqlite_jobs import SqliteJobs
 from serve_app.retrieval.leases import Leases, LocalLeases
 from serve_app.retrieval.manifest import Manifest
 from serve_app.retrieval.sqlite_manifest import SqliteManifest
@@ -54,6 +56,21 @@ def open_storage(config: StoreConfig, home: Path) -> Storage:
     from serve_app.retrieval.stores.memory_store import MemoryStore
 
     return Storage(MemoryStore(), SqliteManifest(None), LocalLeases())
+
+
+def open_jobs(config: StoreConfig, home: Path) -> JobStore:
+    """Where the jobs of that storage's base are kept: beside it, so that whoever may write it sees them."""
+    if isinstance(config, LanceDbStoreConfig):
+        return SqliteJobs(home / Path(config.path).expanduser() / "jobs.sqlite")
+    if isinstance(config, OpenSearchStoreConfig):
+        from serve_app.retrieval.stores.opensearch.client import Client
+        from serve_app.retrieval.stores.opensearch.jobs import OpenSearchJobs
+        from serve_app.retrieval.stores.opensearch.ledger import Ledger
+
+        return OpenSearchJobs(Ledger(Client(config), config))
+    if isinstance(config, MilvusStoreConfig):
+        return SqliteJobs((home / Path(config.manifest_path).expanduser()).with_suffix(".jobs.sqlite"))
+    return SqliteJobs(None)
 
 
 def _opensearch(config: OpenSearchStoreConfig) -> Storage:

@@ -1,0 +1,1 @@
+"""Documents that were posted to be ingested in the background: jobs that can be watched and cancelled."""
