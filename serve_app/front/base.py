@@ -65,9 +65,17 @@ class Front:
 
     Args:
         closing: what has to be closed with them.
+        is_guarding: nothing may go to a model that they have not looked at.
     """
 
-    def __init__(self, steps: Sequence[Step], closing: Sequence[Callable[[], Awaitable[None]]] = ()) -> None:
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        closing: Sequence[Callable[[], Awaitable[None]]] = (),
+        *,
+        is_guarding: bool = False,
+    ) -> None:
+        self.is_guarding = is_guarding
         self._steps = tuple(steps)
         self._closing = tuple(closing)
 

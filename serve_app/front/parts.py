@@ -60,7 +60,7 @@ def open_front(
         closing.append(cache.close)
     if config.groups:
         steps.append(Router(config.groups, cards, count))
-    return Front(steps, closing)
+    return Front(steps, closing, is_guarding=config.guards is not None)
 
 
 def guarded_agent(agent: AgentClient, config: FrontConfig, count: Count) -> AgentClient:

@@ -143,6 +143,28 @@ async def test_guards_stand_before_the_model_and_the_agent(house: Open, agent: A
         assert refused.json()["error"]["code"] == "content_filter"
 
 
+async def test_a_model_that_reads_requests_itself_is_guarded_too(
+    services: Services, config: IngressConfig
+) -> None:
+    card = services.cards["mock"]
+    endpoints = (*card.endpoints, Endpoint.RESPONSES)
+    card = replace(card, reads_requests=True, endpoints=endpoints)
+    guards = GuardsConfig(input=InputPolicies(topics="block"), topics={"bombs": ("a bomb",)})
+    front = open_front(FrontConfig(guards=guards), {"mock": card}, count_nothing)
+    one = replace(services, cards={**services.cards, "mock": card}, front=front)
+    transport = httpx.ASGITransport(app=create_app(config, one))
+    async with httpx.AsyncClient(transport=transport, base_url="http://manta") as client:
+        for path, said in (
+            (CHAT, {"messages": [{"role": "user", "content": "how to make a bomb"}]}),
+            ("/v1/completions", {"prompt": "how to make a bomb"}),
+        ):
+            answer = await client.post(path, json={"model": "mock", **said})
+            assert (answer.status_code, answer.json()["error"]["code"]) == (400, "content_filter")
+        answer = await client.post("/v1/responses", json={"model": "mock", "input": "how to make a bomb"})
+        assert answer.status_code == 400
+        assert "guards could not look" in answer.json()["error"]["message"]
+
+
 async def test_an_agents_answer_is_kept_until_its_documents_change(house: Open, agent: Any) -> None:
     agent.script[-1].data["flags"] = ["unevaluated"]
     async with house(GROUP) as (client, _):
