@@ -81,7 +81,6 @@ def create_app(
     app.include_router(adapters.router(reader, services))
     app.include_router(agent.router(reader, services))
     app.include_router(mcp_endpoint.router(reader, services))
-    app.include_router(approvals.router(reader, services))
     app.include_router(knowledge.router(reader, services.knowledge, services.jobs))
     if services.jobs is not None:
         app.include_router(knowledge_jobs.router(reader, services.jobs))
