@@ -136,7 +136,7 @@ class LlamaCppGenerator:
                 request.sampling,
                 max_tokens,
                 context.deadline,
-                Mailbox(),
+                Mailbox(self._engine.wakes),
                 answer.constraint,
                 answer.markers,
             )
@@ -165,7 +165,7 @@ class LlamaCppGenerator:
             _CANARY.sampling,
             _CANARY.sampling.max_tokens or 1,
             Deadline.after(_CANARY_TIMEOUT_S),
-            Mailbox(),
+            Mailbox(self._engine.wakes),
         )
         self._canary_job = job
         try:

@@ -16,6 +16,7 @@ from configs.schema import LlamaCppModel
 from serve_app.engines.llamacpp.grammar import TooComplex
 from serve_app.engines.llamacpp.kept import KeptTexts, Tokens, common_prefix
 from serve_app.engines.llamacpp.library import Batch, Context, Model
+from serve_app.engines.llamacpp.mailbox import Wakes
 from serve_app.engines.llamacpp.sampling import Sampler
 from serve_app.engines.llamacpp.slots import Slots
 from serve_app.engines.llamacpp.turns import plan_step
@@ -109,6 +110,7 @@ class ChatEngine:
         self._count = count
         self._batch = Batch(max_step_tokens)
         self._texts: list[Text] = []  # begun, in that order
+        self.wakes = Wakes()  # of those who read what is written here
 
     def work(self, waiting: list[Job]) -> None:
         """One step. `waiting` has the texts under way too; those that are over are taken out."""
@@ -118,6 +120,7 @@ class ChatEngine:
         self._step()
         self._leave_ended()
         waiting[:] = [job for job in waiting if not job.is_over]
+        self.wakes.send()
 
     def close(self) -> None:
         for text in self._texts:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from serve_app.engines.base import TextChunk
-from serve_app.engines.llamacpp.mailbox import Mailbox
+from serve_app.engines.llamacpp.mailbox import Mailbox, Wakes
 from serve_app.errors import EngineFailed
 
 
@@ -39,6 +41,28 @@ async def test_an_error_comes_after_the_text_before_it() -> None:
 
 async def test_an_error_alone_is_raised() -> None:
     mailbox = Mailbox()
+    mailbox.fail(EngineFailed("broken"))
+    with pytest.raises(EngineFailed):
+        await anext(mailbox.chunks())
+
+
+async def test_readers_are_woken_together_when_the_writer_says_so() -> None:
+    wakes = Wakes()
+    mailboxes = [Mailbox(wakes), Mailbox(wakes)]
+    readers = [asyncio.create_task(anext(mailbox.chunks())) for mailbox in mailboxes]
+    await asyncio.sleep(0)
+    for mailbox in mailboxes:
+        mailbox.put(TextChunk("a"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not any(reader.done() for reader in readers)
+    wakes.send()
+    assert [chunk.text for chunk in await asyncio.gather(*readers)] == ["a", "a"]
+    wakes.send()  # nobody is due
+
+
+async def test_an_error_waits_for_nobody() -> None:
+    mailbox = Mailbox(Wakes())
     mailbox.fail(EngineFailed("broken"))
     with pytest.raises(EngineFailed):
         await anext(mailbox.chunks())
