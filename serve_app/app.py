@@ -4,6 +4,7 @@
                       -> Embedder
                       -> KnowledgeBase -> Embedder, Reranker
                       -> Agent -> KnowledgeBase, chat models
+                      -> declared agents -> KnowledgeBase, their model, other agents
 
 `serve run configs/local.yaml` calls `build` with the file's `args`. Without any, the
 default profile's are used (`default`).
@@ -12,6 +13,7 @@ default profile's are used (`default`).
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from configs.autoscaling import serve_autoscaling
 from configs.load import ProfileError, default_profile, home, parse_platform, read_profile
 from configs.schema import (
     AgentConfig,
+    DeclaredAgent,
     EmbedderConfig,
     LlamaCppModel,
     ModelConfig,
@@ -32,9 +35,12 @@ from configs.schema import (
     SessionsConfig,
     TracingConfig,
     VllmModel,
+    calls_of,
+    order_of_calls,
 )
 from serve_app.adapters.book import configured_adapters
 from serve_app.agent.deployment import AgentDeployment
+from serve_app.agents.deployment import DeclaredAgentDeployment
 from serve_app.engines.cards import agent_card, embedder_card, model_card, reranker_card
 from serve_app.engines.deployment import EmbedderDeployment, ModelDeployment
 from serve_app.engines.rerank.deployment import RerankerDeployment
@@ -43,6 +49,7 @@ from serve_app.engines.vllm.deployment import VllmDeployment
 from serve_app.engines.vllm.devices import device_of
 from serve_app.errors import ConfigError
 from serve_app.ingress.deployment import IngressDeployment
+from serve_app.messages import ModelCard
 from serve_app.model_cache.cache import why_missing
 from serve_app.request_router import ROUTER
 from serve_app.retrieval.deployment import KnowledgeBaseDeployment
@@ -52,6 +59,8 @@ logger = logging.getLogger("manta")
 
 # Of calls that need no place in a replica's queue: readiness, counting tokens.
 _QUEUE_MARGIN = 64
+# What agents are told of the pipeline, where one of their tools is to ask it.
+_PIPELINE = "Answers a question from the ingested documents, with care, and says when they hold no answer."
 
 
 def build(args: dict[str, Any]) -> Application:
@@ -76,21 +85,32 @@ def build(args: dict[str, Any]) -> Application:
         config.knowledge, folder, embedder, *rerankers.values(), tracing=config.tracing
     )
     cards = {model.name: model_card(model) for model in served}
-    agent = _queueing(AgentDeployment, "Agent", config.agent.scaling).bind(
-        config.agent,
-        {name: models[name] for name in _agent_models(config) if name in models},
-        cards,
-        knowledge,
-        embedder,
-        config.streams,
-        sessions=_sessions(config),
-        home=folder,
-        web_search=config.web_search,
-        tracing=config.tracing,
-    )
+
+    descriptions = {one.name: one.description for one in config.agents} | {config.agent.name: _PIPELINE}
+
+    def pipeline(task: Application | None) -> Application:
+        return _queueing(AgentDeployment, "Agent", config.agent.scaling).bind(
+            config.agent,
+            {name: models[name] for name in _agent_models(config) if name in models},
+            cards,
+            knowledge,
+            embedder,
+            config.streams,
+            sessions=_sessions(config),
+            home=folder,
+            web_search=config.web_search,
+            tracing=config.tracing,
+            task=task,
+            task_description=None if task is None else descriptions[config.agent.task_agent or ""],
+        )
+
+    declared, without_model = _agents(config, models, cards, knowledge, pipeline, descriptions, folder)
+    agent = declared.pop(config.agent.name)
+    left_out |= without_model
     cards |= {
         config.embedder.name: embedder_card(config.embedder),
         config.agent.name: agent_card(config.agent),
+        **{one.name: agent_card(one) for one in config.agents if one.name in declared},
     }
     if config.reranker is not None:
         cards[config.reranker.name] = reranker_card(config.reranker)
@@ -117,15 +137,62 @@ def build(args: dict[str, Any]) -> Application:
         home=folder,
         sessions=_sessions(config),
         tracing=config.tracing,
+        declared=declared,
         adaptable=[model.name for model in served if isinstance(model, VllmModel) and model.lora],
         configured=configured_adapters(served),
     )
 
 
 def _agent_models(config: PlatformConfig) -> tuple[str, ...]:
-    """Every chat model that the agent's replicas call."""
-    summaries = None if config.sessions is None else config.sessions.summary_model
-    return (*config.agent.model_names(), *([summaries] if summaries else ()))
+    """Every chat model that the pipeline's replicas call."""
+    return (*config.agent.model_names(), *_summary_model(config))
+
+
+def _summary_model(config: PlatformConfig) -> tuple[str, ...]:
+    """The model that summarises conversations, if there is one."""
+    name = None if config.sessions is None else config.sessions.summary_model
+    return () if name is None else (name,)
+
+
+def _agents(
+    config: PlatformConfig,
+    models: Mapping[str, Application],
+    cards: Mapping[str, ModelCard],
+    knowledge: Application,
+    pipeline: Callable[[Application | None], Application],
+    descriptions: Mapping[str, str],
+    folder: Path,
+) -> tuple[dict[str, Application], dict[str, str]]:
+    """The pipeline and the declared agents, each after those that it asks; name -> reason for what is left out."""
+    by_name = {agent.name: agent for agent in config.agents}
+    bound: dict[str, Application] = {}
+    left_out: dict[str, str] = {}
+    calls = calls_of(config.agents, config.tools, config.agent.name, config.agent.task_agent)
+    for name in order_of_calls(calls):
+        if name == config.agent.name:
+            bound[name] = pipeline(bound.get(config.agent.task_agent or ""))
+            continue
+        agent = by_name[name]
+        missing = [one for one in calls[name] if one not in bound]
+        if agent.model not in models or missing:
+            left_out[name] = f"it needs {', '.join(missing) or agent.model}, which is not loaded"
+            logger.warning("%s is left out: %s", name, left_out[name])
+            continue
+        made = _queueing(DeclaredAgentDeployment, f"Agent-{name.replace('/', '-')}", agent.scaling)
+        bound[name] = made.bind(
+            agent,
+            [tool for wanted in agent.tools for tool in config.tools if tool.name == wanted],
+            {one: models[one] for one in (agent.model, *_summary_model(config)) if one in models},
+            cards,
+            knowledge,
+            {other: bound[other] for other in calls[name]},
+            descriptions,
+            config.streams,
+            sessions=_sessions(config),
+            home=folder,
+            tracing=config.tracing,
+        )
+    return bound, left_out
 
 
 def _sessions(config: PlatformConfig) -> SessionsConfig | None:
@@ -137,8 +204,8 @@ def _sessions(config: PlatformConfig) -> SessionsConfig | None:
 
 def _may_sleep(config: PlatformConfig) -> dict[str, float]:
     """Names of what scales to zero, and the seconds that a request waits for its first replica."""
-    parts: list[ModelConfig | EmbedderConfig | AgentConfig | RerankerConfig]
-    parts = [*config.models, config.embedder, config.agent]
+    parts: list[ModelConfig | EmbedderConfig | AgentConfig | DeclaredAgent | RerankerConfig]
+    parts = [*config.models, config.embedder, config.agent, *config.agents]
     parts += [] if config.reranker is None else [config.reranker]
     asleep = [part for part in parts if part.scaling.min_replicas == 0]
     return {part.name: part.scaling.autoscaler.cold_start_timeout_s for part in asleep}

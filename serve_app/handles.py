@@ -17,6 +17,7 @@ from serve_app.channel.inbox import Inbox
 from serve_app.messages import (
     AgentEvent,
     AgentQuestion,
+    ApprovalDecision,
     DocumentInfo,
     DocumentInput,
     DocumentOutcome,
@@ -230,12 +231,24 @@ class AgentHandle:
         self._caller = Caller(handle, name, inbox)
         self._attempts = Attempts(name)
 
-    async def answer(self, question: AgentQuestion, context: RequestContext) -> AsyncGenerator[AgentEvent]:
+    def answer(self, question: AgentQuestion, context: RequestContext) -> AsyncGenerator[AgentEvent]:
         run = self._attempts.stream(lambda: self._caller.stream("answer", question, context=context))
-        async with aclosing(run) as lines:
-            async for data in lines:
-                for event in decode_events(data):
-                    yield event
+        return _decoded(run)
 
     async def check_health(self) -> None:
         await self._caller.check_health()
+
+
+class DeclaredAgentHandle(AgentHandle):
+    """A declared agent's deployment as a DeclaredAgentClient."""
+
+    def resume(self, decision: ApprovalDecision, context: RequestContext) -> AsyncGenerator[AgentEvent]:
+        # Once: a decision that may have been taken cannot be sent again.
+        return _decoded(self._caller.stream("resume", decision, context=context))
+
+
+async def _decoded(run: AsyncGenerator[bytes]) -> AsyncGenerator[AgentEvent]:
+    async with aclosing(run) as lines:
+        async for data in lines:
+            for event in decode_events(data):
+                yield event

@@ -341,6 +341,18 @@ class AgentQuestion:
     user_id: str = ""  # of the tenant's; sessions are by user
     session_id: str | None = None  # the conversation that the question goes on with; None: it stands alone
     is_optimistic: bool = False  # send drafts before the gate has passed them, and a revision if it does not
+    may_pause: bool = True  # whoever asks can wait for a person's approval of a tool's call
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalDecision:
+    """What a person decided about the calls that a paused run waits with."""
+
+    run_id: str
+    user_id: str  # of the tenant's
+    token: str = field(repr=False)  # of the event that asked
+    approves: bool | Mapping[str, bool] = False  # all calls alike, or each by its id
+    reason: str = ""  # told to the model about refused calls
 
 
 @dataclass(frozen=True, slots=True)

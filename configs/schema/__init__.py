@@ -8,6 +8,7 @@ Knows nothing of files or the environment: `configs.load` reads them.
 """
 
 from configs.schema.agent import AgentConfig, BudgetConfig, GateConfig
+from configs.schema.agents import AgentLimits, DeclaredAgent, calls_of, order_of_calls
 from configs.schema.answer_cache import AnswerCacheConfig, SemanticCacheConfig
 from configs.schema.base import (
     Fraction,
@@ -79,6 +80,7 @@ from configs.schema.routing import CascadeConfig, GroupConfig, MemberConfig
 from configs.schema.scaling import AutoscalerConfig, HealthConfig, ScalingConfig
 from configs.schema.sessions import SessionsConfig
 from configs.schema.sources import FolderSource, HttpSource, S3Source, SourceConfig
+from configs.schema.tools import AgentTool, HeaderSecret, HttpTool, McpTools, RetrievalTool, ToolConfig
 from configs.schema.tracing import (
     ConsoleExporter,
     ExporterConfig,
@@ -108,6 +110,8 @@ from configs.schema.weights import (
 
 __all__ = [
     "AgentConfig",
+    "AgentLimits",
+    "AgentTool",
     "AnswerCacheConfig",
     "AuditConfig",
     "AuthenticationConfig",
@@ -120,6 +124,7 @@ __all__ = [
     "ChunkingConfig",
     "ConsoleExporter",
     "CurrencyConfig",
+    "DeclaredAgent",
     "DoorConfig",
     "EmbedderBase",
     "EmbedderConfig",
@@ -138,9 +143,11 @@ __all__ = [
     "GroupConfig",
     "GuardPolicies",
     "GuardsConfig",
+    "HeaderSecret",
     "HealthConfig",
     "HnswConfig",
     "HttpSource",
+    "HttpTool",
     "HubFolder",
     "HubWeights",
     "IngressConfig",
@@ -160,6 +167,7 @@ __all__ = [
     "LocalFolder",
     "LoraConfig",
     "McpProvider",
+    "McpTools",
     "MemberConfig",
     "MemoryStoreConfig",
     "MilvusStoreConfig",
@@ -182,6 +190,7 @@ __all__ = [
     "RerankerBase",
     "RerankerConfig",
     "RetrievalConfig",
+    "RetrievalTool",
     "S3Source",
     "ScalingConfig",
     "SearxngProvider",
@@ -197,9 +206,12 @@ __all__ = [
     "TavilyProvider",
     "TenantConfig",
     "TenantGuards",
+    "ToolConfig",
     "TracingConfig",
     "Url",
     "VllmModel",
     "WebSearchConfig",
     "Weights",
+    "calls_of",
+    "order_of_calls",
 ]

@@ -98,6 +98,14 @@ class AgentConfig(Strict):
         description="Chat model, a small one, that routes questions which no rule knows, and rewrites those that"
         " found nothing. None: rules only, and no rewriting.",
     )
+    task_agent: Name | None = Field(
+        default=None,
+        description="Declared agent that questions of the route `task` go to. None: there is no such route.",
+    )
+    task_words: tuple[str, ...] = Field(
+        default=(),
+        description="Words or phrases that make a question a task where it holds one; the helper finds others.",
+    )
     max_loops: int = Field(
         default=3,
         ge=0,
@@ -123,6 +131,12 @@ class AgentConfig(Strict):
     budget: BudgetConfig = Field(default=BudgetConfig(), description="Time limits.")
     gate: GateConfig = Field(default=GateConfig(), description="Thresholds of the gate.")
     scaling: ScalingConfig = Field(default=ScalingConfig(), description="Replicas and limits.")
+
+    @model_validator(mode="after")
+    def _tasks(self) -> AgentConfig:
+        if self.task_words and self.task_agent is None:
+            raise ValueError("task_words needs a task_agent")
+        return self
 
     def model_names(self) -> tuple[str, ...]:
         """Every chat model that the agent calls, each once."""

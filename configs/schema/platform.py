@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from configs.schema.agent import AgentConfig
+from configs.schema.agents import DeclaredAgent, check_agents
 from configs.schema.base import Strict
 from configs.schema.door import DoorConfig
 from configs.schema.embedders import EmbedderConfig
@@ -15,6 +16,7 @@ from configs.schema.knowledge import KnowledgeConfig
 from configs.schema.models import ModelConfig
 from configs.schema.rerankers import RerankerConfig
 from configs.schema.sessions import SessionsConfig
+from configs.schema.tools import ToolConfig
 from configs.schema.tracing import TracingConfig
 from configs.schema.web_search import WebSearchConfig
 
@@ -42,6 +44,10 @@ class PlatformConfig(Strict):
     )
     knowledge: KnowledgeConfig = Field(default=KnowledgeConfig(), description="The knowledge base.")
     agent: AgentConfig = Field(description="The agent pipeline.")
+    agents: tuple[DeclaredAgent, ...] = Field(
+        default=(), description="Agents of one's own: a prompt, a model and tools."
+    )
+    tools: tuple[ToolConfig, ...] = Field(default=(), description="What those agents may call.")
     web_search: WebSearchConfig | None = Field(
         default=None, description="Searching the web; None: the agent has documents only."
     )
@@ -57,6 +63,7 @@ class PlatformConfig(Strict):
     def _names(self) -> PlatformConfig:
         names = [model.name for model in self.models] + [self.embedder.name, self.agent.name]
         names += [] if self.reranker is None else [self.reranker.name]
+        names += [agent.name for agent in self.agents]
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"the name {name!r} is given twice among models, embedder and agent")
@@ -89,6 +96,15 @@ class PlatformConfig(Strict):
             raise ValueError(
                 f"sessions.summary_model names {sessions.summary_model!r}, which is none of: {', '.join(sorted(known))}"
             )
+        engines = {model.name: model.engine for model in self.models}
+        check_agents(
+            self.agents,
+            self.tools,
+            engines,
+            self.agent.name,
+            self.agent.task_agent,
+            has_sessions=self.sessions is not None,
+        )
         if all(model.optional for model in self.models if model.name in self.agent.models):
             raise ValueError("agent.models needs one model that is not optional")
         return self

@@ -21,7 +21,7 @@ class AgentClient(Protocol):
 
         Types and data:
             run.started    {run_id, agent, model}
-            route          {route: chitchat|kb|fresh|refuse, reason}
+            route          {route: chitchat|kb|fresh|task|refuse, reason}
             retrieval      {n, ids, scores, withheld, flags, took_ms}
             grade          {verdict: correct|ambiguous|incorrect, features, calibration}
             rewrite        {queries}
@@ -29,10 +29,14 @@ class AgentClient(Protocol):
             evaluation     {verdict: pass|unfaithful|off_topic|unknown, judge, metrics}
             answer.delta   {text}
             answer.revised {text}
-            citation       {n, passage_id, document_id, source, path, title, headings, page, quote}
-            answer.final   {text, outcome: answered|degraded|abstained, citations, flags, notes, usage,
+            citation       {n, passage_id, document_id, source, path, title, headings, page, quote,
+                            and where known: uri, start, end (characters of the document's text)}
+            answer.final   {text, outcome: answered|degraded|abstained|paused, citations, flags, notes, usage,
                             model, run: [{state, ms}], trace_id (where there is a trace)}
             error          OpenAI's error body: what the ingress makes of an error that is raised
+
+        A task is handed to a declared agent, whose events then come in between (`serve_app.agents.base`);
+        where that waits for a person, the outcome is `paused`.
 
         Closing the iterator cancels everything below it.
 

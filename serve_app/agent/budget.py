@@ -20,9 +20,14 @@ _RESERVE_FRACTION = 0.05
 
 def answer_context(context: RequestContext, budget: BudgetConfig) -> RequestContext:
     """The request's context with the deadline of the whole answer."""
+    return run_context(context, budget.total_s)
+
+
+def run_context(context: RequestContext, total_s: float) -> RequestContext:
+    """The request's context for a run that has `total_s`, or what the caller gives it if that is less."""
     remaining_s = context.deadline.remaining_s()
     usable_s = remaining_s - min(_RESERVE_S, _RESERVE_FRACTION * max(0.0, remaining_s))
-    return replace(context, deadline=Deadline.after(min(budget.total_s, usable_s)))
+    return replace(context, deadline=Deadline.after(min(total_s, usable_s)))
 
 
 def stage_context(context: RequestContext, seconds: float) -> RequestContext:

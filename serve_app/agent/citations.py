@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from serve_app.grounding.extract import nearest_sentence
 from serve_app.grounding.prompt import Source
 from serve_app.grounding.sentences import sentences
+from serve_app.messages import JsonObject, Passage
+from serve_app.retrieval.places import place_of
 
 _FENCE = r"```.*?(?:```|\Z)"
 _CODE = r"`[^`\n]+`"
@@ -113,6 +115,23 @@ def citations(text: str, sources: Sequence[Source]) -> list[Citation]:
         for number in cited_numbers(text)
         if number in by_number
     ]
+
+
+def shown(citation: Citation, passage: Passage) -> JsonObject:
+    """A citation as clients get it; the place in the document where it is known."""
+    place = {"uri": place_of(passage), "start": passage.start, "end": passage.end}
+    return {
+        **{name: value for name, value in place.items() if value is not None},
+        "n": citation.number,
+        "passage_id": passage.id,
+        "document_id": passage.document_id,
+        "source": passage.source,
+        "path": passage.path,
+        "title": passage.title,
+        "headings": list(passage.headings),
+        "page": passage.page,
+        "quote": citation.quote,
+    }
 
 
 def _uncited(found: re.Match[str]) -> str:

@@ -22,7 +22,7 @@ from serve_app.engines.base import ModelClient
 from serve_app.evaluation.base import Judge
 from serve_app.evaluation.calibration import calibrations
 from serve_app.evaluation.registry import open_judge
-from serve_app.handles import EmbedderHandle, KnowledgeHandle, model_handles
+from serve_app.handles import AgentHandle, EmbedderHandle, KnowledgeHandle, model_handles
 from serve_app.messages import AgentQuestion, ModelCard, RequestContext
 from serve_app.replica import Replica, open_inbox
 from serve_app.sessions.agent_sessions import AgentSessions
@@ -84,9 +84,12 @@ class AgentDeployment:
         sessions: SessionsConfig | None = None,
         home: Path = Path(),
         web_search: WebSearchConfig | None = None,
+        task: DeploymentHandle[Any] | None = None,
+        task_description: str | None = None,
         tracing: TracingConfig = TracingConfig(),  # noqa: B008 (frozen)
     ) -> None:
-        """`models` and `cards` hold the models of `config.model_names()` that are served, by name."""
+        """`models` and `cards` hold the models of `config.model_names()` that are served, by name; `task` is the
+        agent that tasks go to, if it is served."""
         inbox = open_inbox(streams)
         clients = model_handles(models, cards, inbox, streams)
         _warn(config, clients)
@@ -112,7 +115,8 @@ class AgentDeployment:
             web=None if self._web is None else trace_web(self._web, tracer),
             web_use=WebUse.of(web_search),
             judge=_judge(config, clients, embedder, self._tracing),
-            helper=ModelHelper(helper, clients[helper]) if helper in clients else None,
+            helper=ModelHelper(helper, clients[helper], task_description) if helper in clients else None,
+            task=None if task is None else AgentHandle(task, config.task_agent or "", inbox),
             sessions=None if self._sessions is None else self._sessions.store,
             on_end=self._count,
             around=None if tracer is None else stage_spans(tracer),

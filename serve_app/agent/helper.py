@@ -22,16 +22,11 @@ _NUM_TURNS = 4  # earlier turns that say what "it" is
 
 _ROUTE = """\
 Classify the user's last message. "chitchat": greetings, thanks, small talk. "fresh": needs news or \
-facts of the last days. "refuse": asks for help to harm people. "kb": everything else; when in doubt, "kb"."""
+facts of the last days. "refuse": asks for help to harm people. {task}"kb": everything else; when in doubt, "kb"."""
+_TASK = '"task": asks to have something done, and no question about documents, by an assistant of which it is said: '
 _REWRITE = """\
 A search of the documents for the user's last message found nothing that fits. Write one or two other search \
 queries for the same question: whole words, names written out, no pronouns, in the question's language."""
-_ROUTE_SCHEMA: JsonObject = {
-    "type": "object",
-    "properties": {"route": {"type": "string", "enum": [str(route) for route in Route]}},
-    "required": ["route"],
-    "additionalProperties": False,
-}
 _REWRITE_SCHEMA: JsonObject = {
     "type": "object",
     "properties": {
@@ -61,14 +56,22 @@ class Helper(Protocol):
 
 
 class ModelHelper:
-    """A Helper over a served chat model."""
+    """A Helper over a served chat model. `task`: what the agent for tasks is good for; None: there is none."""
 
-    def __init__(self, name: str, client: ModelClient) -> None:
+    def __init__(self, name: str, client: ModelClient, task: str | None = None) -> None:
         self._name = name
         self._client = client
+        self._route_prompt = _ROUTE.format(task="" if task is None else f"{_TASK}{one_line(task, 300)} ")
+        routes = [str(route) for route in Route if task is not None or route is not Route.TASK]
+        self._route_schema: JsonObject = {
+            "type": "object",
+            "properties": {"route": {"type": "string", "enum": routes}},
+            "required": ["route"],
+            "additionalProperties": False,
+        }
 
     async def route(self, question: str, history: Sequence[JsonObject], context: RequestContext) -> Route:
-        reply = await self._ask(_ROUTE, question, history, _ROUTE_SCHEMA, context)
+        reply = await self._ask(self._route_prompt, question, history, self._route_schema, context)
         try:
             return Route(str(reply.get("route")))
         except ValueError as exc:

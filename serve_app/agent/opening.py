@@ -79,6 +79,8 @@ class Opening:
             run.abstain(prompts.REFUSED)
             run.flag(Flag.REFUSED)
             run.move(State.GUARD_OUT)
+        elif routing.route is Route.TASK:
+            run.move(State.TASK)
         elif routing.route is Route.FRESH:
             run.web_mode = WebMode.FIRST
             run.move(State.WEB)
@@ -113,7 +115,9 @@ class Opening:
     async def _routing(self, run: Run) -> Routing:
         """By rules; where none knows the question, by the helper. Whatever goes wrong there means `kb`."""
         has_web, helper = self._parts.searches(WebMode.FIRST), self._parts.helper
-        routing = route(run.question.question, has_web=has_web)
+        has_tasks = self._parts.task is not None
+        task_words = self._config.task_words if has_tasks else ()
+        routing = route(run.question.question, has_web=has_web, task_words=task_words)
         if routing.reason != DEFAULT or helper is None:
             return routing
         question, history = run.question.question, run.question.history
@@ -129,4 +133,5 @@ class Opening:
             run.context.deadline.check("route")
             logger.warning("the helper named no route: %s", exc)
             return Routing(Route.KB, "helper_failed")
-        return Routing(Route.KB if found is Route.FRESH and not has_web else found, "helper")
+        has = {Route.FRESH: has_web, Route.TASK: has_tasks}
+        return Routing(found if has.get(found, True) else Route.KB, "helper")

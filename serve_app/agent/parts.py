@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 
 from configs.schema import AgentConfig
+from serve_app.agent.base import AgentClient
 from serve_app.agent.drafting import Drafter
 from serve_app.agent.helper import Helper
 from serve_app.agent.run import Run
@@ -37,6 +38,7 @@ class Parts:
     judge: Judge | None = None
     helper: Helper | None = None
     sessions: SessionStore | None = None
+    task: AgentClient | None = None
 
     def can_loop(self, run: Run, loop: Loop) -> bool:
         """Whether the run may do this once more, and there is what does it."""

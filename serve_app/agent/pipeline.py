@@ -19,6 +19,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractContextManager, aclosing, nullcontext
 
 from configs.schema import AgentConfig
+from serve_app.agent.base import AgentClient
 from serve_app.agent.budget import answer_context
 from serve_app.agent.drafting import Drafter
 from serve_app.agent.ending import Ending
@@ -27,7 +28,8 @@ from serve_app.agent.opening import Opening
 from serve_app.agent.parts import Events, Parts
 from serve_app.agent.run import Run
 from serve_app.agent.searching import Searching
-from serve_app.agent.states import MOVES, State
+from serve_app.agent.states import MOVES, Outcome, State
+from serve_app.agent.tasks import Tasks
 from serve_app.agent.web_queries import WebUse
 from serve_app.agent.writing import Writing
 from serve_app.engines.base import ModelClient
@@ -70,6 +72,7 @@ class AnswerPipeline:
         judge: Judge | None = None,
         helper: Helper | None = None,
         sessions: SessionStore | None = None,
+        task: AgentClient | None = None,
         on_end: Callable[[Run], None] = _ignore,
         around: Callable[[Run], AbstractContextManager[None]] | None = None,
     ) -> None:
@@ -92,6 +95,7 @@ class AnswerPipeline:
             judge,
             helper,
             sessions,
+            task,
             web_use=web_use,
         )
         opening, searching = Opening(parts), Searching(parts)
@@ -100,6 +104,7 @@ class AnswerPipeline:
             State.RECEIVED: opening.receive,
             State.GUARD_IN: opening.guard,
             State.ROUTE: opening.route,
+            State.TASK: Tasks(parts).task,
             State.RETRIEVE: searching.retrieve,
             State.GRADE_CTX: searching.grade,
             State.REWRITE: searching.rewrite,
@@ -118,7 +123,8 @@ class AnswerPipeline:
             async with aclosing(self._steps(run)) as events:
                 async for event in events:
                     yield event
-            await self._ending.remember(run)
+            if run.outcome() is not Outcome.PAUSED:
+                await self._ending.remember(run)
             cited = run.citations()
             for citation in cited:
                 yield AgentEvent("citation", citation)

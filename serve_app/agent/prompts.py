@@ -33,6 +33,7 @@ WITHHELD_ANSWER = (
 )
 OUT_OF_TIME = "The time was over before there was an answer."
 REFUSED = "I do not help with this."
+TASK_UNAVAILABLE = "The assistant for such tasks cannot be reached at the moment."
 NO_MODEL = "No generative model is loaded: the answer quotes the documents. To load one: {command}"
 QUOTED = "No chat model could answer, so the answer quotes the documents."
 

@@ -13,6 +13,7 @@ class Route(StrEnum):
     CHITCHAT = "chitchat"
     KB = "kb"
     FRESH = "fresh"  # about what is new: the web first
+    TASK = "task"  # something to be done, with tools: an agent that the configuration names
     REFUSE = "refuse"  # only a helper says so; no rule does
 
 
@@ -55,8 +56,12 @@ HELP_TEXT = (
 )
 
 
-def route(question: str, *, has_web: bool = False) -> Routing:
-    """The route by rules alone. Without a web to search, what is new is a question for the documents, too."""
+def route(question: str, *, has_web: bool = False, task_words: tuple[str, ...] = ()) -> Routing:
+    """The route by rules alone. Without a web to search, what is new is a question for the documents, too.
+
+    Args:
+        task_words: words or phrases that make it a task.
+    """
     words = _EDGES.sub("", " ".join(question.lower().split()))
     parts = [part for part in re.split(r"[,.!?;]\s*", words) if part]
     if not parts:
@@ -64,6 +69,9 @@ def route(question: str, *, has_web: bool = False) -> Routing:
     for reason, pattern in (("greeting", _GREETING), ("courtesy", _COURTESY), ("about_self", _ABOUT_SELF)):
         if pattern.fullmatch(parts[-1]) and all(_is_small_talk(part) for part in parts):
             return Routing(Route.CHITCHAT, reason)
+    for phrase in task_words:
+        if re.search(rf"(?<!\w){re.escape(' '.join(phrase.lower().split()))}(?!\w)", words):
+            return Routing(Route.TASK, f"task_word:{phrase}")
     if has_web and (found := _FRESH.search(words)):
         return Routing(Route.FRESH, f"time_word:{found.group()}")
     return Routing(Route.KB, DEFAULT)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from serve_app.agent.citations import Citation, citations, guarded, safe_length, urls
+from serve_app.agent.citations import Citation, citations, guarded, safe_length, shown, urls
 from serve_app.agent.grade import Verdict
 from serve_app.agent.route import Route
 from serve_app.agent.states import MOVES, Flag, Loop, Outcome, State, WebMode
@@ -48,6 +48,7 @@ class Run:
     web_mode: WebMode = WebMode.AUGMENT  # of the next web round
     loops: tuple[Loop, ...] = ()  # taken so far
     decision: Decision | None = None  # of the gate, on the last draft
+    handed: JsonObject | None = None  # the final event of the agent that the task was handed to
     draft: str = ""  # of the model, before the guard
     model: str | None = None  # that wrote the draft; None: quoted, abstained or fixed text
     best: Draft | None = None  # of the drafts judged so far, in case that the next one is worse
@@ -129,6 +130,16 @@ class Run:
         self.draft_flags = dict.fromkeys(draft.flags)
         self.is_generated = self.is_grounded = True
 
+    def hand_over(self, final: AgentEvent) -> None:
+        """Another agent's answer is this run's."""
+        self.handed = final.data
+        self.draft, self.model = final.data["text"], final.data["model"]
+        self.flag(*final.data["flags"])
+        for note in final.data["notes"]:
+            self.note(note)
+        for key in self.usage:
+            self.usage[key] += int(final.data["usage"].get(key) or 0)
+
     def guarded(self, length: int | None = None) -> str:
         """The draft, or a beginning of it, without what may not leave."""
         return guarded(self.draft[:length], len(self.sources), self._known_urls())
@@ -142,6 +153,8 @@ class Run:
 
     def citations(self) -> list[JsonObject]:
         """The passages that the answer rests on; those nearest to the question if there is no answer."""
+        if self.handed is not None:
+            return list(self.handed["citations"])
         if self.is_abstained:
             return [self._citation(Citation(source.number, None)) for source in self.sources]
         return [self._citation(citation) for citation in citations(self.draft, self.sources)]
@@ -149,12 +162,14 @@ class Run:
     def outcome(self) -> Outcome:
         if self.state is State.CANCELLED:
             return Outcome.CANCELLED
+        if self.handed is not None and self.handed["outcome"] in (Outcome.PAUSED, Outcome.ABSTAINED):
+            return Outcome(self.handed["outcome"])
         if self.is_abstained:
             return Outcome.ABSTAINED
         return Outcome.DEGRADED if set(self.all_flags()) - {Flag.UNEVALUATED} else Outcome.ANSWERED
 
     def final(self, cited: Sequence[JsonObject]) -> AgentEvent:
-        now = time.perf_counter()
+        now, handed = time.perf_counter(), self.handed or {}
         last = {"state": str(self.state), "ms": round((now - self._entered_at) * 1000, 3)}
         return AgentEvent(
             "answer.final",
@@ -168,6 +183,7 @@ class Run:
                 "model": self.model,
                 "run": [*self.trace, last],
                 **self._trace_id(),
+                **{key: handed[key] for key in ("run_id", "approval") if key in handed},
             },
         )
 
@@ -183,15 +199,4 @@ class Run:
         return urls([self.question.question, *own, *documents])
 
     def _citation(self, citation: Citation) -> JsonObject:
-        passage = self.passages[citation.number - 1]
-        return {
-            "n": citation.number,
-            "passage_id": passage.id,
-            "document_id": passage.document_id,
-            "source": passage.source,
-            "path": passage.path,
-            "title": passage.title,
-            "headings": list(passage.headings),
-            "page": passage.page,
-            "quote": citation.quote,
-        }
+        return shown(citation, self.passages[citation.number - 1])

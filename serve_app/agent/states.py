@@ -2,6 +2,7 @@
 
     RECEIVED -> GUARD_IN -> ROUTE -+- chitchat ------------------------------> GENERATE
                                    +- refuse ---------------------------------> GUARD_OUT
+                                   +- task -> TASK ---------------------------> FINAL
                                    +- fresh -> WEB (and retrieval beside it) -> GENERATE
                                    `- kb -> RETRIEVE -> GRADE_CTX
     GRADE_CTX   correct -> GENERATE;  ambiguous -> WEB (augment) -> GENERATE
@@ -26,6 +27,7 @@ class State(StrEnum):
     RECEIVED = "received"
     GUARD_IN = "guard_in"
     ROUTE = "route"
+    TASK = "task"
     RETRIEVE = "retrieve"
     GRADE_CTX = "grade_ctx"
     REWRITE = "rewrite"
@@ -42,7 +44,8 @@ class State(StrEnum):
 _FORWARD: dict[State, frozenset[State]] = {
     State.RECEIVED: frozenset({State.GUARD_IN}),
     State.GUARD_IN: frozenset({State.ROUTE}),
-    State.ROUTE: frozenset({State.RETRIEVE, State.WEB, State.GENERATE, State.GUARD_OUT}),
+    State.ROUTE: frozenset({State.RETRIEVE, State.WEB, State.GENERATE, State.GUARD_OUT, State.TASK}),
+    State.TASK: frozenset({State.FINAL, State.GUARD_OUT}),
     # No knowledge base: the web, a model alone, or an abstention.
     State.RETRIEVE: frozenset({State.GRADE_CTX, State.WEB, State.GENERATE, State.GUARD_OUT}),
     State.GRADE_CTX: frozenset({State.GENERATE, State.REWRITE, State.WEB, State.GUARD_OUT}),
@@ -101,6 +104,7 @@ class Flag(StrEnum):
     UNCALIBRATED = "uncalibrated"  # the gate's calibration is of another embedder
     WITHHELD = "passage_withheld"  # a passage looked like instructions to a model
     REFUSED = "refused"  # a question that the agent does not take
+    TASK_UNAVAILABLE = "task_unavailable"  # the agent for tasks gave no answer, or broke off
     UNEVALUATED = "unevaluated"  # no judge has looked at it, or it gave no verdict
 
 
@@ -110,4 +114,5 @@ class Outcome(StrEnum):
     ANSWERED = "answered"
     DEGRADED = "degraded"
     ABSTAINED = "abstained"
+    PAUSED = "paused"  # a declared agent waits for a person
     CANCELLED = "cancelled"

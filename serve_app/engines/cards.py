@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from configs.schema import AgentConfig, EmbedderConfig, ModelConfig, RerankerConfig, VllmModel
+from configs.schema import AgentConfig, DeclaredAgent, EmbedderConfig, ModelConfig, RerankerConfig, VllmModel
 from serve_app.messages import Endpoint, ModelCard
 
 _TEXT = (Endpoint.CHAT, Endpoint.COMPLETIONS)
@@ -61,5 +61,5 @@ def reranker_card(config: RerankerConfig) -> ModelCard:
     )
 
 
-def agent_card(config: AgentConfig) -> ModelCard:
+def agent_card(config: AgentConfig | DeclaredAgent) -> ModelCard:
     return ModelCard(name=config.name, engine="agent", endpoints=(Endpoint.CHAT,))

@@ -22,6 +22,7 @@ from configs.schema import MockModel
 from serve_app.engines.base import GenerationRequest, TextChunk
 from serve_app.engines.mock_batch import Batch
 from serve_app.engines.mock_faults import FaultyCourse, Hang, ordered_fault
+from serve_app.engines.mock_tools import ordered_call
 from serve_app.engines.stop_strings import StopStrings
 from serve_app.errors import BadRequest, EngineFailed, InputTooLong
 from serve_app.health.failures import FailuresInRow
@@ -65,7 +66,8 @@ class MockGenerator:
             engine="mock",
             endpoints=(Endpoint.CHAT, Endpoint.COMPLETIONS),
             context_tokens=self._config.context_tokens,
-            abilities=frozenset({"min_tokens"}),  # it never ends by itself before the last token
+            # It never ends by itself before the last token, and calls the tools that a prompt orders.
+            abilities=frozenset({"min_tokens", "tools"}),
         )
 
     async def generate(self, request: GenerationRequest, context: RequestContext) -> AsyncIterator[TextChunk]:
@@ -82,6 +84,8 @@ class MockGenerator:
         stops = StopStrings(request.sampling.stop)
         fault = ordered_fault(request) if self._config.faults else None
         course = FaultyCourse(fault, self._hang) if fault is not None else None
+        call = ordered_call(request)
+        num_output = num_output if call is None else 1
         async with self._slots:
             self.num_running += 1
             try:
@@ -91,6 +95,10 @@ class MockGenerator:
                     index = 0
                     async for _ in pace:
                         index += 1
+                        if call is not None:
+                            yield TextChunk("", "tool_calls", num_prompt, index, tool_calls=(call,))
+                            self._failures.succeeded()
+                            return
                         text, is_stopped = stops.feed(rng.choice(_WORDS) + " ")
                         is_last = is_stopped or index == num_output
                         if is_last and not is_stopped:

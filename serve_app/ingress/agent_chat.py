@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 
 from serve_app.agent.base import AgentClient
 from serve_app.errors import BadRequest, EngineFailed
@@ -20,6 +21,9 @@ from serve_app.openai_api.requests import ChatCompletionRequest, parse_chat
 from serve_app.openai_api.responses import DONE, TextShape
 from serve_app.streams import close
 
+# Of the final event; the last three are not always there.
+_SHOWN = ("outcome", "citations", "flags", "notes", "run", "trace_id", "run_id", "approval")
+
 
 def chat_source(services: Services, agent: AgentClient, read: ChatCompletionRequest, call: Call) -> Source:
     """The agent's answer as a chat completion, or as its chunks.
@@ -30,7 +34,7 @@ def chat_source(services: Services, agent: AgentClient, read: ChatCompletionRequ
 
     async def frames(ask: Ask) -> AsyncGenerator[bytes]:
         wanted = read if ask.body is call.body else parse_chat(ask.body)
-        question, context = _question(wanted), ask.context
+        question, context = replace(_question(wanted), user_id=call.user_id), ask.context
         shape = TextShape(f"chatcmpl-{context.request_id}", wanted.model, int(time.time()), is_chat=True)
         if not ask.is_stream:
             final = await services.waking(wanted.model, final_of(agent, question, context))
@@ -78,7 +82,7 @@ def _end(shape: TextShape, final: JsonObject, *, has_usage: bool) -> bytes:
 
 
 def _manta(final: JsonObject) -> JsonObject:
-    return {key: final[key] for key in ("outcome", "citations", "flags", "notes", "run")}
+    return {key: final[key] for key in _SHOWN if key in final}
 
 
 def _question(wanted: ChatCompletionRequest) -> AgentQuestion:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
 from serve_app.agent.base import AgentClient
@@ -22,7 +22,13 @@ async def events_of(
     Raises:
         EngineFailed: they ended without it; besides, whatever the agent raises.
     """
-    events = agent.answer(question, context)
+    async with aclosing(until_final(agent.answer(question, context))) as events:
+        async for event in events:
+            yield event
+
+
+async def until_final(events: AsyncIterator[AgentEvent]) -> AsyncGenerator[AgentEvent]:
+    """A run's events up to `answer.final`; they are closed then. Raises as `events_of`."""
     try:
         async for event in events:
             yield event
@@ -35,8 +41,13 @@ async def events_of(
 
 async def final_of(agent: AgentClient, question: AgentQuestion, context: RequestContext) -> JsonObject:
     """The data of the run's `answer.final`. Raises as `events_of`."""
-    async with aclosing(events_of(agent, question, context)) as events:
-        async for event in events:
+    return await final_event(agent.answer(question, context))
+
+
+async def final_event(events: AsyncIterator[AgentEvent]) -> JsonObject:
+    """The data of `answer.final` among a run's events. Raises as `events_of`."""
+    async with aclosing(until_final(events)) as rest:
+        async for event in rest:
             final = event.data
     return final
 

@@ -93,7 +93,8 @@ def agent_name(services: Services, asked: str | None) -> str:
 async def _final(
     services: Services, name: str, params: AskParams, context: RequestContext, progress: Progress
 ) -> JsonObject:
-    question = AgentQuestion(params.question, k=params.k, filters=params.filters)
+    # A tool's caller has no way to approve what a run would wait with.
+    question = AgentQuestion(params.question, k=params.k, filters=params.filters, may_pause=False)
     async with aclosing(events_of(services.agents[name], question, context)) as events:
         async for event in events:
             final = event.data

@@ -15,6 +15,7 @@ from serve_app.ingress.door_edge import DoorEdge
 from serve_app.ingress.routes import (
     adapters,
     agent,
+    approvals,
     completions,
     embeddings,
     health,
@@ -81,6 +82,7 @@ def create_app(
     app.include_router(adapters.router(reader, services))
     app.include_router(agent.router(reader, services))
     app.include_router(mcp_endpoint.router(reader, services))
+    app.include_router(approvals.router(reader, services))
     app.include_router(knowledge.router(reader, services.knowledge, services.jobs))
     if services.jobs is not None:
         app.include_router(knowledge_jobs.router(reader, services.jobs))

@@ -29,7 +29,13 @@ from serve_app.adapters.deployment import RayAdapters
 from serve_app.draining import Draining
 from serve_app.errors import Unavailable
 from serve_app.front.parts import guarded_agent, open_front
-from serve_app.handles import AgentHandle, EmbedderHandle, KnowledgeHandle, model_handles
+from serve_app.handles import (
+    AgentHandle,
+    DeclaredAgentHandle,
+    EmbedderHandle,
+    KnowledgeHandle,
+    model_handles,
+)
 from serve_app.health.deployment import explain_by_deployment
 from serve_app.health.replica import ReplicaHealth
 from serve_app.identity.exposure import require_safe
@@ -72,6 +78,7 @@ class IngressDeployment:
         home: Path,
         sessions: SessionsConfig | None = None,
         tracing: TracingConfig = TracingConfig(),  # noqa: B008 (frozen)
+        declared: Mapping[str, DeploymentHandle[Any]] | None = None,
         adaptable: Collection[str] = (),
         configured: Collection[Adapter] = (),
     ) -> None:
@@ -86,14 +93,22 @@ class IngressDeployment:
         embedder_handle = EmbedderHandle(embedder, embedder_name)
         knowledge_handle = KnowledgeHandle(knowledge)
         agent_handle = AgentHandle(agent, agent_name, inbox)
+        own_agents = {name: DeclaredAgentHandle(one, name, inbox) for name, one in (declared or {}).items()}
         probes = {name: handle.check_health for name, handle in chat.items()}
         probes |= {
             embedder_name: embedder_handle.check_health,
             "knowledge": knowledge_handle.check_health,
             agent_name: agent_handle.check_health,
+            **{name: handle.check_health for name, handle in own_agents.items()},
         }
         probes = {name: probe for name, probe in probes.items() if name not in may_sleep}
-        named = {**models, embedder_name: embedder, "knowledge": knowledge, agent_name: agent}
+        named = {
+            **models,
+            embedder_name: embedder,
+            "knowledge": knowledge,
+            agent_name: agent,
+            **(declared or {}),
+        }
         self._config = config
         self._adapters: Adapters | None = None
         if adaptable:
@@ -105,7 +120,11 @@ class IngressDeployment:
         self._services = Services(
             models=chat,
             embedders={embedder_name: embedder_handle},
-            agents={agent_name: guarded_agent(agent_handle, front, count)},
+            agents={
+                agent_name: guarded_agent(agent_handle, front, count),
+                **{name: guarded_agent(one, front, count) for name, one in own_agents.items()},
+            },
+            declared=own_agents,
             knowledge=knowledge_handle,
             jobs=knowledge_handle,
             cards=cards,
@@ -117,13 +136,13 @@ class IngressDeployment:
                 front,
                 {name: cards[name] for name in models},
                 count,
-                agents=(agent_name,),
+                agents=(agent_name, *own_agents),
                 embedder=embedder_handle,
                 knowledge=knowledge_handle,
                 redis=door.redis,
             ),
             sessions=self._sessions,
-            cold_starts=_cold_starts({**models, embedder_name: embedder, agent_name: agent}, may_sleep),
+            cold_starts=_cold_starts(named, may_sleep),
             adapters=self._adapters,
         )
         base_of = self._adapters.base_of if self._adapters is not None else lambda _: None

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from serve_app.agent.base import AgentClient
+from serve_app.agents.base import DeclaredAgentClient
 from serve_app.engines.base import EmbeddingClient, ModelClient
 from serve_app.errors import BadRequest, ModelNotFound
 from serve_app.front.base import Front
@@ -31,9 +32,11 @@ class Services:
 
     models: Mapping[str, ModelClient]  # chat models
     embedders: Mapping[str, EmbeddingClient]
-    agents: Mapping[str, AgentClient]
+    agents: Mapping[str, AgentClient]  # the pipeline first: whoever names no agent asks it
     knowledge: KnowledgeClient
     cards: Mapping[str, ModelCard]
+    # those of `agents` that are declared: their runs can wait for a person
+    declared: Mapping[str, DeclaredAgentClient] = field(default_factory=dict)
     jobs: JobsClient | None = None  # None: documents are not taken in the background
     left_out: Mapping[str, str] = field(default_factory=dict)  # optional model -> why it is not served
     # dependency -> returns if it can work, raises why it cannot

@@ -49,10 +49,11 @@ class TextDelta:
     text: str = ""
     finish_reason: str | None = None
     usage: JsonObject | None = None
+    tool_calls: tuple[JsonObject, ...] = ()  # pieces of calls, as OpenAI streams them
 
 
 async def text_deltas(frames: AsyncIterator[bytes]) -> AsyncGenerator[TextDelta]:
-    """Text, finish reason and usage of a stream of /v1/chat/completions, up to `[DONE]`.
+    """Text, calls of tools, finish reason and usage of a stream of /v1/chat/completions, up to `[DONE]`.
 
     Raises:
         EngineFailed: an event is no JSON or an error, or the stream ends before `[DONE]`.
@@ -72,10 +73,12 @@ def _delta(data: str) -> TextDelta:
         if document.get("error"):
             raise EngineFailed(f"the model failed in its stream: {document['error'].get('message')}")
         choice = document["choices"][0] if document.get("choices") else {}
+        delta = choice.get("delta", {})
         return TextDelta(
-            text=choice.get("delta", {}).get("content") or "",
+            text=delta.get("content") or "",
             finish_reason=choice.get("finish_reason"),
             usage=document.get("usage"),
+            tool_calls=tuple(delta.get("tool_calls") or ()),
         )
     except (ValueError, AttributeError, KeyError, TypeError, IndexError) as exc:
         raise EngineFailed(f"the model's stream has an event that is no chat chunk: {data[:200]!r}") from exc

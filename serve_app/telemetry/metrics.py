@@ -44,6 +44,13 @@ AGENT_DURATION = Metric(
 AGENT_DEGRADED = Metric(
     "agent_degraded_total", "counter", "Answers that carry a flag, once for each flag.", ("agent", "reason")
 )
+TOOL_DURATION = Metric(
+    "tool_execution_duration_seconds",
+    "histogram",
+    "Time of a tool's call by a declared agent; `status` is success or error.",
+    ("agent", "tool", "status"),
+    _DURATIONS_S,
+)
 SEARCH_DURATION = Metric(
     "vector_search_duration_seconds",
     "histogram",
@@ -189,6 +196,7 @@ GUARD_FINDINGS = Metric(
 ALL = (
     AGENT_DURATION,
     AGENT_DEGRADED,
+    TOOL_DURATION,
     SEARCH_DURATION,
     WEB_SEARCH_DURATION,
     AGENT_LOOPS,

@@ -48,7 +48,8 @@ def test_it_is_alive_ready_and_says_what_it_serves(http: httpx.Client) -> None:
     dependencies = http.get("/readyz").json()["dependencies"]
     assert {"mock", "extractive", "embedder", "knowledge", "manta"} <= dependencies.keys()
     names = {model["id"] for model in http.get("/v1/models").json()["data"]}
-    assert names == {"mock", "narrow", "busy", "pair", "sleepy", "extractive", "embedder", "manta"}
+    agents = {"manta", "clerk", "chief"}
+    assert names == {"mock", "narrow", "busy", "pair", "sleepy", "extractive", "embedder"} | agents
 
 
 def test_what_scales_to_zero_is_not_woken_by_probes_and_answers_when_asked(http: httpx.Client) -> None:

@@ -66,6 +66,15 @@ def test_ray_appears_only_at_the_edge(path: Path) -> None:
     assert may or not uses_ray
 
 
+def test_the_agents_framework_stays_behind_two_files() -> None:
+    users = {
+        relative(path)
+        for path in FILES
+        if any(name.split(".")[0] == "strands" for name in imported(ast.parse(path.read_text())))
+    }
+    assert users == {"serve_app/agents/handle_model.py", "serve_app/agents/loop.py"}
+
+
 def test_only_load_reads_the_environment() -> None:
     readers = []
     for path in FILES:

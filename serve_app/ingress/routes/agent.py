@@ -34,7 +34,7 @@ class AnswerRequest(BaseModel):
 
     question: str | None = None
     messages: Annotated[list[ChatMessage], Field(min_length=1)] | None = None
-    agent: ModelName | None = Field(default=None, description="Its name, where several are served.")
+    agent: ModelName | None = Field(default=None, description="Its name; none: the pipeline.")
     k: Annotated[int, Field(ge=1, le=50)] | None = Field(default=None, description="Passages for the prompt.")
     filters: dict[str, str | list[str]] = Field(
         default={}, description="Only documents whose field equals the value, or one of the values."
@@ -101,9 +101,7 @@ async def _frames(
 
 def _agent_name(asked: str | None, services: Services) -> str:
     if asked is None:
-        if len(services.agents) == 1:
-            return next(iter(services.agents))
-        raise BadRequest(f"agent must be one of: {', '.join(sorted(services.agents))}", "agent")
+        return next(iter(services.agents))
     if asked not in services.agents:
         raise ModelNotFound(f"no agent {asked!r} is served; there are: {', '.join(sorted(services.agents))}")
     return asked

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import selectors
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
-import serve_app.messages
 from configs.schema import AgentConfig
 from serve_app.agent.helper import FixtureHelper
 from serve_app.agent.pipeline import AnswerPipeline
@@ -40,47 +37,7 @@ from serve_app.sessions.memory import MemorySessions
 from serve_app.websearch.base import WebQuery, WebResult
 from serve_app.websearch.fixture import FixtureWeb
 
-T = TypeVar("T")
 HANG = "hang"  # a step that never ends
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """A loop whose time jumps to the next timer when nothing else is to be done."""
-
-    def __init__(self) -> None:
-        self.now_s = 0.0
-        real = selectors.DefaultSelector()
-        select = real.select
-
-        def jump(timeout: float | None = None) -> list[Any]:
-            assert timeout is not None, "everything waits for something that never comes"
-            self.now_s += max(0.0, timeout)
-            return select(0)
-
-        real.select = jump  # type: ignore[method-assign]
-        super().__init__(real)
-
-    def time(self) -> float:
-        return self.now_s
-
-
-@pytest.fixture
-def virtual(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Coroutine[Any, Any, T]]], T]:
-    """Runs a coroutine function on a fresh virtual clock; nothing it started may outlive it."""
-
-    def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        loop = VirtualLoop()
-        monkeypatch.setattr(serve_app.messages, "time", SimpleNamespace(monotonic=loop.time))
-        try:
-            result = loop.run_until_complete(main())
-            left = asyncio.all_tasks(loop)
-            assert not left, f"still running: {left}"
-            return result
-        finally:
-            loop.run_until_complete(loop.shutdown_asyncgens())
-            loop.close()
-
-    return run
 
 
 @dataclass

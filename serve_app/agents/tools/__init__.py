@@ -1,0 +1,1 @@
+"""What declared agents may call: HTTP APIs, the knowledge base, MCP servers, other agents."""
