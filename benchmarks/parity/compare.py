@@ -51,7 +51,7 @@ def _are_equal(theirs: Any, ours: Any, tolerance: float) -> bool:
     if type(theirs) is not type(ours):
         return False
     if isinstance(theirs, float):
-        return abs(theirs - ours) <= tolerance * max(1.0, abs(theirs), abs(ours))
+        return bool(abs(theirs - ours) <= tolerance * max(1.0, abs(theirs), abs(ours)))
     if isinstance(theirs, str) and theirs != ours and tolerance:
         return _are_equal_vectors(theirs, ours, tolerance)
     return bool(theirs == ours)

@@ -89,8 +89,10 @@ class StoreFolder(Strict):
 
 def _kind(given: object) -> str:
     """By the key that only one kind has, so that a fault in a folder names that kind's keys and no other's."""
-    has = given.__contains__ if isinstance(given, Mapping) else lambda key: hasattr(given, key)
-    return next((key for key in ("repo", "url") if has(key)), "path")
+    keys = ("repo", "url")
+    if isinstance(given, Mapping):
+        return next((key for key in keys if key in given), "path")
+    return next((key for key in keys if hasattr(given, key)), "path")
 
 
 ModelFolder = Annotated[

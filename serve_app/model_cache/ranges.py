@@ -16,7 +16,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -90,18 +90,25 @@ def fetch(remote: RemoteFolder, folder: Path, progress: Progress | None = None) 
     meter = _Meter(progress, remote.num_bytes - num_missing, remote.num_bytes)
     stop = threading.Event()
     with ThreadPoolExecutor(NUM_CONNECTIONS, thread_name_prefix="fetch") as pool, _stopping(pool, stop):
-        known = [pool.submit(_check_again, remote, file, folder) for file in there]
-        ranges = [
+        jobs: list[Future[tuple[str, str] | None]] = []
+        jobs += [pool.submit(_check_again, remote, file, folder) for file in there]
+        jobs += [
             pool.submit(_fetch_range, remote, download, number, meter, stop)
             for download in downloads
-            for number in sorted(download.missing) or [None]
+            for number in _numbers(download)
         ]
         sums: dict[str, str] = {}
-        for future in as_completed([*known, *ranges]):
+        for future in as_completed(jobs):
             finished = future.result()
             if finished is not None:
                 sums[finished[0]] = finished[1]
     return sums
+
+
+def _numbers(download: _Download) -> list[int | None]:
+    """What is missing, from the start; [None] where it is only the end that is: the check and the name."""
+    numbers: list[int | None] = [*sorted(download.missing)]
+    return numbers or [None]
 
 
 @contextlib.contextmanager
@@ -209,7 +216,7 @@ def _is_whole(file: RemoteFile, folder: Path) -> bool:
     return bool(file.checksums) and path.is_file() and path.stat().st_size == file.num_bytes
 
 
-def _check_again(remote: RemoteFolder, file: RemoteFile, folder: Path) -> tuple[str, str]:
+def _check_again(remote: RemoteFolder, file: RemoteFile, folder: Path) -> tuple[str, str] | None:
     """Of a file of an earlier attempt: its bytes may not have reached the disk before the power went."""
     path = folder / file.path
     digest, fault = wrong(path, file.checksums)
