@@ -279,6 +279,11 @@ def hub() -> Hub:
     return Hub(endpoint.rstrip("/"), os.environ.get("HF_TOKEN") or None)
 
 
+def visible_neuron_cores() -> str | None:
+    """The NeuronCores that Ray gave to this process, as it says them; None: it gave none."""
+    return os.environ.get("NEURON_RT_VISIBLE_CORES")
+
+
 def openmp_is_configured() -> bool:
     """Whether the user said how OpenMP's threads wait."""
     return any(name in os.environ for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"))

@@ -45,7 +45,8 @@ class NeuronConfig(Strict):
         default=None,
         min_length=1,
         description="Where compiled programs are kept from one start to the next: a folder, or for `nxd` also an "
-        "`s3://` folder. None: `neuron-cache` in `home`. Compiling takes minutes to an hour.",
+        "`s3://` folder. None: `neuron-cache` in MANTA_HOME, else the user's data folder. Compiling takes minutes to "
+        "an hour.",
     )
     compiled_artifacts: str | None = Field(
         default=None,
