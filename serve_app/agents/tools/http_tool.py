@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -115,8 +115,7 @@ class HttpApiTool:
         return self._client.build_request("GET", url, headers=headers)
 
     def _require_allowed(self, url: httpx.URL) -> None:
-        host = url.netloc.decode("ascii").lower()
-        if url.scheme not in ("http", "https") or url.userinfo or host not in self._config.allowed_hosts:
+        if url.userinfo or not is_allowed(url, self._config.allowed_hosts):
             raise Forbidden(f"{self._config.name}: its server leads to a host that is not allowed")
 
     async def _body(self, response: httpx.Response) -> str:
@@ -134,6 +133,13 @@ class HttpApiTool:
             if len(body) > limit:
                 raise EngineFailed(f"{name}: the answer is longer than {limit} bytes; ask for less")
         return _text(name, bytes(body), is_json=bool(_JSON_TYPES.match(content_type)))
+
+
+def is_allowed(url: httpx.URL, hosts: Collection[str]) -> bool:
+    """Whether a URL leads to one of the hosts, which may name the scheme's own port or leave it out."""
+    port = {"http": 80, "https": 443}.get(url.scheme)
+    host = url.netloc.decode("ascii").lower()  # without the scheme's own port
+    return port is not None and (host in hosts or (url.port is None and f"{host}:{port}" in hosts))
 
 
 def _schema(config: HttpTool) -> JsonObject:

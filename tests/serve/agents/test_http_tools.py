@@ -7,10 +7,11 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import httpx
 import pytest
 
 from configs.schema import HeaderSecret, HttpTool, SecretRef
-from serve_app.agents.tools.http_tool import HttpApiTool
+from serve_app.agents.tools.http_tool import HttpApiTool, is_allowed
 from serve_app.errors import (
     BadRequest,
     ConfigError,
@@ -155,6 +156,24 @@ async def test_nor_one_to_anything_else(
     api.redirect_to = target
     with pytest.raises(Forbidden):
         await made(f"{api.url}/bad/redirect").call({}, within())
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts", "is_so"),
+    [
+        ("https://api.example/x", ["api.example"], True),
+        ("https://API.example/x", ["api.example"], True),
+        ("https://api.example:443/x", ["api.example"], True),
+        ("https://api.example/x", ["api.example:443"], True),
+        ("http://api.example/x", ["api.example:443"], False),
+        ("https://api.example:8443/x", ["api.example"], False),
+        ("https://api.example:8443/x", ["api.example:8443"], True),
+        ("https://api.example.evil.example/x", ["api.example"], False),
+        ("ftp://api.example/x", ["api.example"], False),
+    ],
+)
+def test_a_host_is_its_name_and_port(url: str, hosts: list[str], is_so: bool) -> None:
+    assert is_allowed(httpx.URL(url), hosts) is is_so
 
 
 async def test_what_writes_follows_no_redirect(
