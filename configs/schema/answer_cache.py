@@ -13,9 +13,9 @@ class SemanticCacheConfig(Strict):
     """Answers to questions that mean the same, by the embedder."""
 
     threshold: Fraction = Field(
-        default=0.9,
-        description="Least cosine of two questions that mean the same. The default is a cautious guess for "
-        "all-minilm-l6-v2; `python -m benchmarks semantic-cache` measures it, and other embedders need their own.",
+        default=0.93,
+        description="Least cosine of two questions that mean the same. The default was chosen by cross-validation for "
+        "all-minilm-l6-v2 (docs/front-door.md); other embedders need their own: `python -m benchmarks semantic-cache`.",
     )
     by_default: bool = Field(
         default=False,

@@ -34,8 +34,10 @@ def order(
         key: what keeps requests together; None: nothing does.
         fallbacks: models to ask when no member answers.
     """
-    stable = [member for member in members if member.canary is None]
-    canary = _canary(members, unit("canary", key) if key is not None else rng.random())
+    # Where only canaries are left, because the others' weights are not here, they are members like any other.
+    stable = [member for member in members if member.canary is None] or list(members)
+    canaries = [member for member in members if member not in stable]
+    canary = _canary(canaries, unit("canary", key) if key is not None else rng.random())
     found: list[Choice] = []
     if canary is not None:
         found.append(Choice(canary.model, Why.CANARY))

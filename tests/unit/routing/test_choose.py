@@ -84,6 +84,13 @@ def test_a_canary_has_exactly_its_share_and_nobody_falls_back_on_it() -> None:
     assert firsts([Member("old"), Member("new", canary=0.5, is_cooling=True)], "weighted")["new"] == 0
 
 
+def test_where_only_canaries_are_left_they_answer() -> None:
+    members = [Member("a", canary=0.01), Member("b", canary=0.01)]
+    for key in (None, "k"):
+        choices = order(members, "weighted", random.Random(0), key=key)
+        assert sorted(choice.model for choice in choices) == ["a", "b"]
+
+
 def test_a_session_stays_with_its_canary() -> None:
     members = [Member("old"), Member("new", canary=0.3)]
     rng = random.Random(3)
