@@ -63,6 +63,10 @@ _QUEUE_MARGIN = 64
 _PIPELINE = "Answers a question from the ingested documents, with care, and says when they hold no answer."
 
 
+# By name: a class would travel to every process by value. Its annotation in Serve does not know names.
+_ROUTER_CONFIG = RequestRouterConfig(request_router_class=ROUTER)  # type: ignore[arg-type]
+
+
 def build(args: dict[str, Any]) -> Application:
     """The application that a PlatformConfig describes.
 
@@ -252,7 +256,7 @@ def _made(
         health_check_period_s=scaling.health.check_period_s,
         # A check stays open for one period before it is late: see serve_app/health/replica.py.
         health_check_timeout_s=scaling.health.check_period_s + scaling.health.check_timeout_s,
-        request_router_config=RequestRouterConfig(request_router_class=ROUTER),
+        request_router_config=_ROUTER_CONFIG,
         # The ingress writes a line for each request; the calls inside the graph need none.
         logging_config={"enable_access_log": False},
         **_replicas(scaling),

@@ -51,7 +51,7 @@ class CountingRouter(PowerOfTwoChoicesRequestRouter):
     """The better of two, by CountedQueueLengths. Serve imports it by its name: `ROUTER`."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
-        super().__init__(*args, **settings)
+        super().__init__(*args, **settings)  # type: ignore[no-untyped-call]
         self._counted = CountedQueueLengths(get_curr_time_s=self._get_curr_time_s)
         self._replica_queue_len_cache = self._counted
 

@@ -17,9 +17,9 @@ _ONLY_IN_THE_FILE = frozenset({"cache_params", "callbacks", "success_callback", 
 
 
 def main() -> None:
-    import litellm
-    from litellm.proxy._types import ConfigGeneralSettings
-    from litellm.types.router import LiteLLM_Params, ModelInfo
+    import litellm  # type: ignore[import-not-found,unused-ignore]
+    from litellm.proxy._types import ConfigGeneralSettings  # type: ignore[import-not-found,unused-ignore]
+    from litellm.types.router import LiteLLM_Params, ModelInfo  # type: ignore[import-not-found,unused-ignore]
 
     found = {
         "general_settings": set(ConfigGeneralSettings.model_fields),
