@@ -44,9 +44,18 @@ async def test_a_route_is_one_of_the_schemas() -> None:
     small, model = helper({"route": "fresh"})
     assert await small.route("What of today?", HISTORY, CONTEXT) is Route.FRESH
     schema = model.body["response_format"]["json_schema"]["schema"]
-    assert set(schema["properties"]["route"]["enum"]) == set(Route)
+    assert set(schema["properties"]["route"]["enum"]) == set(Route) - {Route.TASK}
     assert [turn["role"] for turn in model.body["messages"]] == ["system", "user", "assistant", "user"]
     assert "verse" not in str(model.body["messages"]), "the client's instructions are not the helper's"
+
+
+async def test_tasks_are_a_route_where_an_agent_takes_them() -> None:
+    model = Model({"route": "task"})
+    small = ModelHelper("small", model, "Books\nrooms.")  # type: ignore[arg-type]
+    assert await small.route("Get me a room.", (), CONTEXT) is Route.TASK
+    schema = model.body["response_format"]["json_schema"]["schema"]
+    assert set(schema["properties"]["route"]["enum"]) == set(Route)
+    assert "of which it is said: Books rooms." in model.body["messages"][0]["content"]
 
 
 GARBAGE = ["no JSON", [], {}, {"route": "elsewhere"}, {"route": 3}, b"\xff", b"{}", Overloaded("full")]

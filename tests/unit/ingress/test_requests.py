@@ -213,7 +213,7 @@ async def test_a_large_body_is_413_whether_announced_or_not(client, config) -> N
         ("chat/completions", {**CHAT, "seed": 2**80}, "seed"),
         ("chat/completions", {**CHAT, "temperature": 10**400}, "temperature"),
         ("chat/completions", {**CHAT, "stream": "yes"}, "stream"),
-        ("chat/completions", {**CHAT, "tools": [{"type": "function"}]}, "tools"),
+        ("chat/completions", {**CHAT, "tools": [{"type": "function"}]}, "tools.0.function"),
         ("completions", {"model": "mock", "prompt": ""}, "prompt"),
         ("completions", {"model": "mock", "prompt": ["a", 1]}, "prompt.1"),
         ("embeddings", {"model": "embed", "input": ""}, "input.0"),
