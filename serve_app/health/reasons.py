@@ -9,10 +9,11 @@ def last_line(text: str) -> str:
     Empty if there is none.
     """
     for line in reversed(text.strip().splitlines()):
-        if ": " in line and not line.startswith((" ", "(")):
-            name, _, reason = line.partition(": ")
-            if name.endswith(("Error", "Exception")) and reason:
-                return reason
+        name, colon, reason = line.partition(": ")
+        is_class = bool(colon) and all(part.isidentifier() for part in name.split("."))
+        is_error = "." in name or name.endswith(("Error", "Exception"))
+        if is_class and is_error and reason and not reason.startswith("Traceback ("):
+            return reason
     return ""
 
 

@@ -109,6 +109,7 @@ class Door:
     async def run(self) -> None:
         """What has to go on while the door is open, until it is cancelled."""
         async with asyncio.TaskGroup() as group:
+            group.create_task(asyncio.Event().wait())  # a door may have nothing to keep up to date
             for work in self._background:
                 group.create_task(work())
 

@@ -20,6 +20,10 @@ def test_the_reason_is_the_last_error_of_a_traceback() -> None:
     assert last_line(TOLD) == "/models/m.gguf: no such file"
 
 
+def test_errors_need_not_be_called_so() -> None:
+    assert last_line(TOLD.replace("ConfigError", "Unavailable")) == "/models/m.gguf: no such file"
+
+
 @pytest.mark.parametrize("text", ["", "A replica's health check failed.", "  File: x", "(a: b"])
 def test_a_text_without_an_error_has_no_last_line(text: str) -> None:
     assert last_line(text) == ""

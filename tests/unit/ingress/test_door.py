@@ -106,6 +106,21 @@ def error_of(response: httpx.Response) -> dict[str, Any]:
 
 def test_where_nothing_is_configured_there_is_no_door(config: IngressConfig, tmp_path: Path) -> None:
     assert open_door(DoorConfig(), config, tmp_path, (), "manta") is None
+
+
+@pytest.mark.parametrize("door_config", [{"fair_shares": True}, {"audit": {}}])
+async def test_a_door_stays_open_that_has_nothing_to_keep_up_to_date(
+    config: IngressConfig, tmp_path: Path, door_config: dict[str, Any]
+) -> None:
+    door = open_door(DoorConfig(**door_config), config, tmp_path, (), "manta")
+    assert door is not None
+    running = asyncio.create_task(door.run())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not running.done()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await door.close()
     assert list(tmp_path.iterdir()) == []
 
 
