@@ -55,8 +55,17 @@ def gateway_of(config: PlatformConfig) -> LiteLLMConfig:
 
 def names_of(config: PlatformConfig) -> list[str]:
     """What the application serves, by the names that clients use."""
-    named = [*(model.name for model in config.models), config.agent.name, config.embedder.name]
+    named = [*(model.name for model in config.models), *_agents_of(config), config.embedder.name]
     return named if config.reranker is None else [*named, config.reranker.name]
+
+
+def _agents_of(config: PlatformConfig) -> list[str]:
+    """Agents, and groups of models: what is asked like a chat model."""
+    return [
+        config.agent.name,
+        *(agent.name for agent in config.agents),
+        *(one.name for one in config.front.groups),
+    ]
 
 
 def reference(secret: SecretRef) -> str:
@@ -66,7 +75,8 @@ def reference(secret: SecretRef) -> str:
 
 def _own_models(config: PlatformConfig, gateway: LiteLLMConfig, upstream: str) -> list[JsonObject]:
     named = [(model.name, "chat", "openai") for model in config.models]
-    named += [(config.agent.name, "chat", "openai"), (config.embedder.name, "embedding", "openai")]
+    named += [(name, "chat", "openai") for name in _agents_of(config)]
+    named.append((config.embedder.name, "embedding", "openai"))
     if config.reranker is not None:
         named.append((config.reranker.name, "rerank", "hosted_vllm"))
     # LiteLLM wants a key for its client; where the application is open, or the proxy proves itself, nobody reads it.

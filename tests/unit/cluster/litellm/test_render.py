@@ -40,6 +40,15 @@ def test_every_name_that_the_application_serves_is_there_once() -> None:
     assert document["model_list"][-1]["model_info"]["mode"] == "embedding"
 
 
+def test_agents_and_groups_are_models_of_the_proxy_too() -> None:
+    config = platform(
+        agents=[{"name": "clerk", "model": "small", "prompt": "Help."}],
+        front={"groups": [{"name": "any", "members": [{"model": "small"}, {"model": "large"}]}]},
+    )
+    names = [model["model_name"] for model in rendered(config)["model_list"]]
+    assert names == ["small", "large", "manta", "clerk", "any", "embedder"]
+
+
 def test_nothing_is_tried_twice_and_nobody_is_locked_out() -> None:
     document = rendered(platform())
     assert document["litellm_settings"]["num_retries"] == 0
