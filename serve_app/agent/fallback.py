@@ -7,6 +7,7 @@ from serve_app.agent import prompts
 from serve_app.agent.parts import Parts
 from serve_app.agent.run import Run
 from serve_app.agent.states import Flag, State, WebMode
+from serve_app.grounding.prompt import NOTHING_FITS
 
 _NUM_NEAREST = 3  # sources that an abstention shows
 
@@ -18,6 +19,11 @@ def abstain(run: Run, text: str | None = None) -> None:
 
 def show_nearest(run: Run) -> None:
     run.passages, run.sources = run.passages[:_NUM_NEAREST], run.sources[:_NUM_NEAREST]
+
+
+def found_nothing(run: Run) -> bool:
+    """Whether the draft itself says that nothing it was shown answers the question."""
+    return run.is_generated and run.draft.strip() == NOTHING_FITS
 
 
 def without_passages(run: Run, parts: Parts) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from serve_app.agent.budget import within
-from serve_app.agent.fallback import settle, without_passages
+from serve_app.agent.fallback import found_nothing, settle, without_passages
 from serve_app.agent.grade import Grade, Verdict, grade
 from serve_app.agent.parts import Events, Parts
 from serve_app.agent.run import WEB_SOURCE, Run
@@ -249,6 +249,8 @@ class Searching:
             run.move(State.GENERATE)
         elif run.decision is not None:  # a draft that did not fit, and nothing new to make another from
             settle(run, self._config)
+            run.move(State.GUARD_OUT)
+        elif found_nothing(run):
             run.move(State.GUARD_OUT)
         elif run.web_mode is WebMode.AUGMENT:
             run.move(State.GENERATE)

@@ -9,7 +9,8 @@
                 incorrect -> REWRITE -> RETRIEVE, once; then WEB (replace) -> GENERATE; else GUARD_OUT
     GENERATE -> EVALUATE -+- pass, unknown ------> GUARD_OUT
     REGENERATE -^         +- unfaithful ---------> REGENERATE, once
-                          +- off topic ----------> WEB (augment), once -> GENERATE
+                          +- off topic, or
+                          |  found nothing ------> WEB (augment), once -> GENERATE
                           `- nothing left to try -> GUARD_OUT, degraded or abstained
     GUARD_OUT -> FINAL;   any state before GUARD_OUT -> DEADLINE -> GUARD_OUT;   any state -> CANCELLED
 

@@ -9,7 +9,7 @@ from contextlib import aclosing
 from serve_app.agent import prompts
 from serve_app.agent.budget import within
 from serve_app.agent.drafting import ChatModel
-from serve_app.agent.fallback import abstain, settle
+from serve_app.agent.fallback import abstain, found_nothing, settle
 from serve_app.agent.grade import Verdict
 from serve_app.agent.parts import NO_EVENTS, Events, Parts
 from serve_app.agent.route import HELP_TEXT, Route
@@ -18,7 +18,7 @@ from serve_app.agent.states import Flag, Loop, State, WebMode
 from serve_app.errors import MantaError
 from serve_app.evaluation.base import Assessment, Metric, Sample
 from serve_app.evaluation.gate import AnswerVerdict, Decision, decide, metrics_for
-from serve_app.grounding.prompt import NOTHING_FITS, render
+from serve_app.grounding.prompt import render
 from serve_app.messages import AgentEvent, JsonObject
 
 logger = logging.getLogger("manta.agent")
@@ -65,8 +65,8 @@ class Writing:
         run.move(State.EVALUATE)
 
     async def evaluate(self, run: Run) -> Events:
-        if not self._is_judged(run) or not run.is_generated or run.draft.strip() == NOTHING_FITS:
-            run.move(State.GUARD_OUT)
+        if not self._is_judged(run) or not run.is_generated or found_nothing(run):
+            self._leave_unjudged(run)
             for event in NO_EVENTS:
                 yield event
             return
@@ -118,6 +118,14 @@ class Writing:
     def _is_judged(self, run: Run) -> bool:
         """Whether the gate looks at this draft: quotes are the passages' own words, small talk has none."""
         return self._parts.judge is not None and run.is_grounded
+
+    def _leave_unjudged(self, run: Run) -> None:
+        """There is nothing to judge; a draft that found nothing in the passages may yet find it on the web."""
+        if run.is_grounded and found_nothing(run) and self._parts.can_search(run, WebMode.AUGMENT):
+            run.web_mode = WebMode.AUGMENT
+            run.move(State.WEB)
+        else:
+            run.move(State.GUARD_OUT)
 
     async def _assess(self, run: Run, asked: Sequence[Metric]) -> Assessment | None:
         """The judge's scores of the draft as it would leave; None if there are none."""

@@ -17,6 +17,7 @@ from serve_app.errors import BadRequest, Conflict, EngineFailed, Overloaded, Una
 from serve_app.evaluation.base import Metric, Score
 from serve_app.evaluation.calibration import JUDGEMENT, Calibrations
 from serve_app.evaluation.fixture_judge import FixtureJudge
+from serve_app.grounding.prompt import NOTHING_FITS
 from serve_app.messages import AgentEvent, AgentQuestion, Deadline, JsonObject, Passage, RequestContext
 from serve_app.sessions.base import SessionKey
 from serve_app.websearch.base import WebResult
@@ -220,6 +221,25 @@ def test_passages_that_do_not_fit_are_replaced_from_the_web(build: Build, virtua
     assert states(final) == ["retrieve", "grade_ctx", "web", "generate", "evaluate"]
     assert [one["source"] for one in final["citations"]] == ["web"]
     assert "low_confidence" not in final["flags"]
+
+
+def test_a_draft_that_finds_nothing_in_the_passages_asks_the_web(build: Build, virtual: Virtual) -> None:
+    house = build({"chat": [[NOTHING_FITS, "\n"], ["As seconds [3]."]]}, pages=PAGES)
+    final = final_of(virtual(house.ask))
+    assert states(final) == ["retrieve", "grade_ctx", "generate", "evaluate", "web", "generate", "evaluate"]
+    assert final["citations"][0]["source"] == "web"
+    assert NOTHING_FITS not in final["text"]
+
+
+@pytest.mark.parametrize("steps", [[], [Unavailable("no web")]])
+def test_if_the_web_has_nothing_either_nothing_more_is_drafted(
+    build: Build, virtual: Virtual, steps: list[Any]
+) -> None:
+    house = build({"chat": [NOTHING_FITS, "\n"]}, pages=[], web_steps=steps)
+    final = final_of(virtual(house.ask))
+    assert (final["text"], final["outcome"]) == (NOTHING_FITS, "abstained")
+    assert states(final) == ["retrieve", "grade_ctx", "generate", "evaluate", "web"]
+    assert len(house.models["chat"].bodies) == 1
 
 
 def test_what_is_new_is_searched_in_the_web_and_the_documents(build: Build, virtual: Virtual) -> None:
