@@ -24,7 +24,8 @@ class OtherModel(Strict):
         default=None, description="The provider's key; None: the provider's own environment or role."
     )
     params: dict[str, Any] = Field(
-        default={}, description="More of LiteLLM's `litellm_params`; keys that LiteLLM does not know are refused."
+        default={},
+        description="More of LiteLLM's `litellm_params`; keys that LiteLLM does not know are refused.",
     )
 
 
@@ -45,10 +46,15 @@ class LiteLLMConfig(Strict):
         "`door.authentication.gateway` is set: then the proxy proves itself and speaks for each key's own tenant.",
     )
     database: SecretRef | None = Field(
-        default=None, description="URL of a Postgres: virtual keys, teams, budgets. None: only the master key."
+        default=None,
+        description="URL of a Postgres: virtual keys, teams, budgets. None: only the master key.",
     )
     callbacks: tuple[Callback, ...] = Field(default=(), description="Whom the proxy tells of each request.")
     models: tuple[OtherModel, ...] = Field(default=(), description="Models besides the application's.")
-    litellm_settings: dict[str, Any] = Field(default={}, description="More of LiteLLM's section of that name.")
-    general_settings: dict[str, Any] = Field(default={}, description="More of LiteLLM's section of that name.")
+    litellm_settings: dict[str, Any] = Field(
+        default={}, description="More of LiteLLM's section of that name."
+    )
+    general_settings: dict[str, Any] = Field(
+        default={}, description="More of LiteLLM's section of that name."
+    )
     router_settings: dict[str, Any] = Field(default={}, description="More of LiteLLM's section of that name.")

@@ -94,7 +94,9 @@ class HttpSource(_Source):
     max_objects: int = Field(default=50_000, ge=1, description="Pages; a sitemap that names more is refused.")
     max_concurrent_reads: int = Field(default=4, ge=1, le=64, description="Pages read at once.")
     min_interval_s: float = Field(
-        default=0.0, ge=0, description="Seconds between two requests; a longer Crawl-delay of robots.txt counts."
+        default=0.0,
+        ge=0,
+        description="Seconds between two requests; a longer Crawl-delay of robots.txt counts.",
     )
     timeout_s: float = Field(default=30.0, gt=0, description="Seconds for one page, redirects included.")
 

@@ -25,7 +25,9 @@ USE = WebUse()
 def test_what_is_new_is_sought_in_the_news_as_far_back_as_the_question_says(
     question: str, topic: Topic, time_range: TimeRange | None
 ) -> None:
-    assert web_queries([question], question, WebMode.FIRST, USE) == (WebQuery(question, topic, 5, time_range),)
+    assert web_queries([question], question, WebMode.FIRST, USE) == (
+        WebQuery(question, topic, 5, time_range),
+    )
 
 
 @pytest.mark.parametrize("mode", [WebMode.AUGMENT, WebMode.REPLACE])
