@@ -14,7 +14,7 @@ import psutil
 import pytest
 import yaml
 
-PROFILE = Path(__file__).with_name("profile.yaml")
+PROFILE = Path(__file__).with_name("plain.yaml")
 
 
 def changed_profile(folder: Path, **args: Any) -> Path:

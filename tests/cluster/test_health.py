@@ -17,7 +17,7 @@ import psutil
 import pytest
 import yaml
 
-PROFILE = Path(__file__).with_name("profile.yaml")
+PROFILE = Path(__file__).with_name("plain.yaml")
 TIMEOUT_S = 180
 _STORIES = Path(__file__).resolve().parents[3] / "shared" / "models" / "stories260K-f32.gguf"
 

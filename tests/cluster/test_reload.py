@@ -17,7 +17,7 @@ import httpx
 import psutil
 import pytest
 
-PROFILE = Path(__file__).with_name("profile.yaml")
+PROFILE = Path(__file__).with_name("plain.yaml")
 TIMEOUT_S = 220
 
 

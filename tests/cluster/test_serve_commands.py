@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 BIN = Path(sys.executable).parent
-PROFILE = Path(__file__).with_name("profile.yaml")
+PROFILE = Path(__file__).with_name("plain.yaml")
 
 
 @pytest.fixture
