@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from configs.schema import VllmModel
 from configs.schema.vllm import EngineArgument
+from serve_app.engines.vllm.keys import key
 from serve_app.errors import ConfigError
 
 # Where the NVIDIA driver puts the devices of a node, one file for each.
@@ -116,8 +117,3 @@ def device_of(config: VllmModel) -> Device:
     from serve_app.engines.neuron.device import NeuronDevice
 
     return NeuronDevice()
-
-
-def key(config: VllmModel, name: str) -> str:
-    """A key of one model, as messages name it."""
-    return f"models.{config.name}.{name}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from configs.schema import VllmModel
 from configs.schema.vllm import OWN_KEYS
-from serve_app.engines.vllm.devices import key
+from serve_app.engines.vllm.keys import key
 
 _MAX_CHARS = 600
 # "(APIServer pid=12) ERROR 11-21 17:00:29 [core.py:12] " in front of a line.

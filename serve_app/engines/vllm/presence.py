@@ -7,7 +7,7 @@ from pathlib import Path
 
 from configs.load import manta_folder
 from configs.schema import LocalFolder, ModelFolder, VllmModel
-from serve_app.engines.vllm.devices import key
+from serve_app.engines.vllm.keys import key
 from serve_app.errors import ConfigError
 from serve_app.model_cache.folders import locate_folder
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from configs.schema import VllmModel
 from serve_app.engines.vllm import failures
 from serve_app.engines.vllm.command import command, environment
-from serve_app.engines.vllm.devices import device_of, key
+from serve_app.engines.vllm.devices import device_of
 from serve_app.engines.vllm.engine import VllmEngine
+from serve_app.engines.vllm.keys import key
 from serve_app.engines.vllm.presence import interpreter, weights
 from serve_app.engines.vllm.process import ServerProcess
 from serve_app.errors import ConfigError, MantaError
