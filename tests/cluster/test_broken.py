@@ -69,9 +69,10 @@ def test_a_dead_embedder_degrades_answers_and_comes_back(url: str, application: 
             {"embedder": {"name": "e", "engine": "llamacpp", "weights": {"path": "BROKEN"}}},
             "broken.gguf",
         ),
-        (
+        pytest.param(
             {"embedder": {"name": "e", "engine": "llamacpp", "weights": {"path": "/nowhere.gguf"}}},
             "/nowhere.gguf",
+            marks=pytest.mark.slow,
         ),
     ],
 )

@@ -63,6 +63,7 @@ def run(profile: Path, *words: str) -> tuple[int, dict[str, Any]]:
     return process.returncode, json.loads(lines[-1])
 
 
+@pytest.mark.slow
 def test_killed_gone_on_with_and_retried(profile: Path, documents: Path) -> None:
     first = start(profile)
     assert first.stdout is not None

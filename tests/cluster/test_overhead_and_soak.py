@@ -32,6 +32,7 @@ def benchmark(repository: Path, folder: Path, name: str, *arguments: str) -> tup
 
 
 @patient
+@pytest.mark.slow
 def test_the_path_is_measured_beside_a_bare_server(repository: Path, tmp_path: Path) -> None:
     summary, folder = benchmark(
         repository,
@@ -49,6 +50,7 @@ def test_the_path_is_measured_beside_a_bare_server(repository: Path, tmp_path: P
 
 
 @patient
+@pytest.mark.slow
 def test_a_slot_is_free_once_its_client_has_left(repository: Path, tmp_path: Path) -> None:
     summary, _ = benchmark(repository, tmp_path, "overhead", "--slots", "2", "--only", "channel")
     assert len(summary) == 2

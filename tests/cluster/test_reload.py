@@ -144,10 +144,11 @@ def test_what_changed_in_the_profile_is_served(app: Reloadable) -> None:
             "{name: mock, engine: mock, scaling: {num_cpus: 1000},",
             "CPUs and Ray was started with",
         ),
-        (
+        pytest.param(
             "{name: embedder, engine: mock, dim: 256}",
             "{name: embedder, engine: llamacpp, weights: {path: BROKEN}}",
             "broken.gguf",
+            marks=pytest.mark.slow,  # Serve tries three times
         ),
     ],
 )

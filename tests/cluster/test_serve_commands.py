@@ -106,6 +106,7 @@ def test_serve_build_writes_a_config_of_the_default_profile(
     assert (mock["autoscaling_config"]["min_replicas"], mock["autoscaling_config"]["max_replicas"]) == (0, 3)
 
 
+@pytest.mark.slow
 def test_serve_deploy_sends_the_profile_to_a_running_ray(
     profile: tuple[Path, str], environment: dict[str, str], free_port: Callable[[], int], tmp_path: Path
 ) -> None:

@@ -68,6 +68,7 @@ def test_faults_under_load_from_start_to_report(repository: Path, tmp_path: Path
     )
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_there_is_and_stops_what_was_started(repository: Path, tmp_path: Path) -> None:
     process = suite(
         repository, tmp_path, "--rate", "5", "--only", "steady", "--only", "ramp", "--duration", "120"
