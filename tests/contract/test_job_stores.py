@@ -35,7 +35,8 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         await opened.close()
         return
     url = request.getfixturevalue("opensearch_url")
-    config = OpenSearchStoreConfig(kind="opensearch", url=url, index=f"contract-{uuid.uuid4().hex[:12]}")
+    index = f"contract-{uuid.uuid4().hex[:12]}"
+    config = OpenSearchStoreConfig(kind="opensearch", url=url, index=index, request_timeout_s=120.0)
     client = Client(config)
     jobs = OpenSearchJobs(Ledger(client, config))
     yield jobs

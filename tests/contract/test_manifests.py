@@ -29,7 +29,8 @@ async def manifest(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
         await opened.close()
         return
     url = request.getfixturevalue("opensearch_url")
-    config = OpenSearchStoreConfig(kind="opensearch", url=url, index=f"contract-{uuid.uuid4().hex[:12]}")
+    index = f"contract-{uuid.uuid4().hex[:12]}"
+    config = OpenSearchStoreConfig(kind="opensearch", url=url, index=index, request_timeout_s=120.0)
     client = Client(config)
     yield OpenSearchManifest(Ledger(client, config))
     with contextlib.suppress(MantaError):

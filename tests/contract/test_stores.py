@@ -51,7 +51,9 @@ def configured(kind: str, url: str) -> StoreConfig:
     routed = {"route_by_tenant": True, "num_shards": 3} if kind == "opensearch-routed" else {}
     fusion = {"hybrid": "client"} if kind == "opensearch-client-fusion" else {}
     return OpenSearchStoreConfig.model_validate(
-        {"kind": "opensearch", "url": url, "index": index, "bulk_max_chunks": 40} | routed | fusion
+        {"kind": "opensearch", "url": url, "index": index, "bulk_max_chunks": 40, "request_timeout_s": 120}
+        | routed
+        | fusion
     )
 
 

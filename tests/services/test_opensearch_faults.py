@@ -394,7 +394,8 @@ async def test_a_sync_that_breaks_anywhere_is_repaired_by_the_next(
     documents = [document("a.md", "Rays glide."), document("b.md", "Reefs grow.")]
     while True:
         fails_at += 1
-        config = config.model_copy(update={"index": f"walk-{uuid.uuid4().hex[:8]}", "lease_s": 0.3})
+        own = {"index": f"walk-{uuid.uuid4().hex[:8]}", "lease_s": 0.3, "request_timeout_s": 120.0}
+        config = config.model_copy(update=own)
         broken, other = opened(config), opened(config)
         closing.push_async_callback(broken.close)
         closing.push_async_callback(other.close)

@@ -127,7 +127,8 @@ def test_a_stream_that_never_ends_is_timed_out_with_its_tokens(run: Callable[...
 
 def test_tokens_joined_in_one_write_have_no_gap(run: Callable[..., Run]) -> None:
     gaps = Counter(gap for record in run(model="joined").records for gap in record.gaps_us)
-    assert gaps[0] == 10 * 6  # 8 tokens in two writes of four
+    # 8 tokens in two writes of four; on a starved machine both can have come before the client looks.
+    assert 10 * 6 <= gaps[0] <= 10 * 7
 
 
 def test_no_usage_is_no_count(run: Callable[..., Run]) -> None:

@@ -86,7 +86,14 @@ class Ledger:
         """Write many; all of them are found afterwards."""
         await self._ensure()
         await self._writer.write(self._index, actions, is_alias=False)
-        await self._client.request("POST", f"/{self._index}/_refresh", what="the refresh")
+        await self.refresh()
+
+    async def refresh(self) -> None:
+        """Let searches find all that was written, also by a writer that died before it could do so."""
+        try:
+            await self._client.request("POST", f"/{self._index}/_refresh", what="the refresh")
+        except IndexGone:
+            return
 
     async def scan(
         self,

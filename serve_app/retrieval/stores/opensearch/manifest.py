@@ -41,6 +41,8 @@ class OpenSearchManifest:
         return [_record(one) async for one in found]
 
     async def chunk_ids(self, tenant: str) -> dict[str, tuple[str, ...]]:
+        # What is not found here is deleted from the store: nothing may be missing that was written.
+        await self._ledger.refresh()
         found = self._ledger.scan(_documents(tenant), ["record.info.id", "record.chunk_ids"])
         return {one["record"]["info"]["id"]: tuple(one["record"]["chunk_ids"]) async for one in found}
 

@@ -180,6 +180,9 @@ class OpenSearchStore:
         return [documents.chunk_of(hit["_source"]) for hit in hits]
 
     async def chunk_ids(self, tenant: str) -> set[str]:
+        if await self._current() is not None or await self._look_again() is not None:
+            # Also what a writer wrote that died before it could let it be found.
+            await self._client.request("POST", self._path("_refresh"), what="the refresh")
         found: set[str] = set()
         body = {
             "query": {"bool": {"filter": documents.conditions(tenant, {})}},
