@@ -278,7 +278,7 @@ def test_an_interpreter_that_fails_has_nothing() -> None:
 def test_vllms_whole_command_line(model_folder: Path, dev: Path) -> None:
     """As it is started: what the device adds to what every model has."""
     chosen = config(model_folder, dev, neuron={"instance_type": "inf2.xlarge", "prefill_buckets": [2048]})
-    words = command(chosen, Path("/opt/vllm/bin/python"), model_folder, Path("/tmp/socket"))
+    words = command(chosen, Path("/path/to/vllm/bin/python"), model_folder, Path("/tmp/socket"))
     at = words.index("--additional-config")
     assert json.loads(words[at + 1]) == {
         "override_neuron_config": {"context_encoding_buckets": [2048], "enable_bucketing": True}
