@@ -2,9 +2,8 @@
 
 Serve's router counts a call when it sends it, and then believes what the replica says when it takes the call: how
 many it had at that moment. The calls that are still on their way to it are forgotten by that. In a burst of equals the
-replica whose answer came last looks idle, and gets most of them: with bursts of a dozen on two replicas of 8 places
-each, half of the runs had first tokens at 5 to 7 s instead of 2.7 s (docs/decisions/0026). So a replica is never taken
-to have less than what this process has under way with it.
+replica whose answer came last looks idle, and gets more than its half (docs/decisions/0026). So a replica is never
+taken to have less than what this process has under way with it.
 
 Runs where the handles are: in the replicas of the ingress and of agents.
 """
