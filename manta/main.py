@@ -30,6 +30,7 @@ _COMMANDS = {
     "evaluate": "Calibrate the quality gate; score answers with a judge.",
     "bench": "Measure a server: load, sweeps, comparisons, scenarios, simulation.",
     "conformance": "Do faults to a whole application under load; say what clients saw.",
+    "cluster": "A profile's cluster on EKS: plan it, render it, run it.",
     "config": "Check a profile; print the reference of all settings.",
 }
 

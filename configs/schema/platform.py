@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from configs.schema.agent import AgentConfig
 from configs.schema.agents import DeclaredAgent, check_agents
 from configs.schema.base import Strict
+from configs.schema.cluster import ClusterConfig
 from configs.schema.door import DoorConfig
 from configs.schema.embedders import EmbedderConfig
 from configs.schema.front import FrontConfig
@@ -57,6 +58,10 @@ class PlatformConfig(Strict):
     tracing: TracingConfig = Field(default=TracingConfig(), description="Traces; off by default.")
     streams: StreamsConfig = Field(
         default=StreamsConfig(), description="How streams travel between replicas."
+    )
+    cluster: ClusterConfig | None = Field(
+        default=None,
+        description="The cluster that `manta cluster` plans and renders; None: none. One machine ignores it.",
     )
 
     @model_validator(mode="after")
