@@ -37,6 +37,7 @@ RAY_GROUP_LABEL = "manta-group"
 RAY_NODE_TYPE_LABEL = "ray.io/node-type"  # head | worker
 RAY_CLUSTER_LABEL = "ray.io/cluster"
 RAY_GROUP_NAME_LABEL = "ray.io/group"
+RAY_POD_LABEL = "ray.io/is-ray-node"  # "yes"
 RAY_SERVE_LABEL = "ray.io/serve"  # "true" while a pod can be sent requests
 
 # Where weights and everything else below MANTA_HOME is: on the node's NVMe where it has one.
@@ -45,6 +46,7 @@ HOME_PATH = "/var/lib/manta"
 # Nodes: one label says which role's they are, one taint keeps others' pods away.
 ROLE_LABEL = "manta.dev/role"
 ROLE_TAINT = "manta.dev/role"
+DEVICE_TAINTS = {"gpu": ("nvidia.com/gpu", "present"), "neuron": ("aws.amazon.com/neuron", "present")}
 
 # Priorities, highest first.
 HEAD_PRIORITY = "manta-head"
@@ -73,6 +75,16 @@ def labels(component: str) -> dict[str, str]:
     }
 
 
+def role_taint(role: str) -> dict[str, str]:
+    """On the nodes of a role.
+
+    Nodes with devices carry the device's own taint instead of ours: the device plugins' DaemonSets tolerate that one
+    and no other, and without them the node has no devices to give.
+    """
+    key, value = DEVICE_TAINTS.get(role, (ROLE_TAINT, role))
+    return {"key": key, "value": value, "effect": "NoSchedule"}
+
+
 def role_toleration(role: str) -> dict[str, str]:
     """On pods that may run on the nodes of a role: the counterpart of those nodes' taint."""
-    return {"key": ROLE_TAINT, "operator": "Equal", "value": role, "effect": "NoSchedule"}
+    return {"operator": "Equal", **role_taint(role)}
