@@ -13,6 +13,7 @@ from pydantic import Field, StringConstraints, model_validator
 from configs.instances import FAMILIES
 from configs.regions import REGIONS
 from configs.schema.base import Name, SecretRef, Strict
+from configs.schema.cluster_parts import PartSwitches
 from configs.schema.vllm import VariableName
 
 Role = Literal["head", "system", "ingress", "embedding", "cpu", "gpu", "neuron"]
@@ -70,6 +71,10 @@ class ImagesConfig(Strict):
     )
     litellm: ImageReference | None = Field(
         default=None, description="LiteLLM's proxy with our hooks; needed by `parts.litellm`."
+    )
+    collector: ImageReference | None = Field(
+        default=None,
+        description="The OpenTelemetry collector with the contributed components; needed by `parts.collector`.",
     )
 
 
@@ -294,19 +299,11 @@ class OpenSearchPart(Strict):
     disk_gib: int = Field(default=100, ge=10, description="Disk of a node, in GiB.")
 
 
-class PartsConfig(Strict):
-    """What is rendered around Ray. What is None or false is left out."""
+class PartsConfig(PartSwitches):
+    """What is rendered around Ray. What is None is left out."""
 
     litellm: LiteLLMPart | None = Field(default=None, description="LiteLLM in front of the application.")
     opensearch: OpenSearchPart | None = Field(default=None, description="OpenSearch in the cluster.")
-    monitoring: bool = Field(
-        default=True,
-        description="PodMonitors, rules and dashboards, for the Prometheus operator and Grafana.",
-    )
-    collector: bool = Field(default=True, description="An OpenTelemetry collector for traces.")
-    langfuse: bool = Field(default=False, description="Values for Langfuse's chart.")
-    keda: bool = Field(default=False, description="A KEDA ScaledObject for ingestion.")
-    kagent: bool = Field(default=False, description="kagent resources for the declared agents.")
 
 
 class ClusterConfig(Strict):
@@ -365,6 +362,13 @@ class ClusterConfig(Strict):
     def zone_names(self) -> tuple[str, ...]:
         """As AWS names them: `us-east-1a`."""
         return tuple(f"{self.region}{letter}" for letter in self.zones)
+
+    @model_validator(mode="after")
+    def _images_of_parts(self) -> ClusterConfig:
+        for part in ("litellm", "collector"):
+            if getattr(self.parts, part) is not None and getattr(self.images, part) is None:
+                raise ValueError(f"parts.{part} needs images.{part}")
+        return self
 
     def pool(self, role: Role) -> PoolConfig | None:
         """The nodes of a role; None: the profile has none."""
