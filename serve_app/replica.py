@@ -29,6 +29,7 @@ from serve_app.messages import CancelReason, RequestContext
 from serve_app.telemetry.deployment import Instruments
 from serve_app.telemetry.metrics import (
     CHANNEL_LINKS,
+    OLDEST_QUEUED,
     REQUESTS_CANCELLED,
     REQUESTS_QUEUED,
     REQUESTS_REFUSED,
@@ -208,6 +209,7 @@ class Replica:
         outbox, inbox = self._outbox, self._inbox
         yield REQUESTS_RUNNING, state.num_running
         yield REQUESTS_QUEUED, sum(state.num_queued.values())
+        yield OLDEST_QUEUED, state.oldest_queued_s or 0.0
         yield STREAMS_SENT, outbox.num_streams
         yield STREAMS_RECEIVED, inbox.num_streams if inbox else 0
         yield CHANNEL_LINKS, outbox.num_links + (inbox.num_links if inbox else 0)

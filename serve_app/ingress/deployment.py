@@ -45,6 +45,7 @@ from serve_app.ingress.asleep import is_asleep
 from serve_app.ingress.cold_start import ColdStart
 from serve_app.ingress.door_parts import open_door
 from serve_app.ingress.services import Services
+from serve_app.limits.tally import Tally
 from serve_app.messages import ModelCard
 from serve_app.replica import LAST_WORDS_S, open_inbox, settle_memory
 from serve_app.sessions.open import open_sessions
@@ -146,7 +147,8 @@ class IngressDeployment:
             adapters=self._adapters,
         )
         base_of = self._adapters.base_of if self._adapters is not None else lambda _: None
-        self._door = open_door(door, config, home, cards, agent_name, base_of)
+        tally = Tally(count, Instruments().put) if door.is_counting else None
+        self._door = open_door(door, config, home, cards, agent_name, base_of, tally)
         self._keeping = None if self._door is None else asyncio.create_task(self._door.run())
         self._draining = Draining()
         self._ending = asyncio.create_task(self._end_answers())

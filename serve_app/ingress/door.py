@@ -33,6 +33,7 @@ from serve_app.limits.headers import limit_headers, refusal
 from serve_app.limits.limiter import Limiter
 from serve_app.limits.meter import Meter
 from serve_app.limits.prices import Prices
+from serve_app.limits.tally import Tally
 from serve_app.messages import JsonObject, RequestContext
 from serve_app.openai_api.estimate import answer_tokens, prompt_tokens
 
@@ -62,6 +63,7 @@ class Door:
         agent_name: whom a request asks that names nobody.
         background: what has to run all the time, and what ends it.
         base_of: an adapter's model, which it is counted as; None: there is no such adapter.
+        tally: tells as metrics what is counted; None: nobody is told.
         clock: monotonic seconds.
     """
 
@@ -77,9 +79,11 @@ class Door:
         background: Collection[Callable[[], Coroutine[Any, Any, None]]] = (),
         closing: Collection[Callable[[], Coroutine[Any, Any, None]]] = (),
         base_of: Callable[[str], str | None] = lambda _: None,
+        tally: Tally | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._base_of = base_of
+        self._tally = tally
         self._config = config
         self._authenticator = authenticator
         self._limiter = limiter
@@ -186,7 +190,11 @@ class Door:
         try:
             decision = visit.decision = await self._limiter.acquire(claim)
             visit.headers = limit_headers(decision)
+            if self._tally is not None and not decision.is_local:
+                self._tally.seen(decision.standings)
             if decision.refused_by is not None:
+                if self._tally is not None:
+                    self._tally.refused(visit.tenant or "", visit.model, decision.refused_by)
                 raise refusal(decision.refused_by, decision.retry_after_s)
         except MantaError as exc:
             visit.verdict = _code(exc)
@@ -214,6 +222,8 @@ class Door:
             )
             is_local = visit.decision is not None and visit.decision.is_local
             self._limiter.finish(Settlement(visit.claim, usage), is_local=is_local)
+            if self._tally is not None:
+                self._tally.used(usage)
 
     def write_down(self, visit: Visit, scope: Scope, own_id: str) -> None:
         """One line about it, if there is an audit log."""

@@ -31,6 +31,7 @@ from serve_app.ingress.door import Door
 from serve_app.limits.embedded import EmbeddedLimits
 from serve_app.limits.ledger import Ledger
 from serve_app.limits.limiter import Limiter
+from serve_app.limits.tally import Tally
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 
@@ -44,6 +45,7 @@ def open_door(
     names: Collection[str],
     agent_name: str,
     base_of: Callable[[str], str | None] = lambda _: None,
+    tally: Tally | None = None,
 ) -> Door | None:
     """The door; None: the configuration has none.
 
@@ -51,6 +53,7 @@ def open_door(
         folder: Manta's home.
         names: of everything that can be written into `model`, adapters left out.
         base_of: the model of an adapter.
+        tally: tells as metrics what is counted; None: nobody is told.
 
     Raises:
         ConfigError: a secret is not set.
@@ -66,6 +69,9 @@ def open_door(
     )
     limiter = _limiter(config, ingress, folder, background, closing)
     audit = None if config.audit is None else _audit(config.audit, folder, background, closing)
+    if tally is not None:
+        background.append(tally.run)
+        closing.append(tally.close)
     return Door(
         config,
         authenticator,
@@ -74,6 +80,7 @@ def open_door(
         names=names,
         agent_name=agent_name,
         base_of=base_of,
+        tally=tally,
         background=background,
         closing=closing,
     )

@@ -30,6 +30,7 @@ from serve_app.retrieval.jobs.base import Job
 from serve_app.retrieval.jobs.runner import Jobs
 from serve_app.retrieval.knowledge import KnowledgeBase, open_knowledge
 from serve_app.retrieval.stores.open import open_jobs
+from serve_app.retrieval.told_standings import ToldStandings
 from serve_app.retrieval.upkeep import Upkeep
 from serve_app.telemetry.deployment import Instruments
 from serve_app.telemetry.metrics import CHUNKS_EMBEDDED, DOCUMENTS_INGESTED, SEARCH_DURATION
@@ -91,6 +92,8 @@ class KnowledgeBaseDeployment:
             lambda: datetime.now(UTC),
         )
         self._jobs.start()
+        sources = {(one.tenant, one.name) for one in config.sources}
+        self._told = ToldStandings(self._knowledge.status, sources, self._instruments.put)
         self._health = ReplicaHealth("the knowledge base", config.scaling.health)
 
     @returns_errors
@@ -166,6 +169,7 @@ class KnowledgeBaseDeployment:
 
     async def __del__(self) -> None:
         self._health.close()
+        await self._told.close()
         await self._upkeep.close()
         await self._jobs.close()
         await self._knowledge.close()

@@ -133,6 +133,12 @@ PROMPT_TOKENS_CACHED = Metric(
 )
 REQUESTS_RUNNING = Metric("requests_running", "gauge", "Calls that hold a slot of this replica.", ("name",))
 REQUESTS_QUEUED = Metric("requests_queued", "gauge", "Calls that wait for a slot of this replica.", ("name",))
+OLDEST_QUEUED = Metric(
+    "requests_oldest_queued_seconds",
+    "gauge",
+    "How long the call that waits longest for a slot of this replica has waited; 0 while none waits.",
+    ("name",),
+)
 STREAMS_SENT = Metric(
     "channel_streams_sent",
     "gauge",
@@ -186,6 +192,42 @@ ANSWER_CACHE_ERRORS = Metric(
     "Times that the cache's store, the embedder or the knowledge base did not answer it, so that a model was asked.",
     ("reason",),
 )
+TENANT_REQUESTS = Metric(
+    "tenant_requests_total",
+    "counter",
+    "Requests to a model or agent that the door let in and that are over.",
+    ("tenant", "model"),
+)
+TENANT_TOKENS = Metric(
+    "tenant_tokens_total",
+    "counter",
+    "Tokens that they took, as the door counts them: kind prompt or completion.",
+    ("tenant", "model", "kind"),
+)
+TENANT_COST = Metric(
+    "tenant_cost_usd_total",
+    "counter",
+    "What they cost, in US dollars, by `door.prices`.",
+    ("tenant", "model"),
+)
+TENANT_REFUSED = Metric(
+    "tenant_requests_refused_total",
+    "counter",
+    "Requests that a limit refused, by what it limits: requests, tokens, concurrent, day, month.",
+    ("tenant", "model", "limit"),
+)
+BUDGET_USED = Metric(
+    "budget_used_ratio",
+    "gauge",
+    "Share of the money that a tenant or a model has for the day or the month (period) that is spent or reserved.",
+    ("scope", "period"),
+)
+SOURCES = Metric(
+    "knowledge_sources",
+    "gauge",
+    "Sources of the profile by how they stand: fresh, stale, never_synced or failing.",
+    ("standing",),
+)
 GUARD_FINDINGS = Metric(
     "guard_findings_total",
     "counter",
@@ -221,8 +263,15 @@ ALL = (
     ANSWER_CACHE_REQUESTS,
     ANSWER_CACHE_ERRORS,
     GUARD_FINDINGS,
+    TENANT_REQUESTS,
+    TENANT_TOKENS,
+    TENANT_COST,
+    TENANT_REFUSED,
+    BUDGET_USED,
+    SOURCES,
     REQUESTS_RUNNING,
     REQUESTS_QUEUED,
+    OLDEST_QUEUED,
     STREAMS_SENT,
     STREAMS_RECEIVED,
     CHANNEL_LINKS,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -23,7 +24,7 @@ from serve_app.engines.deployment import ModelDeployment
 from serve_app.engines.vllm.adapter_check import require_inside
 from serve_app.engines.vllm.adapters import LoadedAdapters
 from serve_app.engines.vllm.engine import VllmEngine
-from serve_app.engines.vllm.series import Sample, samples
+from serve_app.engines.vllm.series import News, Sample, samples
 from serve_app.errors import MantaError, ModelNotFound
 from serve_app.messages import JsonObject
 from serve_app.replica import returns_errors
@@ -123,20 +124,16 @@ class RaySeries:
     def __init__(self, model: str) -> None:
         self._model = model
         self._gauges: dict[str, tuple[Gauge, tuple[str, ...]]] = {}
-        self._told: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
+        self._news = News()
 
     def put(self, read: Iterable[Sample]) -> None:
-        for sample in read:
-            if sample.name.endswith(_FACTS):
-                continue
+        wanted = (sample for sample in read if not sample.name.endswith(_FACTS))
+        for sample in self._news.of(wanted, time.monotonic()):
             labels = {key: value for key, value in sample.labels.items() if key != _OWN_NAME}
-            key = sample.name, frozenset(labels.items())
-            if self._told.get(key) != sample.value:
-                self._told[key] = sample.value
-                gauge, names = self._gauge(sample.name, labels)
-                gauge.set(
-                    sample.value, tags={"model": self._model, **{one: labels.get(one, "") for one in names}}
-                )
+            gauge, names = self._gauge(sample.name, labels)
+            gauge.set(
+                sample.value, tags={"model": self._model, **{one: labels.get(one, "") for one in names}}
+            )
 
     def _gauge(self, name: str, labels: dict[str, str]) -> tuple[Gauge, tuple[str, ...]]:
         made = self._gauges.get(name)

@@ -3,15 +3,18 @@
     ray job submit -- python -m serve_app.retrieval.ingest --profile configs/eks.yaml --workers 16
 
 Without places it takes the profile's own sources. Exit code 1: some documents failed, and are in the file
-of dead letters; 2: it broke off, and the next run goes on.
+of dead letters; 2: it broke off, and the next run goes on. With `--every` it runs again and again until
+SIGTERM: the pod that KEDA starts while sources are not current (cluster/render/ingestion.py).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,12 +23,30 @@ from serve_app.errors import MantaError
 from serve_app.retrieval.ingest.job import Watching
 from serve_app.retrieval.ingest.run import DEAD_LETTERS, Settings, configured, run, typed
 
+_SOME_FAILED, _BROKE_OFF = 1, 2
 _TELL_EVERY_S = 2.0
 
 
 def main(words: list[str] | None = None) -> int:
     """Run it; returns the exit code."""
     given = _arguments(words)
+    if given.every is None:
+        return _once(given)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    return again(lambda: _once(given), given.every)
+
+
+def again(once: Callable[[], int], every_s: float, sleep: Callable[[float], None] = time.sleep) -> int:
+    """Run `once`, wait, and so on. Returns only where the first run breaks off: that will not get better by itself,
+    while a later one that breaks off has met a store or a source that is gone for a while."""
+    if once() == _BROKE_OFF:
+        return _BROKE_OFF
+    while True:
+        sleep(every_s)
+        once()
+
+
+def _once(given: argparse.Namespace) -> int:
     try:
         platform = read_profile(given.profile or default_profile()).platform
         folder = home(platform)
@@ -47,10 +68,10 @@ def main(words: list[str] | None = None) -> int:
         report = run(platform, folder, chosen, settings, _watching)
     except (MantaError, ProfileError) as exc:
         print(f"ingest: {exc}", file=sys.stderr)  # noqa: T201 (a job's log is what it prints)
-        return 2
+        return _BROKE_OFF
     counts = {name: value for name, value in asdict(report).items() if name != "failed"}
     print(json.dumps(counts | {"num_failed": len(report.failed)}))  # noqa: T201
-    return 1 if report.failed else 0
+    return _SOME_FAILED if report.failed else 0
 
 
 def _watching(source: str) -> Watching:
@@ -87,6 +108,12 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
     add("--retry", type=Path, help="a file of dead letters: these documents, and no others")
     add("--allow-empty", action="store_true", help="let an empty source remove all of its documents")
     add("--max-removed-share", type=float, default=0.5, help="of a source's documents (%(default)s)")
+    add(
+        "--every",
+        type=float,
+        metavar="SECONDS",
+        help="again so many seconds after the last one, until SIGTERM",
+    )
     return parser.parse_args(words)
 
 

@@ -34,6 +34,15 @@ from serve_app.ingress.app import create_app
 from serve_app.ingress.door import Door
 from serve_app.ingress.door_parts import open_door
 from serve_app.ingress.services import Services
+from serve_app.limits.tally import Tally
+from serve_app.telemetry.metrics import (
+    BUDGET_USED,
+    TENANT_COST,
+    TENANT_REFUSED,
+    TENANT_REQUESTS,
+    TENANT_TOKENS,
+    Metric,
+)
 
 CHAT = "/v1/chat/completions"
 BODY = {"model": "mock", "messages": [{"role": "user", "content": "hello there"}]}
@@ -83,9 +92,9 @@ def house(services: Services, config: IngressConfig, tmp_path: Path, monkeypatch
     monkeypatch.setenv("GW", SECRET)
 
     @asynccontextmanager
-    async def opened(**door_config: Any) -> AsyncIterator[House]:
+    async def opened(tally: Tally | None = None, **door_config: Any) -> AsyncIterator[House]:
         door_config = {"authentication": KEYS, "audit": AuditConfig(), **door_config}
-        door = open_door(DoorConfig(**door_config), config, tmp_path, services.cards, "manta")
+        door = open_door(DoorConfig(**door_config), config, tmp_path, services.cards, "manta", tally=tally)
         assert door is not None
         app = create_app(config, services, door=door)
         running = asyncio.create_task(door.run())
@@ -373,3 +382,26 @@ async def test_limits_without_keys_are_by_the_tenant_that_is_named(house: Open) 
         assert (await one.ask(x_manta_tenant="a")).status_code == 200
         assert (await one.ask(x_manta_tenant="a")).status_code == 429
         assert (await one.ask(x_manta_tenant="b", authorization="Basic whatever")).status_code == 200
+
+
+async def test_what_a_tenant_uses_costs_and_is_refused_is_told_as_metrics(house: Open) -> None:
+    told: dict[tuple[str, ...], float] = {}
+
+    def count(metric: Metric, amount: float = 1.0, **labels: str) -> None:
+        key = metric.name, *labels.values()
+        told[key] = told.get(key, 0.0) + amount
+
+    def put(metric: Metric, value: float, **labels: str) -> None:
+        told[metric.name, *labels.values()] = value
+
+    tally = Tally(count, put)
+    price = PriceConfig(usd_per_million_prompt_tokens=1e6, usd_per_million_answer_tokens=1e6)
+    limits = LimitsConfig(usd_per_day=40.0)
+    async with house(tally=tally, prices={"mock": price}, tenant_limits=limits) as one:
+        key = await one.key("team-a")
+        statuses = [(await one.ask(key, body={**BODY, "max_tokens": 4})).status_code for _ in range(12)]
+    tokens = sum(told[TENANT_TOKENS.name, "team-a", "mock", kind] for kind in ("prompt", "completion"))
+    assert told[TENANT_REQUESTS.name, "team-a", "mock"] == statuses.count(200) > 0
+    assert told[TENANT_COST.name, "team-a", "mock"] == pytest.approx(tokens)
+    assert told[TENANT_REFUSED.name, "team-a", "mock", "day"] == statuses.count(429) > 0
+    assert 0.5 < told[BUDGET_USED.name, "tenant:team-a", "day"] <= 1.0
