@@ -54,15 +54,20 @@ class ToldStandings:
 
     async def _run(self) -> None:
         while True:
-            try:
-                counts = await self._read()
-            except MantaError as exc:
-                logger.warning("how the sources stand is not known: %s", exc.message)
-                counts = None
+            values = await self._values()
             for _ in range(_TELLINGS):
-                for standing in () if counts is None else Standing:
-                    self._put(SOURCES, counts[standing], standing=standing.value)
+                for standing, value in values.items():
+                    self._put(SOURCES, value, standing=standing.value)
                 await self._sleep(EVERY_S)
+
+    async def _values(self) -> dict[Standing, int]:
+        """Of each standing how many sources have it; empty: not known."""
+        try:
+            counts = await self._read()
+        except MantaError as exc:
+            logger.warning("how the sources stand is not known: %s", exc.message)
+            return {}
+        return {standing: counts[standing] for standing in Standing}
 
     async def _read(self) -> Counter[Standing]:
         found: dict[tuple[str, str], Standing] = {}
