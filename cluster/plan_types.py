@@ -29,9 +29,12 @@ class Replica:
     min_replicas: int
     expected_replicas: int
     max_replicas: int
+    peak_replicas: int  # while an update starts new ones beside the old ones
     drain_s: float  # running requests have so long to end
     start_s: float  # from the container's start to the first answer
+    memory_share: float | None = None  # of each device's memory, where the profile says
     instance_type: str | None = None  # the only one that it can run on, where the profile names it
+    logical_core_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +46,12 @@ class PodShape:
     ray_memory_bytes: int  # of it, what Ray may promise to replicas
     object_store_bytes: int  # of it, Ray's shared memory
     num_gpus: int
-    num_neuron_cores: int
+    num_neuron_cores: int  # as software sees them
     cache_bytes: int  # of the node's disk; 0: only logs
+    logical_core_size: int | None = None  # physical NeuronCores in one of them; None: AWS's default
+    # Beside Ray's container: the head's autoscaler.
+    sidecar_cpu_millis: int = 0
+    sidecar_memory_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +102,12 @@ class WorkerGroup:
     pod: PodShape
     min_pods: int
     expected_pods: int
-    max_pods: int
+    max_pods: int  # with all replicas at their most
+    peak_pods: int  # and an update under way: Ray's maxReplicas
     capacity: tuple[Capacity, ...]  # the preferred one first
-    fits: tuple[Fit, ...]  # the cheapest for a pod first; never empty
+    fits: tuple[
+        Fit, ...
+    ]  # the preferred processor first, then what costs least on an ordinary day; never empty
     misfits: tuple[Misfit, ...]
     cold_start: ColdStart
     drain_s: float  # the longest of its replicas'
@@ -117,6 +127,7 @@ class OtherWorkload:
     """Pods that are not Ray's, on the system pool: LiteLLM, the collector, OpenSearch."""
 
     name: str
+    key: str  # what in the profile asks for it
     num_cpus: float
     memory_bytes: int
     min_pods: int
@@ -129,12 +140,13 @@ class NodePool:
     """The nodes of one role: what Karpenter may buy."""
 
     role: Role
-    instance_types: tuple[Instance, ...]  # what some group of the role fits on
+    instance_types: tuple[Instance, ...]  # what some pod of the role fits on, the preferred one first
     capacity: tuple[Capacity, ...]
-    min_nodes: int  # of the best instance type, when the groups are at their least
+    min_nodes: int  # of the best instance types, when everything is at its least
     expected_nodes: int
-    max_nodes: int  # what the groups can ask for at most; the configured bound is not less
-    max_vcpus: int  # Karpenter's limit: the configured bound of the largest instance type
+    max_nodes: int
+    peak_nodes: int  # while an update is under way; the configured bound is not less
+    max_vcpus: int  # of the configured bound's nodes, were all of the largest best type: Karpenter's limit
 
     @property
     def architectures(self) -> tuple[Architecture, ...]:
@@ -168,8 +180,8 @@ class Wave:
     """A layer of what is applied: all of it is ready before the next."""
 
     number: int
-    name: str  # `01-namespaces`; the folder's name
-    families: tuple[str, ...]
+    name: str  # `01-foundation`; the folder's name
+    contents: str
     ready_when: str
 
 

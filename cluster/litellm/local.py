@@ -15,9 +15,10 @@ from types import FrameType
 import httpx
 import yaml
 
-from cluster.litellm.render import gateway_of, names_of, render, secrets_of
+from cluster.litellm.render import gateway_of, names_of, render
 from configs.load import Profile, secret
 from configs.schema import SecretRef
+from configs.schema.base import secrets_of
 from serve_app.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]

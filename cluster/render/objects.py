@@ -7,25 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from cluster.plan_types import ClusterPlan
 from cluster.render import names
+from cluster.waves import WaveName
 from configs.schema import PlatformConfig
 
 Object = dict[str, Any]  # a Kubernetes object
 Document = dict[str, Any]  # any other document: an IAM policy, a chart's values
-
-# Layers, in the order in which they are applied; `cluster.waves` says when each is ready.
-WaveName = Literal[
-    "01-foundation",  # namespaces, accounts, roles, quotas, rules of the network
-    "02-nodes",  # what Karpenter may buy
-    "03-secrets",  # references to secrets, until the secrets are there
-    "04-stores",  # OpenSearch, and the collector of traces
-    "05-application",  # Ray
-    "06-entrance",  # LiteLLM, and the way in
-    "07-operations",  # what watches and scales: monitors, rules, dashboards, KEDA, kagent
-]
 
 
 @dataclass(frozen=True, slots=True)

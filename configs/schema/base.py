@@ -23,3 +23,23 @@ class SecretRef(Strict):
     env: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = Field(
         description="Environment variable that holds the secret."
     )
+
+
+def secrets_of(config: Strict) -> set[str]:
+    """Environment variables that any part of a configuration names as secrets."""
+    found: set[str] = set()
+    for name in type(config).model_fields:
+        found |= _secrets(getattr(config, name))
+    return found
+
+
+def _secrets(value: object) -> set[str]:
+    if isinstance(value, SecretRef):
+        return {value.env}
+    if isinstance(value, Strict):
+        return secrets_of(value)
+    if isinstance(value, tuple | list):
+        return {env for one in value for env in _secrets(one)}
+    if isinstance(value, dict):
+        return {env for one in value.values() for env in _secrets(one)}
+    return set()

@@ -31,6 +31,8 @@ ImageReference = Annotated[
         pattern=r"^[a-z0-9][a-z0-9.-]*(:[0-9]+)?(/[a-z0-9][a-z0-9._-]*)+(:[A-Za-z0-9._-]{1,128})?@sha256:[0-9a-f]{64}$"
     ),
 ]
+# A range of IPv4 addresses; anything finer is Kubernetes' to judge.
+Cidr = Annotated[str, StringConstraints(pattern=r"^([0-9]{1,3}\.){3}[0-9]{1,3}/([0-9]|[12][0-9]|3[0-2])$")]
 HostAndPort = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]*:[0-9]{1,5}$")]
 
 
@@ -55,6 +57,36 @@ class NamespacesConfig(Strict):
             if names.count(name) > 1:
                 raise ValueError(f"the namespace {name!r} is given twice; each has rules of its own")
         return self
+
+
+class EgressConfig(Strict):
+    """A place outside that pods may reach, besides what the profile itself names."""
+
+    cidr: Cidr = Field(description="Addresses (`192.0.2.0/24`).")
+    port: int = Field(ge=1, le=65535, description="TCP port.")
+
+
+class NetworkConfig(Strict):
+    """What the rules of the network must know of the network."""
+
+    vpc_cidr: Cidr = Field(
+        default="10.0.0.0/16",
+        description="Addresses of the VPC: load balancers, endpoints, managed stores and the Kubernetes API are there.",
+    )
+    service_cidr: Cidr = Field(
+        default="172.20.0.0/16",
+        description="Addresses of Kubernetes Services, as the EKS cluster was made with.",
+    )
+    entrance_cidrs: tuple[Cidr, ...] = Field(
+        default=(), description="Subnets of the load balancer in front; empty: it may be anywhere in the VPC."
+    )
+    https_cidrs: tuple[Cidr, ...] = Field(
+        default=("0.0.0.0/0",),
+        description="Where pods may go by HTTPS: S3, model hubs, providers. Empty: nowhere outside the VPC.",
+    )
+    egress: tuple[EgressConfig, ...] = Field(
+        default=(), description="Where Ray's pods may go besides: what the profile does not name."
+    )
 
 
 class ImagesConfig(Strict):
@@ -82,7 +114,9 @@ class PoolConfig(Strict):
     """The nodes of one role: what Karpenter may buy for it, and how much."""
 
     instance_families: tuple[FamilyName, ...] = Field(
-        min_length=1, description="Families of instances that are allowed (`m8g`), the preferred one first."
+        min_length=1,
+        description="Families of instances that are allowed (`m8g`). Nodes of the first one's processor (arm64 or "
+        "amd64) are preferred; among those the cheapest for what is asked.",
     )
     max_vcpus_per_node: int | None = Field(
         default=None, ge=1, description="No larger instance than this; None: every size of the families."
@@ -209,6 +243,38 @@ class ReplicaConfig(Strict):
     )
 
 
+class AllowancesConfig(Strict):
+    """What the plan reckons with where nothing measures it. Allowances, for whoever measures to correct."""
+
+    daemon_cpus: float = Field(
+        default=0.3,
+        ge=0,
+        description="CPUs of a node that DaemonSets take (network, storage, proxy, metrics).",
+    )
+    daemon_memory_gib: float = Field(
+        default=0.5, ge=0, description="Memory of a node that they take, in GiB."
+    )
+    ray_memory_gib: float = Field(
+        default=1.5,
+        ge=0.5,
+        description="Memory of a pod that Ray and HAProxy take for themselves, in GiB: Ray promises it to no replica.",
+    )
+    object_store_gib: float = Field(
+        default=0.5, ge=0.1, description="Shared memory of a pod for large messages, in GiB."
+    )
+    node_s: float = Field(
+        default=60.0, ge=0, description="Seconds until a node that was asked for has joined."
+    )
+    device_node_s: float = Field(
+        default=120.0, ge=0, description="The same of a node with devices, their plugin included."
+    )
+    image_s: float = Field(default=45.0, ge=0, description="Seconds to pull the application's image.")
+    device_image_s: float = Field(default=180.0, ge=0, description="The same of the images with vLLM.")
+    weights_gib_per_s: float = Field(
+        default=0.25, gt=0, description="Weights that a node fetches in a second, in GiB."
+    )
+
+
 class RedisReference(Strict):
     """A Redis that is there already (ElastiCache, MemoryDB), by its address."""
 
@@ -239,6 +305,14 @@ class AlbEntrance(Strict):
     waf_acl_arn: Arn | None = Field(default=None, description="Web ACL (WAF) before it; None: none.")
 
 
+class CanaryConfig(Strict):
+    """A second version beside the first, for some of the requests."""
+
+    service: KubeName = Field(description="Service in the namespace of what it stands beside.")
+    port: int = Field(default=8000, ge=1, le=65535, description="Its port.")
+    weight_percent: int = Field(ge=0, le=100, description="Its share of the requests.")
+
+
 class GatewayApiEntrance(Strict):
     """A Gateway of the Gateway API in front, which also lets upgrades of Ray move traffic by steps."""
 
@@ -249,6 +323,11 @@ class GatewayApiEntrance(Strict):
         default=None,
         description="Secret with the certificate of the domain, in the gateway's namespace; None: TLS ends before.",
     )
+    proxy_namespace: KubeName | None = Field(
+        default=None,
+        description="Namespace of the pods that are the Gateway's proxies; None: the Gateway's own.",
+    )
+    canary: CanaryConfig | None = Field(default=None, description="A share of the traffic goes elsewhere.")
 
 
 class UpgradeConfig(Strict):
@@ -324,7 +403,13 @@ class ClusterConfig(Strict):
     node_image: Literal["al2023", "bottlerocket"] = Field(
         default="al2023", description="Operating system of nodes; EKS Auto Mode brings its own."
     )
+    node_image_version: Annotated[str, StringConstraints(pattern=r"^(latest|v[0-9][0-9.]{0,15})$")] = Field(
+        default="latest",
+        description="Release of that image (`v20261101`, `v1.50.0`). `latest` replaces nodes when AWS releases one, "
+        "within their pool's disruption budget.",
+    )
     namespaces: NamespacesConfig = Field(default=NamespacesConfig(), description="Where things live.")
+    network: NetworkConfig = Field(default=NetworkConfig(), description="The network around it.")
     images: ImagesConfig = Field(description="Container images.")
     pools: PoolsConfig = Field(default=PoolsConfig(), description="Nodes, by role.")
     replicas: dict[Name, ReplicaConfig] = Field(
@@ -332,8 +417,16 @@ class ClusterConfig(Strict):
         description="Name of a model, embedder, reranker or agent, or `ingress` or `knowledge` -> what one replica "
         "needs. Required for models with weights.",
     )
+    allowances: AllowancesConfig = Field(
+        default=AllowancesConfig(), description="What the plan reckons with where nothing measures it."
+    )
     gcs_redis: RedisReference = Field(
         description="Where Ray's head keeps the cluster's state, so that its death stops no request."
+    )
+    opensearch_arn: Arn | None = Field(
+        default=None,
+        description="ARN of the domain or collection that the store signs for, where its address is one of your own and "
+        "does not hold AWS's name for it; None: the address says it.",
     )
     secrets: dict[VariableName, SecretSource] = Field(
         default={},
@@ -349,6 +442,11 @@ class ClusterConfig(Strict):
         default={},
         description="Instance type -> its price on demand, where a contract or a region has another than Manta's "
         "table.",
+    )
+    spot_share: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(
+        default={},
+        description="Instance family -> what spot costs of the price on demand, where Manta's table has nothing or "
+        "something else.",
     )
 
     @model_validator(mode="after")

@@ -8,6 +8,7 @@ from configs.schema.agent import AgentConfig
 from configs.schema.agents import DeclaredAgent, check_agents
 from configs.schema.base import Strict
 from configs.schema.cluster import ClusterConfig
+from configs.schema.cluster_rules import check_cluster
 from configs.schema.door import DoorConfig
 from configs.schema.embedders import EmbedderConfig
 from configs.schema.front import FrontConfig
@@ -112,4 +113,6 @@ class PlatformConfig(Strict):
         )
         if all(model.optional for model in self.models if model.name in self.agent.models):
             raise ValueError("agent.models needs one model that is not optional")
+        if self.cluster is not None:
+            check_cluster(self, self.cluster)
         return self
