@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 from cluster.litellm.known_keys import check
 from configs.load import ProfileError
 from configs.schema import LiteLLMConfig, OtherModel, PlatformConfig, RedisConfig, SecretRef
-from configs.schema.base import Strict
 
 # Of the application, beyond the longest deadline that it grants: its own 504 shall be the one that clients see.
 PATIENCE_S = 10.0
@@ -180,23 +179,3 @@ def _redis(redis: RedisConfig) -> JsonObject:
     if redis.password is not None:
         settings["redis_password"] = reference(redis.password)
     return settings
-
-
-def secrets_of(config: Strict) -> set[str]:
-    """Environment variables that any part of a configuration names."""
-    found: set[str] = set()
-    for name in type(config).model_fields:
-        found |= _secrets(getattr(config, name))
-    return found
-
-
-def _secrets(value: object) -> set[str]:
-    if isinstance(value, SecretRef):
-        return {value.env}
-    if isinstance(value, Strict):
-        return secrets_of(value)
-    if isinstance(value, tuple | list):
-        return {env for one in value for env in _secrets(one)}
-    if isinstance(value, dict):
-        return {env for one in value.values() for env in _secrets(one)}
-    return set()

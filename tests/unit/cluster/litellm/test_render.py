@@ -8,9 +8,10 @@ import pytest
 
 from cluster.litellm.known_keys import known_keys
 from cluster.litellm.local import as_yaml
-from cluster.litellm.render import render, secrets_of
+from cluster.litellm.render import render
 from configs.load import ProfileError, parse_platform, read_profile
 from configs.schema import PlatformConfig
+from configs.schema.base import secrets_of
 
 BASE: dict[str, Any] = {
     "models": [{"name": "small", "engine": "mock"}, {"name": "large", "engine": "mock"}],
