@@ -59,6 +59,10 @@ lock: $(BIN)/uv  ## resolve pyproject.toml again
 		--no-header --quiet --output-file requirements.lock $(ARGS)
 	$(BIN)/uv pip compile pyproject.toml --extra dev --constraint requirements.lock --universal \
 		--python-version 3.11 --generate-hashes --no-header --quiet --output-file requirements-dev.lock $(ARGS)
+	$(BIN)/uv pip compile pyproject.toml --extra aws --extra ingest --constraint requirements.lock --universal \
+		--python-version 3.11 --generate-hashes --no-header --quiet --output-file requirements-cluster.lock $(ARGS)
+	$(BIN)/uv pip compile requirements-build.in --universal \
+		--python-version 3.11 --generate-hashes --no-header --quiet --output-file requirements-build.lock $(ARGS)
 
 # What `python -m benchmarks llamacpp-chat` compares with. The same llama.cpp as the installed library's, from the
 # source package that the lock names, for this CPU (GGML_NATIVE) and without what needs a network. JOBS=1 is slow, gentle.
