@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("benchmarks", "cluster", "configs", "manta", "serve_app")
+PACKAGES = ("benchmarks", "cluster", "configs", "kuberay", "manta", "serve_app")
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 MAY_IMPORT_RAY = {
     # The ingestion's edge: the only file that knows Ray Data; its stages know nothing of it.
@@ -23,6 +23,8 @@ MAY_IMPORT_RAY = {
     # A part of Serve's own routing, which Serve imports by its name.
     "serve_app/request_router.py",
     "cluster/local.py",
+    # Writes Ray Serve's own schema down for `manta cluster lint`, which imports no Ray; nothing imports it.
+    "cluster/lint/list_serve_schema.py",
     # The simulator asks Serve's own autoscaling policy instead of a copy of it. It starts no Ray.
     "benchmarks/simulate/serve_policy.py",
     # A server of its own: the ingress with the engine in its own process, which `manta up` never is.
@@ -41,6 +43,8 @@ HEAVY = {
     "pypdf",
     "opensearchpy",
     "pymilvus",
+    "boto3",
+    "kubernetes",
     "docx",
     "pptx",
     "lxml",
@@ -73,6 +77,22 @@ def test_the_agents_framework_stays_behind_two_files() -> None:
         if any(name.split(".")[0] == "strands" for name in imported(ast.parse(path.read_text())))
     }
     assert users == {"serve_app/agents/handle_model.py", "serve_app/agents/loop.py"}
+
+
+def test_the_kubernetes_client_stays_behind_one_file() -> None:
+    users = {
+        relative(path)
+        for path in FILES
+        if any(name.split(".")[0] == "kubernetes" for name in imported(ast.parse(path.read_text())))
+    }
+    assert users == {"kuberay/connection.py"}
+
+
+def test_the_room_for_rayservices_stands_on_its_own() -> None:
+    for path in (ROOT / "kuberay").rglob("*.py"):
+        for name in imported(ast.parse(path.read_text())):
+            is_ours = name.split(".")[0] in ("serve_app", "cluster", "manta", "benchmarks", "configs")
+            assert not is_ours or name == "serve_app.errors", relative(path)
 
 
 def test_only_load_reads_the_environment() -> None:

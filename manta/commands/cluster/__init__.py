@@ -6,7 +6,11 @@ import click
 
 from manta.lazy_group import LazyGroup
 
-_COMMANDS: dict[str, str] = {}
+_COMMANDS: dict[str, str] = {
+    "plan": "Say what a profile's cluster needs and costs, and why.",
+    "render": "Write the files of a profile's cluster, for kubectl and kustomize.",
+    "lint": "Say what is wrong with manifests, ours or anybody's.",
+}
 
 
 @click.command(

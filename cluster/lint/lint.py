@@ -1,0 +1,57 @@
+"""Files in, findings out: reads everything, then asks each family of rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cluster.lint import inputs, serve_config
+from cluster.lint.findings import Finding, in_order
+from cluster.lint.rules import kuberay, pods, references, schema, serve
+from cluster.lint.schemas import Schemas
+from cluster.lint.serve_config import ServeFile
+from cluster.lint.world import World
+from cluster.lint.yaml_text import read_documents
+
+RULES: tuple[Callable[[World], Iterator[Finding]], ...] = (
+    kuberay.check,
+    serve.check,
+    pods.check,
+    references.check,
+)
+
+
+def lint(
+    names: Sequence[str], *, schemas: Sequence[Path] = (), stdin: Callable[[], str] = lambda: ""
+) -> list[Finding]:
+    """Everything that is wrong with what the names lead to, in the order of the files.
+
+    Args:
+        names: files, folders, or `-`.
+        schemas: files or folders with CRDs of kinds that are not known here, or in another version.
+        stdin: what `-` reads.
+
+    Raises:
+        OSError: a name leads nowhere.
+    """
+    read = inputs.read(names, stdin)
+    given = [manifest.data for manifest in read.manifests if manifest.kind == "CustomResourceDefinition"]
+    known = Schemas([*given, *_crds(schemas)])
+    world = World(read.manifests, read.generated)
+    found = [*read.findings, *schema.check(world.manifests, known)]
+    for name, document in read.serve_files:
+        found.extend(serve_config.check(ServeFile(name, document)))
+    for rule in RULES:
+        found.extend(rule(world))
+    return in_order(found)
+
+
+def _crds(paths: Iterable[Path]) -> Iterator[Mapping[str, Any]]:
+    for path in paths:
+        files = sorted(path.rglob("*.y*ml")) if path.is_dir() else [path]
+        for file in files:
+            for document in read_documents(file.read_text("utf-8")):
+                value = document.value
+                if isinstance(value, Mapping) and value.get("kind") == "CustomResourceDefinition":
+                    yield value
