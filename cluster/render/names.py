@@ -5,6 +5,7 @@ from __future__ import annotations
 RAY_SERVICE = "manta"
 LITELLM = "litellm"
 COLLECTOR = "otel-collector"
+INGESTION = "ingestion"
 SERVE_SERVICE = f"{RAY_SERVICE}-serve-svc"  # KubeRay makes it: the RayService's name and this ending
 HEAD_SERVICE = f"{RAY_SERVICE}-head-svc"
 
@@ -17,6 +18,7 @@ COLLECTOR_ACCOUNT = COLLECTOR
 # Secrets that the External Secrets Operator fills: environment variable -> value.
 APPLICATION_SECRET = "manta-env"  # noqa: S105 (a name)
 GATEWAY_SECRET = "litellm-env"  # noqa: S105
+OBSERVABILITY_SECRET = "observability-env"  # noqa: S105
 RAY_TOKEN_SECRET = "manta-ray-token"  # noqa: S105
 
 # Labels of everything that is rendered; the component tells the parts apart.
@@ -29,6 +31,8 @@ FIELD_MANAGER = "manta"
 
 # On pods of Ray: the worker group's name.
 GROUP_LABEL = "manta.dev/group"
+# On pods that only keep a place for one of a group.
+PLACE_LABEL = "manta.dev/place-of"
 # Inside Ray: a node's label, which a deployment's `label_selector` names. Not Kubernetes' label.
 RAY_GROUP_LABEL = "manta-group"
 

@@ -1,0 +1,1 @@
+"""Roles at AWS for pods: the documents, and the statements that they are made of."""

@@ -1,0 +1,72 @@
+"""Who comes in: clients by a load balancer or a Gateway's proxies, LiteLLM, and who scrapes metrics."""
+
+from __future__ import annotations
+
+from cluster.render import names
+from cluster.render.network.rules import (
+    EVERY_POD,
+    GATEWAY_PROXIES,
+    Peer,
+    addresses,
+    coming,
+    component,
+    going,
+    pods,
+    policy,
+)
+from cluster.render.objects import Object
+from configs.schema import ClusterConfig, GatewayApiEntrance
+
+OTLP_PORTS = (4317, 4318)
+
+
+def clients(cluster: ClusterConfig) -> list[Peer]:
+    """Who brings requests: the entrance, and agents that kagent runs."""
+    kagent = cluster.parts.kagent
+    return [*entrance(cluster), *([] if kagent is None else [pods(EVERY_POD, kagent.namespace)])]
+
+
+def entrance(cluster: ClusterConfig) -> list[Peer]:
+    """A load balancer in the VPC's subnets, or a Gateway's proxies."""
+    if isinstance(cluster.entrance, GatewayApiEntrance):
+        spaces = [cluster.namespaces.application, cluster.namespaces.gateway]
+        if cluster.entrance.proxy_namespace is not None:
+            spaces.append(cluster.entrance.proxy_namespace)
+        return [pods(GATEWAY_PROXIES, namespace) for namespace in dict.fromkeys(spaces)]
+    return [addresses(cidr) for cidr in cluster.network.entrance_cidrs or (cluster.network.vpc_cidr,)]
+
+
+def callers_of_the_application(cluster: ClusterConfig) -> list[Peer]:
+    """LiteLLM where there is one, and nobody else but proxies that stand between the two."""
+    if cluster.parts.litellm is None:
+        return clients(cluster)
+    litellm = pods(component(names.LITELLM), cluster.namespaces.gateway)
+    return [litellm, *(entrance(cluster) if cluster.entrance.kind == "gateway-api" else [])]
+
+
+def scrapers(cluster: ClusterConfig) -> list[Peer]:
+    """Who reads metrics; nobody where none are watched."""
+    is_watched = cluster.parts.monitoring is not None
+    return [pods(EVERY_POD, names.MONITORING_NAMESPACE)] if is_watched else []
+
+
+def collectors(cluster: ClusterConfig) -> list[Peer]:
+    """Who takes traces; nobody where there is no collector."""
+    namespace = cluster.namespaces.observability
+    return [pods(component(names.COLLECTOR), namespace)] if cluster.parts.collector is not None else []
+
+
+def proxies(cluster: ClusterConfig, namespace: str) -> list[Object]:
+    """A Gateway's proxies that run in our namespace: they talk to their controller, wherever that is."""
+    if cluster.entrance.kind != "gateway-api":
+        return []
+    vpc = addresses(cluster.network.vpc_cidr)
+    return [
+        policy(
+            "gateway-proxies",
+            namespace,
+            GATEWAY_PROXIES,
+            ingress=[coming([vpc])],
+            egress=[going([vpc, addresses(cluster.network.service_cidr)])],
+        )
+    ]
