@@ -38,6 +38,9 @@ class Profile:
     host: str
     port: int
     platform: PlatformConfig
+    # For whoever hands the file on to Serve: what it says beside the application, and of the application beside `args`.
+    serve_options: Mapping[str, Any] = field(default_factory=dict)
+    application: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_profile(path: Path) -> Profile:
@@ -65,6 +68,8 @@ def read_profile(path: Path) -> Profile:
         host=str(http.get("host", "127.0.0.1")),
         port=_port(path, http.get("port", 8000)),
         platform=platform,
+        serve_options={key: value for key, value in document.items() if key != "applications"},
+        application={key: value for key, value in application.items() if key != "args"},
     )
 
 
@@ -152,6 +157,35 @@ def read_simulation(path: Path) -> SimulationFile:
         except ValidationError as exc:
             raise ProfileError(f"{path}: variant {variant.name}: {_one_line(exc)}") from exc
     return SimulationFile(path, simulation, read_workload(path.parent / simulation.workload), stacks)
+
+
+class _ManifestLoader(yaml.CSafeLoader):
+    """As Kubernetes reads YAML: what looks like a date is a text."""
+
+
+_ManifestLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def read_manifests(path: Path) -> list[dict[str, Any]]:
+    """The documents of a YAML or JSON file, empty ones left out.
+
+    Raises:
+        ProfileError: the file is not there, is not YAML, or holds something that is no mapping.
+    """
+    try:
+        texts = yaml.load_all(path.read_text(encoding="utf-8"), Loader=_ManifestLoader)
+        documents = [one for one in texts if one is not None]
+    except OSError as exc:
+        raise ProfileError(f"{path}: {exc.strerror or exc}") from exc
+    except (yaml.YAMLError, UnicodeDecodeError) as exc:
+        raise ProfileError(f"{path}: not YAML: {' '.join(str(exc).split())}") from exc
+    for one in documents:
+        if not isinstance(one, dict):
+            raise ProfileError(f"{path}: holds a {type(one).__name__} where an object should be")
+    return documents
 
 
 def _read_service(path: Path) -> object:

@@ -1,0 +1,68 @@
+"""An object as it changes: read, then watched, through broken connections and versions that are gone.
+
+Yields states, not events: whoever looks sees the newest, and need not know what happened to the connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kuberay.cluster import FIRST_PAUSE_S, MAX_PAUSE_S, Cluster
+from kuberay.connection import Lost
+from kuberay.errors import Refused
+from kuberay.objects import Document, Ref, at
+
+GONE = 410
+TOO_MANY = 429
+
+
+def follow(cluster: Cluster, ref: Ref, *, until_s: float, tick_s: float = 5.0) -> Iterator[Document | None]:
+    """The object now, and again when it changes, at least every `tick_s`, until `cluster.now_s()` is `until_s`.
+
+    None: it is not there. Breaking off the loop ends the watch.
+
+    Raises:
+        Refused: the server does not let us, for another reason than an old version or too many requests.
+        Unreachable: it stopped answering for longer than the cluster's patience.
+    """
+    pause_s = FIRST_PAUSE_S
+    while True:
+        document = cluster.get(ref)
+        yield document
+        left_s = until_s - cluster.now_s()
+        if left_s <= 0:
+            return
+        if document is None:
+            cluster.sleep(min(tick_s, left_s, 1.0))
+            continue
+        try:
+            yield from _changes(cluster, ref, document, until_s=until_s, tick_s=tick_s)
+            pause_s = FIRST_PAUSE_S
+        except Lost:
+            # Reading it again is what tells a short break from a server that is gone.
+            cluster.sleep(min(pause_s, max(0.0, until_s - cluster.now_s())))
+            pause_s = min(2 * pause_s, MAX_PAUSE_S)
+        except Refused as exc:
+            if exc.http_code == TOO_MANY:
+                cluster.sleep(min(pause_s, max(0.0, until_s - cluster.now_s())))
+                pause_s = min(2 * pause_s, MAX_PAUSE_S)
+            elif exc.http_code != GONE:
+                raise
+
+
+def _changes(
+    cluster: Cluster, ref: Ref, document: Document, *, until_s: float, tick_s: float
+) -> Iterator[Document | None]:
+    """States after this one, as long as one watch can go on from another; ends when the object is deleted."""
+    version = at(document, "metadata", "resourceVersion") or ""
+    while (left_s := until_s - cluster.now_s()) > 0:
+        for event in cluster.watch(ref, version, min(tick_s, left_s)):
+            seen = event.get("object") or {}
+            version = at(seen, "metadata", "resourceVersion") or version
+            if event.get("type") == "DELETED":
+                return
+            if event.get("type") in ("ADDED", "MODIFIED"):
+                # Events of watches do say what they are, but older servers' of custom kinds did not.
+                document = {"apiVersion": ref.api_version, "kind": ref.kind} | seen
+                yield document
+        yield document
