@@ -4,7 +4,7 @@
 #
 # Every node of a Ray cluster must have the same Ray and the same Python, down to its patch version, so that both are
 # the same in all images: Python by its number here, Ray by requirements-cluster.lock. What vLLM runs on comes from its
-# vendor's image and stays apart, behind /opt/vllm/bin/python.
+# vendor's image and stays apart, behind an interpreter of its own.
 ARG BASE=docker.io/library/debian:trixie-slim
 ARG UV_IMAGE=ghcr.io/astral-sh/uv:0.13.8
 
@@ -99,9 +99,9 @@ RUN mkdir -p /opt/vllm/bin \
     && found="$(/opt/vllm/bin/python -c 'import importlib.metadata as m; print(m.version("vllm"))')" \
     && case "${found}" in "${VLLM_VERSION:?}"*) ;; *) echo "the base has vLLM ${found}, not ${VLLM_VERSION}" >&2; exit 1 ;; esac
 
-# In a profile: `python: /opt/vllm/bin/python`.
 FROM runtime AS device
-COPY --from=interpreter /opt/vllm /opt/vllm
+# Where a profile's `python` looks if it says nothing else: .venv-vllm/bin/python in Manta's own folder.
+COPY --from=interpreter /opt/vllm /app/.venv-vllm
 ENV LD_LIBRARY_PATH=
 USER 10001:10001
 

@@ -16,6 +16,7 @@ import hcl2
 import pytest
 
 from cluster.render import names
+from configs.schema import VllmModel
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCKER = ROOT / "docker"
@@ -317,6 +318,15 @@ def test_data_goes_where_the_cluster_mounts_a_volume() -> None:
     assert variables["HOME"] == variables["MANTA_HOME"] == names.HOME_PATH
     assert [one.text for one in stage.named("EXPOSE")] == [str(names.HTTP_PORT)]
     assert [one.text for one in LITELLM.stages["litellm"].named("EXPOSE")] == [str(names.LITELLM_PORT)]
+
+
+def test_the_devices_interpreter_is_where_a_profile_expects_it() -> None:
+    default = VllmModel.model_fields["python"].default
+    (copy,) = APPLICATION.stages["device"].named("COPY")
+    (folder,) = [one.text for one in APPLICATION.stages["runtime"].named("WORKDIR")]
+    assert copy.words[-1] == f"{folder}/{default.removesuffix('/bin/python')}"
+    (made,) = [run.text for run in APPLICATION.stages["interpreter"].named("RUN")]
+    assert f"> {copy.words[0]}/bin/python" in made
 
 
 # Versions that must agree.
