@@ -17,6 +17,7 @@ from cluster.render.nodes.classes import node_classes
 from cluster.render.nodes.pools import node_pools
 from cluster.render.objects import Extra, Family
 from cluster.render.quotas import quotas
+from cluster.render.terraform import documents as terraform
 
 FAMILIES: tuple[Family, ...] = (
     Family("namespaces", "01-foundation", namespaces),
@@ -33,4 +34,7 @@ FAMILIES: tuple[Family, ...] = (
     Family("buffers", "07-operations", buffers),
 )
 
-EXTRAS: tuple[Extra, ...] = (Extra("iam", iam),)
+EXTRAS: tuple[Extra, ...] = (
+    Extra("iam", iam),
+    Extra("terraform", terraform),
+)
