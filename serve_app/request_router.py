@@ -1,36 +1,40 @@
 """Which replica gets a call: Serve's choice of the better of two, by counts that forget no call of ours.
 
 Serve's router counts a call when it sends it, and then believes what the replica says when it takes the call: how
-many it had at that moment. The calls that are still on their way to it are forgotten by that. In a burst of equals the
-replica whose answer came last looks idle, and gets more than its half (docs/decisions/0026). So a replica is never
-taken to have less than what this process has under way with it.
+many it had at that moment. Of calls that come together all are given a replica before the first of them is sent, so
+none of them is counted, and one replica may get all; and the calls that are still on their way to a replica are
+forgotten by its answers. In a burst both make one replica look idle that is not (docs/decisions/0026). So a call counts
+from the moment that its replica is chosen, and a replica is never taken to have less than what this process has given
+it.
 
 Runs where the handles are: in the replicas of the ingress and of agents.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from typing import Any
 
-from ray.serve._private.common import ReplicaID
-from ray.serve._private.request_router.common import ReplicaQueueLengthCache
+from ray.serve._private.common import ReplicaID, RequestMetadata
+from ray.serve._private.request_router.common import PendingRequest, ReplicaQueueLengthCache
 from ray.serve._private.request_router.pow_2_router import PowerOfTwoChoicesRequestRouter
+from ray.serve._private.request_router.replica_wrapper import RunningReplica
 
 
 class CountedQueueLengths(ReplicaQueueLengthCache):
-    """Serve's cache of queue lengths, with the calls that are under way from here as a floor."""
+    """Serve's cache of queue lengths, with the calls that this process gave a replica as a floor."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self._num_own: Counter[ReplicaID] = Counter()
 
-    def sent(self, replica_id: ReplicaID) -> None:
-        """A call was sent there."""
+    def chosen(self, replica_id: ReplicaID) -> None:
+        """A call will be sent there."""
         self._num_own[replica_id] += 1
 
     def ended(self, replica_id: ReplicaID) -> None:
-        """A call that was sent there is over, however it ended."""
+        """A call that it was chosen for is over, however it ended."""
         if self._num_own[replica_id] > 1:
             self._num_own[replica_id] -= 1
         else:
@@ -54,9 +58,29 @@ class CountingRouter(PowerOfTwoChoicesRequestRouter):
         self._counted = CountedQueueLengths(get_curr_time_s=self._get_curr_time_s)
         self._replica_queue_len_cache = self._counted
 
+    def _fulfill_next_pending_request(
+        self, replica: RunningReplica, request_metadata: RequestMetadata | None = None
+    ) -> None:
+        num_waiting = len(self._pending_requests_by_id)
+        super()._fulfill_next_pending_request(replica, request_metadata)  # type: ignore[no-untyped-call]
+        if len(self._pending_requests_by_id) < num_waiting:  # else nobody waited any more
+            self._counted.chosen(replica.replica_id)
+            super().on_send_request(replica.replica_id)
+
+    async def _choose_replica_for_request(
+        self, pending_request: PendingRequest, *, is_retry: bool = False
+    ) -> RunningReplica:
+        try:
+            return await super()._choose_replica_for_request(pending_request, is_retry=is_retry)
+        except asyncio.CancelledError:
+            future = pending_request.future
+            if not future.cancelled():  # a replica was chosen, and the caller left before it was told
+                self._counted.ended(future.result().replica_id)
+                self.decrement_queue_len_cache(future.result().replica_id)
+            raise
+
     def on_send_request(self, replica_id: ReplicaID) -> None:
-        self._counted.sent(replica_id)
-        super().on_send_request(replica_id)
+        """It was counted when the replica was chosen."""
 
     def on_request_completed(self, replica_id: ReplicaID, internal_request_id: str) -> None:
         self._counted.ended(replica_id)
