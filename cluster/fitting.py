@@ -25,9 +25,8 @@ def pods_per_node(
     counts = [
         free.cpu_millis // (pod.num_cpus * 1000 + pod.sidecar_cpu_millis),
         free.memory_bytes // (pod.memory_bytes + pod.sidecar_memory_bytes),
+        free.disk_bytes // pod.disk_bytes,
     ]
-    if pod.cache_bytes:
-        counts.append(free.disk_bytes // pod.cache_bytes)
     if pod.num_gpus:
         counts.append(instance.num_gpus // pod.num_gpus)
     if pod.num_neuron_cores:
@@ -58,7 +57,7 @@ def shortfalls(
         _short(
             "memory", (pod.memory_bytes + pod.sidecar_memory_bytes) / GIB, free.memory_bytes / GIB, " GiB"
         ),
-        _short("disk", pod.cache_bytes / GIB, free.disk_bytes / GIB, " GiB") if pod.cache_bytes else None,
+        _short("disk", pod.disk_bytes / GIB, free.disk_bytes / GIB, " GiB"),
     ]
     if pod.num_gpus:
         found.append(_short("GPUs", pod.num_gpus, instance.num_gpus))

@@ -22,6 +22,7 @@ from typing import Any
 
 import psutil
 
+from cluster.serve_variables import SERVE_VARIABLES, haproxy_threads
 from configs.load import Profile
 from configs.schema import VllmModel
 from serve_app.engines.vllm.devices import device_of
@@ -182,8 +183,7 @@ def serve_environment(folder: Path) -> dict[str, str]:
     interfaces, which Serve offers no way to change.
     """
     return {
-        "RAY_SERVE_ENABLE_HA_PROXY": "1",
-        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        **SERVE_VARIABLES,
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "haproxy.sock"),
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
@@ -192,26 +192,9 @@ def serve_environment(folder: Path) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
         # How long an ingress replica that was replaced stays reachable; 30 by default, for load balancers that
-        # are slower to notice than HAProxy on the same machine. Connections that clients have kept open since
-        # before go on to it through HAProxy's old process, so the last of them may find it closing: HAProxy
-        # then asks another one if nothing of an answer came, as often as it takes to count one out (3) and more.
+        # are slower to notice than HAProxy on the same machine.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "10",
-        "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
-        "RAY_SERVE_HAPROXY_RETRIES": "6",
-        # An ingress replica that does not answer (a process that is stopped, a loop that is blocked) gets no more
-        # requests after 4 s instead of up to 15: three checks of a second each, and not two of five. One that
-        # cannot be connected to is out after three requests anyway, and goes on being checked four times a second.
-        "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "1s",
-        "RAY_SERVE_HAPROXY_HEALTH_CHECK_FALL": "3",
-        # After a failed check the next ones would be given a quarter of a second: an ingress that is only busy
-        # was counted out, and its requests took the way of Serve's own proxy, at twice the cost.
-        "RAY_SERVE_HAPROXY_HEALTH_CHECK_FASTINTER": "1s",
-        # Four by default. On few cores they only wake each other.
-        "RAY_SERVE_HAPROXY_NBTHREAD": str(max(1, min(4, (os.cpu_count() or 1) // 4))),
-        "RAY_USAGE_STATS_ENABLED": "0",
-        # Ray runs its workers at 15, behind everything else on the machine: a build in the background then slows
-        # down every answer.
-        "RAY_worker_niceness": "0",
+        "RAY_SERVE_HAPROXY_NBTHREAD": haproxy_threads(os.cpu_count() or 1),
     }
 
 

@@ -64,6 +64,8 @@ def plan(profile: Profile) -> ClusterPlan:
         profile=profile.path.stem,
         app_name=profile.app_name,
         route_prefix=profile.route_prefix,
+        serve_options=dict(profile.serve_options),
+        application=dict(profile.application),
         ray_version=RAY_VERSION,
         head=head,
         groups=groups,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from configs.instances import Architecture, Instance
 from configs.schema.cluster import Capacity, Role
 
 GIB = 2**30
+LOG_BYTES = 5 * GIB  # Ray keeps its logs in /tmp/ray, rotated
 ImageName = Literal["cpu", "vllm", "neuron"]
 
 
@@ -52,6 +53,11 @@ class PodShape:
     # Beside Ray's container: the head's autoscaler.
     sidecar_cpu_millis: int = 0
     sidecar_memory_bytes: int = 0
+
+    @property
+    def disk_bytes(self) -> int:
+        """What it asks of the node's disk: the cache, and room for Ray's logs."""
+        return self.cache_bytes + LOG_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +215,8 @@ class ClusterPlan:
     profile: str  # the file's stem: `eks-gpu`
     app_name: str
     route_prefix: str
+    serve_options: dict[str, Any]  # of the Serve config file, beside its application
+    application: dict[str, Any]  # of its application, beside `args`: name, route_prefix, import_path
     ray_version: str
     head: WorkerGroup
     groups: tuple[WorkerGroup, ...]  # without the head

@@ -1,0 +1,1 @@
+"""Ray and the application: the RayService. The operator makes everything else of Ray from it."""
