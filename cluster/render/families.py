@@ -17,6 +17,7 @@ from cluster.render.nodes.classes import node_classes
 from cluster.render.nodes.pools import node_pools
 from cluster.render.objects import Extra, Family
 from cluster.render.quotas import quotas
+from cluster.render.ray.service import ray_service
 from cluster.render.terraform import documents as terraform
 
 FAMILIES: tuple[Family, ...] = (
@@ -30,6 +31,7 @@ FAMILIES: tuple[Family, ...] = (
     Family("node-classes", "02-nodes", node_classes),
     Family("node-pools", "02-nodes", node_pools),
     Family("secrets", "03-secrets", external_secrets),
+    Family("ray-service", "05-application", ray_service),
     # Last: places that are kept before there is anything to keep them for would be taken by Ray's first pods.
     Family("buffers", "07-operations", buffers),
 )
