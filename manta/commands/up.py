@@ -60,6 +60,8 @@ def command(
     `kill -HUP` makes it read PROFILE again and replace its replicas, one after the other.
     """
     chosen = _read(profile, port)
+    if chosen.platform.cluster is not None:
+        err.print("the section cluster is for `manta cluster`: on one machine nothing reads it", markup=False)
     require_safe(chosen.host, chosen.platform.door.authentication)
     fetch_weights(chosen.platform, with_optional=demo)
     application = LocalApplication(chosen, dashboard=dashboard)
