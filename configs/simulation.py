@@ -26,12 +26,6 @@ class ServiceModel(Strict):
     overhead_ms: Samples = Field(
         description="What the way to the engine and back adds to a request, in milliseconds."
     )
-    loop_ms: float = Field(
-        default=0.0,
-        ge=0,
-        description="Mean time of the ingress' event loop that a request takes, as part of `overhead_ms`: of requests "
-        "that come within it one is routed before the other is counted.",
-    )
     step_ms: float = Field(gt=0, description="Fixed part of a step, in milliseconds.")
     step_us_per_running: float = Field(
         default=0.0, ge=0, description="What each running sequence adds to a step, in microseconds."

@@ -4,12 +4,9 @@ Power of two choices (Mitzenmacher 2001): of two random replicas the one that th
 fewer requests. It believes what it last heard and counts its own. When both are full the attempt is
 repeated after growing pauses, by at most two attempts per replica at a time, and whoever finds a place
 gives it to the request that has waited longest. Beyond `max_queued_requests` waiting ones a request is
-refused at once. These are the rules and constants of ray.serve 2.60's request router.
-
-A caller is one event loop: a request is read, then a replica is chosen, then it is sent and counted, and
-between these steps the loop does what has been waiting longer. So a request that comes while another is
-read is routed before that one is counted: of two at once the choice is blind. A proxy hands requests over
-one by one, in about the time of a read, so within a longer burst callers see and mend what they did.
+refused at once. These are the rules and constants of ray.serve 2.60's request router, but for what a
+caller counts, which is as in serve_app.request_router: a request counts from the moment that its replica is
+chosen.
 
 Not modelled: preferring replicas of the same zone, and the time that asking a full replica takes.
 """
@@ -19,7 +16,6 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 from benchmarks.records import Outcome
 from benchmarks.simulate.events import Events
@@ -46,7 +42,6 @@ class Router:
     """The queue and the routing of one caller.
 
     Args:
-        loop_s: mean time of the event loop that it takes to read a request; the other steps take none.
         on_end: is called once with every request that ended, with its outcome set.
     """
 
@@ -57,7 +52,6 @@ class Router:
         *,
         max_ongoing_requests: int,
         max_queued_requests: int,
-        loop_s: float,
         on_end: Callable[[Request], None],
     ) -> None:
         self.num_queued = 0
@@ -67,12 +61,7 @@ class Router:
         self._rng = rng
         self._max_ongoing = max_ongoing_requests
         self._max_queued = max_queued_requests
-        self._loop_s = loop_s
         self._on_end = on_end
-        self._next_handed_s = 0.0  # before it, the proxy has no other request for this caller
-        self._is_reading = False
-        self._to_do: deque[tuple[Callable[[Any], None], Any]] = deque()  # of the event loop, oldest first
-        self._chosen: list[tuple[Request, Replica]] = []  # since the last step, and not sent yet
         self._replicas: list[Replica] = []
         self._believed: dict[Replica, int] = {}  # replica -> requests on it, as far as this caller knows
         self._unserved: deque[Request] = deque()  # oldest first; those that ended are skipped
@@ -86,55 +75,9 @@ class Router:
         kept = {replica: count for replica, count in self.sent.items() if count}
         self.sent = kept | {replica: self.sent.get(replica, 0) for replica in replicas}
         self._start_attempts()
-        self._work()
 
     def assign(self, request: Request) -> None:
         """Take a request: queue it, or refuse it."""
-        if not self._loop_s:
-            self._take(request)
-            return
-        handed_s = max(self._events.now_s, self._next_handed_s)
-        self._next_handed_s = handed_s + self._some_time_s()
-        if handed_s > self._events.now_s:
-            self._events.at(handed_s, self._take, request)
-        else:
-            self._take(request)
-
-    def _take(self, request: Request) -> None:
-        self._to_do.append((self._read, request))
-        if not self._is_reading:
-            self._work()
-
-    def _work(self) -> None:
-        """Do what there is to do, until a request has to be read."""
-        while not self._is_reading:
-            if self._chosen:
-                self._to_do.append((self._send_all, self._chosen))
-                self._chosen = []
-            if not self._to_do:
-                return
-            action, argument = self._to_do.popleft()
-            action(argument)
-
-    def _read(self, request: Request) -> None:
-        if self._loop_s:
-            self._is_reading = True
-            self._events.at(self._events.now_s + self._some_time_s(), self._end_read, request)
-        else:
-            self._to_do.append((self._queue, request))
-
-    def _some_time_s(self) -> float:
-        """Of a read or a hand-over: the loop has other work too, such as the tokens that come back."""
-        return self._rng.expovariate(1.0 / self._loop_s)
-
-    def _end_read(self, request: Request) -> None:
-        self._is_reading = False
-        self._to_do.append((self._queue, request))
-        self._work()
-
-    def _queue(self, request: Request) -> None:
-        if request.outcome is not None:
-            return  # its user left on the way
         if self.num_queued >= self._max_queued:
             request.outcome = Outcome.REFUSED
             request.ended_s = self._events.now_s
@@ -158,13 +101,6 @@ class Router:
             self.num_queued -= 1
             request.is_queued = False
             self._cancel_attempt(request)
-
-    def _send_all(self, chosen: list[tuple[Request, Replica]]) -> None:
-        refused = [request for request, replica in chosen if not self._send(request, replica)]
-        # Back to the front, oldest first.
-        self._unserved.extendleft(reversed(refused))
-        self._unsearched.extendleft(reversed(refused))
-        self._start_attempts()
 
     def _start_attempts(self) -> None:
         limit = min(MAX_ATTEMPTS_AT_ONCE, 2 * len(self._replicas))
@@ -201,7 +137,6 @@ class Router:
         if not attempt.is_over:
             self._search(attempt)
             self._start_attempts()
-            self._work()
 
     def _choose(self) -> Replica | None:
         """The better one of two, None if both are full."""
@@ -234,23 +169,22 @@ class Router:
             request = self._unserved.popleft()
             if request.outcome is None:
                 self._cancel_attempt(request)
-                self._chosen.append((request, replica))
+                self._send(request, replica)
                 return
 
-    def _send(self, request: Request, replica: Replica) -> bool:
-        """Whether it is done with: a replica rejects what comes when others were faster."""
-        if request.outcome is not None:
-            return True  # its user left since the replica was chosen
+    def _send(self, request: Request, replica: Replica) -> None:
+        """A replica rejects what comes when other callers were faster; then it is first in the queue again."""
         if replica.num_ongoing >= self._max_ongoing:
             self._believed[replica] = replica.num_ongoing
-            return False
+            self._unserved.appendleft(request)
+            self._unsearched.appendleft(request)
+            return
         self.num_queued -= 1
         request.is_queued = False
         self.sent[replica] = self.sent.get(replica, 0) + 1
         request.on_end = self._end
         replica.accept(request)
         self._believed[replica] = replica.num_ongoing
-        return True
 
     def _end(self, request: Request) -> None:
         assert request.replica is not None

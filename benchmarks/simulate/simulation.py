@@ -137,8 +137,7 @@ class _Run:
         self._duration_s = arrivals.duration_s / stack.rate_factor
         self._at_s = arrivals.at_s / stack.rate_factor
         overhead_ms = draw_many(stack.service.overhead_ms, len(arrivals), np.random.default_rng(seed))
-        loop_s = stack.service.loop_ms / 1e3
-        self._overhead_s = np.maximum(0.0, overhead_ms / 1e3 - loop_s)
+        self._overhead_s = overhead_ms / 1e3
         self._requests: list[Request | None] = [None] * len(arrivals)
         self._num_left = int(np.count_nonzero(~np.isnan(self._at_s)))  # that will arrive or have not ended
         self._callers: dict[Request, Router] = {}
@@ -154,7 +153,6 @@ class _Run:
                 self._rng,
                 max_ongoing_requests=stack.scaling.max_ongoing_requests,
                 max_queued_requests=stack.scaling.max_queued_requests,
-                loop_s=loop_s,
                 on_end=self._on_end,
             )
             for _ in range(stack.num_ingress_replicas)

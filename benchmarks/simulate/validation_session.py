@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -11,7 +11,6 @@ import msgspec
 from benchmarks.errors import BenchmarkError
 from benchmarks.results_folder import machine, write_json
 from benchmarks.simulate.calibration_runs import calibrate_server, measure_starts
-from benchmarks.simulate.loop_share import measure_loop_ms
 from benchmarks.simulate.service_file import read_service, write_calibration
 from benchmarks.simulate.validate import Deployment, Validation, all_met, settle, validate
 from benchmarks.target import Target
@@ -30,10 +29,9 @@ MAX_PROMPT_STEPS = 2
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Models of the profile: one replica to calibrate on, two to send bursts to, none to wake."""
+    """Models of the profile: one replica to calibrate on, none to wake."""
 
     single: str
-    pair: str
     asleep: str
 
 
@@ -63,7 +61,7 @@ class Session:
         return all_met(self.validations)
 
     def calibrate(self) -> None:
-        """Measure the service model, the loop's share and starts; write calibration.json.
+        """Measure the service model and starts; write calibration.json.
 
         Raises:
             BenchmarkError: it cannot be measured.
@@ -78,18 +76,11 @@ class Session:
             say=self._say,
         )
         self._service = calibration.service
-        self._say("measuring how bursts are routed")
-        loop_ms = measure_loop_ms(
-            self._target(self._names.pair), self._stack(self._names.pair), self._folder / "calibration"
-        )
-        self._service = calibration.service.model_copy(update={"loop_ms": loop_ms})
         self._starts_s = measure_starts(
             self._target(self._names.asleep), self._stack(self._names.asleep), NUM_STARTS, self._say
         )
         made = {"model": single.model_dump(mode="json"), "replica_start_s": self._starts_s}
-        write_calibration(
-            self._folder / "calibration.json", replace(calibration, service=self._service), made
-        )
+        write_calibration(self._folder / "calibration.json", calibration, made)
 
     def use(self, calibration: Path) -> None:
         """Take an earlier calibration.json instead."""

@@ -33,7 +33,6 @@ from manta.console import out as console
     help="Model of the profile that each workload runs on.",
 )
 @click.option("--single", default="single", show_default=True, help="Model with one replica, to calibrate.")
-@click.option("--pair", default="fixed", show_default=True, help="Model with two or more, to send bursts.")
 @click.option("--asleep", default="asleep", show_default=True, help="Model that scales to zero.")
 @click.option(
     "--calibration",
@@ -47,17 +46,16 @@ def command(
     profile: Path,
     models: tuple[str, ...],
     single: str,
-    pair: str,
     asleep: str,
     calibration: Path | None,
     out: Path,
 ) -> int:
     """Run WORKLOADS (YAML files; without any, a bursty one) for real and in the simulator; print the errors.
 
-    Calibrates first, on closed loops and bursts of its own. Exit code: 0 within the limits, 1 not, 2 it could
+    Calibrates first, on closed loops of its own. Exit code: 0 within the limits, 1 not, 2 it could
     not be measured.
     """
-    return run(workloads, profile, models, Names(single, pair, asleep), calibration, out)
+    return run(workloads, profile, models, Names(single, asleep), calibration, out)
 
 
 def run(

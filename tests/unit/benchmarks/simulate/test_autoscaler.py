@@ -128,7 +128,6 @@ def test_a_caller_records_within_the_look_back_and_reports_each_interval(
         random.Random(1),
         max_ongoing_requests=8,
         max_queued_requests=8,
-        loop_s=0.0,
         on_end=lambda _: None,
     )
     replica = Replica("r0", events, service, keep_token_times=False)

@@ -4,7 +4,6 @@ import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
 from rich.console import Console
 
@@ -13,10 +12,7 @@ from benchmarks.records import Outcome, Record
 from benchmarks.simulate.accuracy import accuracy_of
 from benchmarks.simulate.calibration import Calibration, Fit
 from benchmarks.simulate.calibration_runs import calibration_workloads
-from benchmarks.simulate.loop_share import EVERY_S, arrival_times_s, fit_loop_ms
-from benchmarks.simulate.requests import Arrivals
 from benchmarks.simulate.service_file import read_service, write_calibration
-from benchmarks.simulate.simulation import simulate
 from benchmarks.simulate.tables import accuracy_table
 from benchmarks.simulate.validate import Validation, all_met
 from benchmarks.simulate.validation_session import PROFILE, WORKLOADS
@@ -104,34 +100,6 @@ def test_calibration_asks_alone_first_and_then_up_to_the_batch() -> None:
         assert not isinstance(request.prompt_tokens, int)
         assert request.prompt_tokens is not None
         assert request.prompt_tokens.high <= 2048 - 8  # one step can read it
-
-
-def bursts(stack: Stack, loop_ms: float, num_prompt: int) -> tuple[Record, ...]:
-    at_s = np.array(arrival_times_s())
-    lengths = np.full(len(at_s), num_prompt), np.ones(len(at_s), dtype=np.int64)
-    arrivals = Arrivals(at_s, *lengths, duration_s=float(at_s[-1]) + EVERY_S)
-    service = stack.service.model_copy(update={"loop_ms": loop_ms})
-    changed = stack.model_copy(update={"service": service})
-    return simulate(arrivals, changed, seed=99, timeout_s=60.0).records
-
-
-@pytest.mark.parametrize("loop_ms", [0.0, 1.0])
-def test_the_loops_share_is_found_in_how_bursts_split(
-    make_stack: MakeStack, service: ServiceModel, loop_ms: float
-) -> None:
-    pair = {"min_replicas": 2, "max_replicas": 2}
-    changed = service.model_copy(update={"overhead_ms": (5.0, 6.0, 6.5, 8.0), "max_batched_tokens": 2048})
-    stack = make_stack(service=changed, scaling=pair)
-    found = fit_loop_ms(bursts(stack, loop_ms, 2000), stack, 2000)
-    assert found == pytest.approx(loop_ms, abs=0.8)
-
-
-def test_bursts_that_failed_say_nothing(make_stack: MakeStack) -> None:
-    stack = make_stack()
-    records = bursts(stack, 0.0, 50)
-    records[0].outcome = Outcome.REFUSED
-    with pytest.raises(BenchmarkError, match="nothing can be said"):
-        fit_loop_ms(records, stack, 50)
 
 
 def test_the_profile_has_what_a_validation_needs() -> None:
