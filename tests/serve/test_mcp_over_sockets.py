@@ -40,7 +40,7 @@ class Running:
 
 @pytest.fixture
 async def running() -> AsyncIterator[Running]:
-    quick = MockGenerator(MockModel(name="quick", engine="mock", ttft_ms=0, tpot_ms=0, num_output_tokens=5))
+    quick = MockGenerator(MockModel(name="quick", engine="mock", ttft_ms=0, tpot_ms=0))
     endless = MockGenerator(
         MockModel(
             name="endless",
@@ -55,7 +55,9 @@ async def running() -> AsyncIterator[Running]:
     cards = {name: edge.card() for name, edge in edges.items()}
     agents = {
         f"asks-{name}": AnswerPipeline(
-            AgentConfig(name=f"asks-{name}", models=(name,), max_answer_tokens=100_000),
+            AgentConfig(
+                name=f"asks-{name}", models=(name,), max_answer_tokens=20 if name == "quick" else 100_000
+            ),
             edges,
             cards,
             Documents(),  # type: ignore[arg-type]

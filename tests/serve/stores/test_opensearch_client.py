@@ -52,7 +52,7 @@ async def start() -> AsyncIterator[Callable[..., Any]]:
         server = Server()
         app = web.Application(client_max_size=2**26)
         app.router.add_route("*", "/{path:.*}", server.handle)
-        runner = web.AppRunner(app)
+        runner = web.AppRunner(app, handler_cancellation=True)
         await runner.setup()
         runners.append(runner)
         site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
