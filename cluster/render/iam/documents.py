@@ -9,7 +9,14 @@ from __future__ import annotations
 
 from cluster.plan_types import ClusterPlan
 from cluster.render import names
-from cluster.render.iam.statements import Statement, bedrock, opensearch, s3, secrets_manager
+from cluster.render.iam.statements import (
+    Statement,
+    bedrock,
+    langfuse_bucket,
+    opensearch,
+    s3,
+    secrets_manager,
+)
 from cluster.render.objects import Document
 from cluster.section import cluster_of
 from configs.schema import ClusterConfig, PlatformConfig
@@ -28,6 +35,7 @@ def documents(config: PlatformConfig, _plan: ClusterPlan) -> dict[str, Document]
     holders = [
         (names.WORKER_ACCOUNT, spaces.application, [*s3(config), *opensearch(config)]),
         (names.LITELLM_ACCOUNT, spaces.gateway, bedrock(config)),
+        ("langfuse", spaces.observability, langfuse_bucket(config)),  # its chart makes the account
         ("external-secrets", names.EXTERNAL_SECRETS_NAMESPACE, secrets_manager(config)),
     ]
     made: dict[str, Document] = {}

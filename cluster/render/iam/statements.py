@@ -53,6 +53,16 @@ def s3(config: PlatformConfig) -> list[Statement]:
     return made
 
 
+def langfuse_bucket(config: PlatformConfig) -> list[Statement]:
+    """Langfuse's events, exports and media, in a bucket of their own."""
+    part = cluster_of(config).parts.langfuse
+    if part is None:
+        return []
+    arn = f"arn:aws:s3:::{part.bucket}"
+    actions = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
+    return [_allow("WriteBucket", actions, [f"{arn}/*"]), _allow("ListBucket", ["s3:ListBucket"], [arn])]
+
+
 def _read_folders(config: PlatformConfig) -> Iterator[str]:
     for model in config.models:
         weights = getattr(model, "weights", None)

@@ -6,6 +6,7 @@ from cluster.render import names
 from cluster.render.network.rules import (
     EVERY_POD,
     GATEWAY_PROXIES,
+    RAY_PODS,
     Peer,
     addresses,
     coming,
@@ -22,8 +23,13 @@ OTLP_PORTS = (4317, 4318)
 
 def clients(cluster: ClusterConfig) -> list[Peer]:
     """Who brings requests: the entrance, and agents that kagent runs."""
+    return [*entrance(cluster), *agents(cluster)]
+
+
+def agents(cluster: ClusterConfig) -> list[Peer]:
+    """The pods of agents that kagent runs; nobody where it runs none."""
     kagent = cluster.parts.kagent
-    return [*entrance(cluster), *([] if kagent is None else [pods(EVERY_POD, kagent.namespace)])]
+    return [] if kagent is None else [pods(EVERY_POD, kagent.namespace)]
 
 
 def entrance(cluster: ClusterConfig) -> list[Peer]:
@@ -37,11 +43,13 @@ def entrance(cluster: ClusterConfig) -> list[Peer]:
 
 
 def callers_of_the_application(cluster: ClusterConfig) -> list[Peer]:
-    """LiteLLM where there is one, and nobody else but proxies that stand between the two."""
+    """LiteLLM where there is one, and nobody else but proxies that stand between the two, and kagent's agents,
+    whose tools are behind /mcp, which LiteLLM does not pass on."""
     if cluster.parts.litellm is None:
         return clients(cluster)
     litellm = pods(component(names.LITELLM), cluster.namespaces.gateway)
-    return [litellm, *(entrance(cluster) if cluster.entrance.kind == "gateway-api" else [])]
+    between = entrance(cluster) if cluster.entrance.kind == "gateway-api" else []
+    return [litellm, *between, *agents(cluster)]
 
 
 def scrapers(cluster: ClusterConfig) -> list[Peer]:
@@ -57,16 +65,25 @@ def collectors(cluster: ClusterConfig) -> list[Peer]:
 
 
 def proxies(cluster: ClusterConfig, namespace: str) -> list[Object]:
-    """A Gateway's proxies that run in our namespace: they talk to their controller, wherever that is."""
+    """A Gateway's proxies that run in our namespace: they talk to their controller, wherever that is.
+
+    Pods have addresses of the VPC, so those would do on EKS; they are named besides, for other networks.
+    """
     if cluster.entrance.kind != "gateway-api":
         return []
-    vpc = addresses(cluster.network.vpc_cidr)
+    spaces, vpc = cluster.namespaces, addresses(cluster.network.vpc_cidr)
+    litellm = pods(component(names.LITELLM), spaces.gateway)
+    application = pods(RAY_PODS, spaces.application)
     return [
         policy(
             "gateway-proxies",
             namespace,
             GATEWAY_PROXIES,
-            ingress=[coming([vpc])],
-            egress=[going([vpc, addresses(cluster.network.service_cidr)])],
+            ingress=[coming([vpc, litellm])],
+            egress=[
+                going([vpc, addresses(cluster.network.service_cidr)]),
+                going([litellm], names.LITELLM_PORT),
+                going([application], names.HTTP_PORT),
+            ],
         )
     ]

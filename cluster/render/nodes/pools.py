@@ -110,11 +110,11 @@ def _disruption(role: str) -> dict[str, Any]:
 def _lifetime(cluster: ClusterConfig, configured: PoolConfig, role: str) -> dict[str, str]:
     """Expiry asks no budget and starts no replacement first, so the head's node has none where that can be chosen.
 
+    Nor has it an end to the drain: a budget or `do-not-disrupt` would then hold for so long only.
     https://karpenter.sh/docs/concepts/disruption/#expiration
     """
-    if cluster.compute == "auto-mode":
-        hours = _AUTO_MODE_MOST_H if role == "head" else min(configured.expire_after_h, _AUTO_MODE_MOST_H)
-        return {"expireAfter": f"{hours}h", "terminationGracePeriod": _GRACE}
+    is_auto = cluster.compute == "auto-mode"
     if role == "head":
-        return {"expireAfter": "Never"}
-    return {"expireAfter": f"{configured.expire_after_h}h", "terminationGracePeriod": _GRACE}
+        return {"expireAfter": f"{_AUTO_MODE_MOST_H}h" if is_auto else "Never"}
+    hours = min(configured.expire_after_h, _AUTO_MODE_MOST_H) if is_auto else configured.expire_after_h
+    return {"expireAfter": f"{hours}h", "terminationGracePeriod": _GRACE}
