@@ -24,6 +24,7 @@ _STOP_TIMEOUT_S = 60.0
 _RAY_GAVE_UP = "timed out during startup"
 _NUM_STARTS = 3
 _CRASH = "Fatal Python error"
+_MANTA = (sys.executable, "-m", "manta")
 
 
 class CannotStart(BenchmarkError):
@@ -40,47 +41,85 @@ class Started:
 
 
 @contextmanager
-def application(url: str | None, profile: Path) -> Iterator[str]:
+def application(url: str | None, profile: Path, *, timeout_s: float = READY_TIMEOUT_S) -> Iterator[str]:
     """The base URL of a ready application: the one named, or one that is started and stopped here."""
     if url is not None:
         yield url.rstrip("/")
     else:
-        with started(profile) as fresh:
+        with started(profile, timeout_s=timeout_s) as fresh:
             yield fresh.url
 
 
 @contextmanager
-def started(profile: Path) -> Iterator[Started]:
+def started(profile: Path, *, timeout_s: float = READY_TIMEOUT_S) -> Iterator[Started]:
     """Start a profile with a fresh knowledge base, and stop it at the end.
+
+    Args:
+        profile: the file.
+        timeout_s: that it has to be ready.
 
     Raises:
         CannotStart: it was not ready in time, or ended before.
     """
+    with fresh_home() as home, started_in(home, profile, timeout_s=timeout_s) as fresh:
+        yield fresh
+
+
+@contextmanager
+def fresh_home() -> Iterator[Path]:
+    """A home for an application, empty but for the weights, which it shares with the user's own."""
     with tempfile.TemporaryDirectory(prefix="manta-bench-") as folder:
         home = Path(folder) / "home"
         home.mkdir()
-        # Weights are shared with the user's own home; the knowledge base is not.
         models = default_home() / "models"
         models.mkdir(parents=True, exist_ok=True)
         (home / "models").symlink_to(models, target_is_directory=True)
-        port = free_port()
-        command = [
-            sys.executable,
-            "-m",
-            "manta",
-            "up",
-            str(profile),
-            "--port",
-            str(port),
-            "--stop-with-stdin",
-        ]
-        with served(command, f"http://127.0.0.1:{port}", MANTA_HOME=str(home)) as fresh:
-            yield fresh
+        yield home
+
+
+@contextmanager
+def started_in(
+    home: Path, profile: Path, *, timeout_s: float = READY_TIMEOUT_S, **environment: str
+) -> Iterator[Started]:
+    """Start a profile in a home that may have been prepared, and stop it at the end.
+
+    Raises:
+        CannotStart: it was not ready in time, or ended before.
+    """
+    port = free_port()
+    command = [*_MANTA, "up", str(profile), "--port", str(port), "--stop-with-stdin"]
+    url, variables = f"http://127.0.0.1:{port}", {"MANTA_HOME": str(home), **environment}
+    with served(command, url, timeout_s=timeout_s, **variables) as fresh:
+        yield fresh
+
+
+def manta(home: Path, *words: str) -> str:
+    """What a command of ours writes to its standard output.
+
+    Raises:
+        CannotStart: it failed; the message is its last words.
+    """
+    done = subprocess.run(  # noqa: S603 (our own command)
+        [*_MANTA, *words],
+        env=os.environ | {"MANTA_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=READY_TIMEOUT_S,
+    )
+    if done.returncode:
+        raise CannotStart(f"manta {words[0]}: {last_words(done.stderr)}")
+    return done.stdout.strip()
 
 
 @contextmanager
 def served(
-    command: Sequence[str], url: str, ready_path: str = "/readyz", **environment: str
+    command: Sequence[str],
+    url: str,
+    ready_path: str = "/readyz",
+    *,
+    timeout_s: float = READY_TIMEOUT_S,
+    **environment: str,
 ) -> Iterator[Started]:
     """Start a server as a process, wait until it says 200 at `ready_path`, and stop it at the end.
 
@@ -88,13 +127,16 @@ def served(
         command: of a process that stops when its standard input ends, so that it outlives nobody.
         url: where it will listen.
         ready_path: where it says whether it is ready.
+        timeout_s: that it has for that.
         environment: variables that it gets besides this process's own.
 
     Raises:
         CannotStart: it was not ready in time, or ended before.
     """
     with tempfile.TemporaryDirectory(prefix="manta-bench-") as folder:
-        process, seconds_to_ready = _start(command, url + ready_path, environment, Path(folder) / "log")
+        process, seconds_to_ready = _start(
+            command, url + ready_path, environment, Path(folder) / "log", timeout_s
+        )
         try:
             yield Started(url, process.pid, seconds_to_ready)
         finally:
@@ -102,7 +144,7 @@ def served(
 
 
 def _start(
-    command: Sequence[str], ready_url: str, environment: Mapping[str, str], log_path: Path
+    command: Sequence[str], ready_url: str, environment: Mapping[str, str], log_path: Path, timeout_s: float
 ) -> tuple[subprocess.Popen[bytes], float]:
     """(the ready process, the seconds that it took); tried again where Ray did not wait for its own node."""
     for number in range(1, _NUM_STARTS + 1):
@@ -116,7 +158,7 @@ def _start(
                 stderr=log,
             )
         try:
-            _wait_until_ready(ready_url, process, log_path)
+            _wait_until_ready(ready_url, process, log_path, timeout_s)
         except CannotStart as exc:
             _stop(process)
             if number == _NUM_STARTS or _RAY_GAVE_UP not in str(exc):
@@ -140,8 +182,8 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     process.stdin.close()
 
 
-def _wait_until_ready(ready_url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    give_up = time.monotonic() + READY_TIMEOUT_S
+def _wait_until_ready(ready_url: str, process: subprocess.Popen[bytes], log: Path, timeout_s: float) -> None:
+    give_up = time.monotonic() + timeout_s
     while time.monotonic() < give_up:
         if process.poll() is not None:
             raise CannotStart(last_words(log.read_text(errors="replace")))
@@ -151,7 +193,7 @@ def _wait_until_ready(ready_url: str, process: subprocess.Popen[bytes], log: Pat
         except httpx.TransportError:
             pass
         time.sleep(0.2)
-    raise CannotStart(f"{ready_url} did not answer 200 within {READY_TIMEOUT_S:.0f} s")
+    raise CannotStart(f"{ready_url} did not answer 200 within {timeout_s:.0f} s")
 
 
 def last_words(log: str) -> str:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks.run.progress import Progress
+
 # `ray::ServeReplica:APP:DEPLOYMENT`, with `.METHOD` after it while a method runs.
 _REPLICA = re.compile(r"^ray::ServeReplica:[^:]+:([^.\s]+)")
 _ACTOR = re.compile(r"^ray::([A-Za-z_]+)")
@@ -45,6 +47,36 @@ class CpuWatch:
                 continue
             seconds[process.pid] = times.user + times.system
         return CpuReading(seconds, self._kinds)
+
+
+class CpuPerRequest:
+    """A server's CPU time from the end of a run's warm-up to the end of its arrivals, about a second apart.
+
+    Args:
+        root_id: of the server's first process.
+    """
+
+    def __init__(self, root_id: int, warm_up_s: float, duration_s: float) -> None:
+        self._watch = CpuWatch(root_id)
+        self._warm_up_s = warm_up_s
+        self._duration_s = duration_s
+        self._readings: list[tuple[int, CpuReading]] = []  # requests that had ended, CPU time used
+
+    def look(self, progress: Progress) -> None:
+        """To be called with the run's progress."""
+        if self._warm_up_s <= progress.at_s <= self._duration_s:
+            self._readings.append((progress.num_ended, self._watch.read()))
+
+    def per_request_ms(self) -> dict[str, float]:
+        """Kind of process -> milliseconds; nothing where the run was too short to tell."""
+        if len(self._readings) < 2:
+            return {}
+        (num_before, before), (num_after, after) = self._readings[0], self._readings[-1]
+        num = num_after - num_before
+        if num <= 0:
+            return {}
+        used = used_between(before, after)
+        return {kind: round(seconds / num * 1e3, 4) for kind, seconds in sorted(used.items())}
 
 
 def used_between(before: CpuReading, after: CpuReading) -> dict[str, float]:

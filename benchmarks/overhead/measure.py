@@ -17,12 +17,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.overhead.cpu import CpuReading, CpuWatch, used_between
+from benchmarks.overhead.cpu import CpuPerRequest
 from benchmarks.overhead.pace import Pace
 from benchmarks.prompts.generated import prepare_prompts
 from benchmarks.records import Outcome, Record
 from benchmarks.run.execute import Prepared, Run, RunOptions, execute
-from benchmarks.run.progress import Progress
 from benchmarks.summary.window import MeasuredWindow
 from benchmarks.target import Target
 from configs.workload import ChatRequest, ClosedLoop, Workload
@@ -91,7 +90,7 @@ def measure(subject: Subject, load: Load, pace: Pace, seed: int, folder: Path) -
     workload = workload_of(load, pace, seed, prompt)
     prompts = prepare_prompts(seed, (), why="every prompt is the same")
     prepared = Prepared(Target(subject.url, subject.model), prompts, can_hold_length=False)
-    cpu = _CpuPerRequest(subject.process_id, load)
+    cpu = CpuPerRequest(subject.process_id, load.warm_up_s, load.duration_s)
     run = execute(workload, prepared, folder, RunOptions(num_workers=1, on_progress=cpu.look))
     if run.was_interrupted:
         raise KeyboardInterrupt
@@ -180,27 +179,3 @@ def _raw(records: Sequence[Record], gaps_ms: np.typing.NDArray[np.float64]) -> d
 
 def _since(at_ns: int | None, record: Record) -> int | None:
     return None if at_ns is None else (at_ns - record.intended_ns) // 1000
-
-
-class _CpuPerRequest:
-    """The server's CPU time from the end of the warm-up to the end of arrivals, about a second apart."""
-
-    def __init__(self, root_id: int, load: Load) -> None:
-        self._watch = CpuWatch(root_id)
-        self._load = load
-        self._readings: list[tuple[int, CpuReading]] = []  # requests that had ended, CPU time used
-
-    def look(self, progress: Progress) -> None:
-        if self._load.warm_up_s <= progress.at_s <= self._load.duration_s:
-            self._readings.append((progress.num_ended, self._watch.read()))
-
-    def per_request_ms(self) -> dict[str, float]:
-        """Nothing where the run was too short to tell."""
-        if len(self._readings) < 2:
-            return {}
-        (num_before, before), (num_after, after) = self._readings[0], self._readings[-1]
-        num = num_after - num_before
-        if num <= 0:
-            return {}
-        used = used_between(before, after)
-        return {kind: round(seconds / num * 1e3, 4) for kind, seconds in sorted(used.items())}

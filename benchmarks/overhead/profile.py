@@ -6,6 +6,7 @@ Written as JSON, which is YAML too; nothing but `configs.load` reads it.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -65,6 +66,18 @@ def write_profile(
         transport: of streams between replicas; None: as the configuration has it by default.
         engine: further settings of the mock engine.
     """
+    path = folder / f"overhead-{replicas}-{transport or 'default'}.yaml"
+    write_platform(path, platform_of(pace, replicas, transport, engine))
+    return path
+
+
+def platform_of(
+    pace: Pace,
+    replicas: Replicas,
+    transport: Transport | None = None,
+    engine: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """What `write_profile` writes, without the frame around it."""
     edge, inner = _scaling(replicas.num_ingress), _scaling(replicas.num_engine)
     platform: dict[str, Any] = {
         "ingress": {"scaling": edge},
@@ -80,16 +93,19 @@ def write_profile(
     }
     if transport is not None:
         platform["streams"] = {"transport": transport}
+    return platform
+
+
+def write_platform(path: Path, platform: Mapping[str, Any]) -> None:
+    """As a profile that listens on loopback."""
     application = {
         "name": APP_NAME,
         "route_prefix": "/",
         "import_path": "serve_app.app:build",
         "args": platform,
     }
-    path = folder / f"overhead-{replicas}-{transport or 'default'}.yaml"
     document = {"http_options": {"host": "127.0.0.1", "port": 8000}, "applications": [application]}
     path.write_text(json.dumps(document, indent=2), encoding="utf-8")
-    return path
 
 
 def _model(pace: Pace, scaling: dict[str, Any]) -> dict[str, Any]:
