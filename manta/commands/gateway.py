@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import click
@@ -9,6 +10,7 @@ import click
 from cluster.litellm.local import DEFAULT_PYTHON, as_yaml, end_with_signals, running
 from configs.load import default_profile, read_profile
 from manta.console import err, out
+from manta.stopping import stop_when_input_ends
 
 _PROFILE = click.argument("profile", type=click.Path(path_type=Path), required=False)
 _UPSTREAM = click.option(
@@ -47,8 +49,17 @@ def render(profile: Path | None, upstream: str | None, target: Path | None) -> N
     default=DEFAULT_PYTHON,
     help="The interpreter of LiteLLM's environment.",
 )
-def run(profile: Path | None, upstream: str | None, port: int | None, python: Path) -> int:
+@click.option(
+    "--stop-with-stdin", is_flag=True, help="Stop when standard input ends, as it does with a parent."
+)
+def run(
+    profile: Path | None, upstream: str | None, port: int | None, python: Path, *, stop_with_stdin: bool
+) -> int:
     """Run LiteLLM's proxy on loopback until Ctrl-C, in front of an application that is started by itself."""
+    # Also while the proxy starts: it is in a session of its own, and would outlive this process.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if stop_with_stdin:
+        stop_when_input_ends()
     with running(read_profile(profile or default_profile()), python=python, port=port, upstream=upstream) as (
         url,
         process,

@@ -9,8 +9,6 @@ import dataclasses
 import os
 import queue
 import signal
-import sys
-import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,6 +26,7 @@ from manta.commands.ask import show_answer
 from manta.commands.ingest import ingest, show
 from manta.commands.models import choose, fetch, fetch_encoder
 from manta.console import err, out
+from manta.stopping import stop_when_input_ends
 from manta.sync import collect
 from serve_app.errors import ConfigError, MantaError
 from serve_app.identity.exposure import require_safe
@@ -67,7 +66,7 @@ def command(
     application = LocalApplication(chosen, dashboard=dashboard)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if stop_with_stdin:
-        _stop_when_input_ends()
+        stop_when_input_ends()
     hangups = _hangups()
     try:
         start(application)
@@ -177,19 +176,6 @@ def _say_what_next(profile: Profile, url: str) -> None:
     )
     out.print(f"  the API's page: {url}/docs      what each dependency does: {url}/readyz", markup=False)
     out.print(f"  kill -HUP {os.getpid()} reads {profile.path} again, without a pause", markup=False)
-
-
-def _stop_when_input_ends() -> None:
-    """A parent holds the other end of standard input; when it dies without a word, nothing else tells."""
-
-    end = sys.stdin.fileno()
-
-    def wait() -> None:
-        while os.read(end, 4096):  # not by sys.stdin: its lock, held at exit, would end Python by an abort
-            pass
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=wait, name="stdin", daemon=True).start()
 
 
 def _hangups() -> queue.SimpleQueue[None]:

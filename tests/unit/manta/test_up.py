@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import os
 import queue
 import signal
 from collections.abc import Iterator
-from types import SimpleNamespace
 
 import pytest
 
@@ -53,16 +51,3 @@ def test_nohup_survives_its_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     signal.raise_signal(signal.SIGHUP)
     with pytest.raises(queue.Empty):
         hangups.get_nowait()
-
-
-def test_it_stops_when_its_parents_pipe_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: queue.SimpleQueue[tuple[int, int]] = queue.SimpleQueue()
-    reading, writing = os.pipe()
-    with os.fdopen(reading, "rb") as pipe:
-        monkeypatch.setattr("sys.stdin", SimpleNamespace(fileno=pipe.fileno))
-        monkeypatch.setattr("os.kill", lambda pid, number: told.put((pid, number)))
-        up._stop_when_input_ends()
-        os.write(writing, b"what is said does not matter")
-        assert told.empty()
-        os.close(writing)
-        assert told.get(timeout=10) == (os.getpid(), signal.SIGTERM)
