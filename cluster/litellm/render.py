@@ -178,4 +178,9 @@ def _redis(redis: RedisConfig) -> JsonObject:
     settings: JsonObject = {"redis_host": url.hostname or "127.0.0.1", "redis_port": url.port or 6379}
     if redis.password is not None:
         settings["redis_password"] = reference(redis.password)
-    return settings
+    more: JsonObject = {"ssl": True} if url.scheme == "rediss" else {}
+    if redis.username is not None:
+        more["username"] = redis.username
+    if url.path.strip("/"):
+        more["db"] = int(url.path.strip("/"))
+    return settings | ({"cache_kwargs": more} if more else {})

@@ -10,12 +10,12 @@ from __future__ import annotations
 from cluster.plan_types import ClusterPlan
 from cluster.render import names
 from cluster.render.objects import Object, metadata
+from cluster.render.opensearch import secret_variables as opensearch_variables
 from cluster.section import cluster_of
 from configs.schema import ClusterConfig, PlatformConfig, SecretSource
 from configs.schema.base import secrets_of
 
 _API = "external-secrets.io/v1"
-_STORE = "aws-secrets-manager"
 _REFRESH = "1h0m0s"
 
 
@@ -30,6 +30,7 @@ def external_secrets(config: PlatformConfig, _plan: ClusterPlan) -> list[Object]
     if cluster.parts.litellm is not None:
         wanted.append((names.GATEWAY_SECRET, spaces.gateway, of_gateway(config)))
     wanted.append((names.OBSERVABILITY_SECRET, spaces.observability, of_observability(cluster)))
+    wanted.append((names.KNOWLEDGE_SECRET, spaces.knowledge, opensearch_variables(config)))
     made = []
     for name, namespace, variables in wanted:
         if variables:
@@ -66,7 +67,7 @@ def _store(cluster: ClusterConfig, namespace: str) -> Object:
     return {
         "apiVersion": _API,
         "kind": "SecretStore",
-        "metadata": metadata(_STORE, "secrets", namespace),
+        "metadata": metadata(names.SECRET_STORE, "secrets", namespace),
         "spec": {"provider": {"aws": {"service": "SecretsManager", "region": cluster.region}}},
     }
 
@@ -82,7 +83,7 @@ def _secret(name: str, namespace: str, sources: dict[str, SecretSource]) -> Obje
         "metadata": metadata(name, "secrets", namespace),
         "spec": {
             "refreshInterval": _REFRESH,
-            "secretStoreRef": {"kind": "SecretStore", "name": _STORE},
+            "secretStoreRef": {"kind": "SecretStore", "name": names.SECRET_STORE},
             # Retain: an outage of Secrets Manager, or a slip of its names, takes no running pod's Secret away.
             "target": {"name": name, "creationPolicy": "Owner", "deletionPolicy": "Retain"},
             "data": data,

@@ -18,6 +18,8 @@ COLLECTOR_ACCOUNT = COLLECTOR
 # Secrets that the External Secrets Operator fills: environment variable -> value.
 APPLICATION_SECRET = "manta-env"  # noqa: S105 (a name)
 GATEWAY_SECRET = "litellm-env"  # noqa: S105
+KNOWLEDGE_SECRET = "opensearch-env"  # noqa: S105
+SECRET_STORE = "aws-secrets-manager"  # noqa: S105
 OBSERVABILITY_SECRET = "observability-env"  # noqa: S105
 RAY_TOKEN_SECRET = "manta-ray-token"  # noqa: S105
 

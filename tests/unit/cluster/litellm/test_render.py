@@ -89,6 +89,13 @@ def test_secrets_are_named_and_never_read(monkeypatch: pytest.MonkeyPatch) -> No
     assert secrets_of(config.litellm) == {"MASTER", "OTHER", "POSTGRES"}
     settings = rendered(config)["router_settings"]
     assert (settings["redis_host"], settings["redis_port"]) == ("cache", 7000)
+    assert settings["cache_kwargs"] == {"db": 2}
+
+
+def test_an_encrypted_redis_is_spoken_to_encrypted() -> None:
+    redis = {"url": "rediss://cache.example:6379", "username": "manta"}
+    settings = rendered(platform(door={"redis": redis}))["router_settings"]
+    assert settings["cache_kwargs"] == {"ssl": True, "username": "manta"}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""What wakes a person: PrometheusRules, each with what to do."""

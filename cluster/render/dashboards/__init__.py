@@ -1,0 +1,1 @@
+"""Grafana's dashboards: agents, models, resources, cost. Their series are those of `cluster.series`."""
