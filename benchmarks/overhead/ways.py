@@ -1,4 +1,4 @@
-"""The ways that a token can take from the engine to the client, each as a server that can be started."""
+"""The ways that a token can take from the mock engine to the client, each as a server that can be started."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks.application import Started, free_port, served, started
+from benchmarks.overhead.bars import BARS
+from benchmarks.overhead.lineup import Contender, Lineup
 from benchmarks.overhead.pace import MODEL, Pace
-from benchmarks.overhead.profile import AGENT, Replicas, Transport, has_transports, write_profile
-
-BARE = "bare"
-ONE = Replicas()
+from benchmarks.overhead.profile import AGENT, ONE, Replicas, Transport, has_transports, write_profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,21 @@ class Way:
             words += [] if self.is_fast else ["--serve-defaults"]
             with _server("ray_server", words, MANTA_HOME=folder) as fresh:
                 yield fresh
+
+
+def mock_lineup(ways: Sequence[Way], pace: Pace) -> Lineup:
+    """These ways, and the bare server that makes the same tokens."""
+    contenders = (
+        Contender(way.name, way.what, way.model, way.has_bars, partial(way.running, pace)) for way in ways
+    )
+    return Lineup(
+        bare="FastAPI, no Ray",
+        model=MODEL,
+        bare_running=partial(bare_running, pace),
+        contenders=tuple(contenders),
+        bars=BARS,
+        holds_length=False,
+    )
 
 
 @contextmanager

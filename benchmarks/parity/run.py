@@ -16,8 +16,8 @@ from pathlib import Path
 
 import httpx
 
-from benchmarks import results_folder
-from benchmarks.application import application, free_port, served
+from benchmarks import bare_vllm, results_folder
+from benchmarks.application import application
 from benchmarks.errors import BenchmarkError
 from benchmarks.parity.ask import ask
 from benchmarks.parity.cases import Case, Role, read_cases
@@ -27,21 +27,13 @@ from benchmarks.parity.text import report
 _ROLES: tuple[Role, ...] = ("generate", "pooling")
 _TIMEOUT_S = 600.0
 _HERE = Path(__file__).parent
-_TINY = Path(".venv-vllm/tiny-qwen3")
 
-# As in profile.yaml. Without a cache of prefixes: with it an answer's counts depend on what was asked before.
+# As in profile.yaml. Without a cache of prefixes: with it an answer's counts depend on what was asked before. And one
+# thread, so that sums are added in one order.
 _SETTINGS = "--dtype float32 --max-model-len 4096 --enforce-eager --no-enable-prefix-caching --max-num-seqs 8"
 _ARGUMENTS: dict[Role, str] = {
     "generate": f"{_SETTINGS} --enable-auto-tool-choice --tool-call-parser hermes",
     "pooling": _SETTINGS,
-}
-# Also as there: one thread, so that sums are added in one order.
-_ENVIRONMENT = {
-    "HF_HUB_OFFLINE": "1",
-    "VLLM_NO_USAGE_STATS": "1",
-    "VLLM_CPU_KVCACHE_SPACE": "1",
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-    "OMP_NUM_THREADS": "1",
 }
 
 
@@ -50,7 +42,8 @@ def main() -> None:
     arguments = _parse()
     try:
         with ExitStack() as stack:
-            manta = stack.enter_context(application(arguments.manta, arguments.profile))
+            start = application(arguments.manta, arguments.profile, timeout_s=bare_vllm.START_TIMEOUT_S)
+            manta = stack.enter_context(start)
             bare = {role: url for role in _ROLES if (url := _bare(stack, arguments, role)) is not None}
             models = {"$model": arguments.model, "$pooling_model": arguments.pooling_model}
             cases = read_cases(models)
@@ -103,12 +96,10 @@ def _bare(stack: ExitStack, arguments: argparse.Namespace, role: Role) -> str | 
         return url.rstrip("/")
     if role not in arguments.role:
         return None
-    address = f"http://127.0.0.1:{(port := free_port())}"
     name = getattr(arguments, f"{prefix}model")
-    words = [str(arguments.vllm_python), "-m", "vllm.entrypoints.cli.main", "serve", str(folder)]
-    words += ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", name, "--runner", role]
-    words += (getattr(arguments, f"{prefix}vllm_args") or _ARGUMENTS[role]).split()
-    return stack.enter_context(served(words, address, "/health", **_ENVIRONMENT)).url
+    words = (getattr(arguments, f"{prefix}vllm_args") or _ARGUMENTS[role]).split()
+    server = bare_vllm.bare_vllm(arguments.vllm_python, folder, name, ["--runner", role, *words])
+    return stack.enter_context(server).url
 
 
 def _parse() -> argparse.Namespace:
@@ -120,19 +111,17 @@ def _parse() -> argparse.Namespace:
         "--bare", help="URL of a bare vLLM with the model that writes; without it one is started"
     )
     parser.add_argument(
-        "--folder", type=Path, default=_TINY, help="the model's, for a server that is started"
+        "--folder", type=Path, default=bare_vllm.TINY_MODEL, help="the model's, for a server that is started"
     )
     parser.add_argument("--model", default="chat", help="its name on both")
     parser.add_argument(
         "--vllm-args", help="arguments of the server that is started, instead of the profile's"
     )
     parser.add_argument("--pooling-bare", help="URL of a bare vLLM with the model that pools; likewise")
-    parser.add_argument("--pooling-folder", type=Path, default=_TINY, help="likewise")
+    parser.add_argument("--pooling-folder", type=Path, default=bare_vllm.TINY_MODEL, help="likewise")
     parser.add_argument("--pooling-model", default="pooling", help="likewise")
     parser.add_argument("--pooling-vllm-args", help="likewise")
-    parser.add_argument(
-        "--vllm-python", type=Path, default=Path(".venv-vllm/bin/python"), help="that has vLLM"
-    )
+    parser.add_argument("--vllm-python", type=Path, default=bare_vllm.PYTHON, help="that has vLLM")
     parser.add_argument("--tolerance", type=float, default=1e-5, help="of numbers with a fraction, relative")
     parser.add_argument(
         "--out", type=Path, default=Path("benchmarks/results"), help="where the run's folder goes"

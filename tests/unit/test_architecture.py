@@ -27,7 +27,10 @@ MAY_IMPORT_RAY = {
     "cluster/lint/list_serve_schema.py",
     # The simulator asks Serve's own autoscaling policy instead of a copy of it. It starts no Ray.
     "benchmarks/simulate/serve_policy.py",
-    # A server of its own: the ingress with the engine in its own process, which `manta up` never is.
+    # Servers that `manta up` never is: the ingress with the engine in its own process, ray.serve.llm, and the Ray that
+    # both stand on.
+    "benchmarks/overhead/own_ray.py",
+    "benchmarks/overhead/ray_llm_server.py",
     "benchmarks/overhead/ray_server.py",
 }
 HEAVY = {
@@ -108,7 +111,7 @@ def test_only_load_reads_the_environment() -> None:
         "cluster/litellm/local.py",
         "benchmarks/application.py",
         "benchmarks/conformance/ray_node.py",
-        "benchmarks/overhead/ray_server.py",
+        "benchmarks/overhead/own_ray.py",
         "serve_app/engines/vllm/start.py",
     }
     # RAGAS sends statistics unless a variable says otherwise by the time that it is imported.
@@ -119,8 +122,9 @@ def test_only_load_reads_the_environment() -> None:
 
 
 def test_benchmarks_know_only_the_configuration() -> None:
-    # The servers that two benchmarks compare with are made of the application's own parts.
+    # The servers that two benchmarks compare with are made of the application's own parts, or start Ray as it does.
     opens_it = {
+        ROOT / "benchmarks/overhead/own_ray.py",
         ROOT / "benchmarks/overhead/ray_server.py",
         ROOT / "benchmarks/llamacpp_chat/engine.py",  # the engine alone, without the rest of the application
         # A process of its own, which the benchmark speaks to as to any other embedder.

@@ -67,7 +67,7 @@ def test_a_guarded_server_ends_with_who_started_it() -> None:
     port = free_port()
     served = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
     guard = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.llamacpp_chat.guard", *served],
+        [sys.executable, "-m", "benchmarks.guard", *served],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

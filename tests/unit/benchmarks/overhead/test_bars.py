@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.overhead.bars import BARS, Bar, summarise
+from benchmarks.overhead.bars import BARS, VLLM_BARS, Bar, summarise
 from benchmarks.overhead.text import as_text
 
 
@@ -19,6 +19,7 @@ def record(
         "num_callers": callers,
         "repetition": repetition,
         "requests_per_s": rate,
+        "output_tokens_per_s": rate * 32,
         "ttft_ms": {"p50": 21.0, "p99": 25.0},
         "itl_ms": {"p50": 5.0, "p99": 8.0},
         "pause_ms": {"p50": 5.0, "p99": 9.0},
@@ -97,6 +98,15 @@ def test_the_tables_show_ratios_verdicts_and_where_the_time_goes() -> None:
     assert "channel, 32 callers: replica Ingress 1.00, haproxy 0.50" in text
 
 
+def test_tokens_have_a_ratio_of_their_own() -> None:
+    shorter = record("channel", 0, 100.0, output_tokens_per_s=2400.0)
+    summary = summarise([record("bare", 0, 100.0), shorter], bars=VLLM_BARS)
+    figures = summary["figures"]["channel 32"]
+    assert (figures["ratio"], figures["tokens_ratio"]) == (1.0, 0.75)
+    (verdict,) = summary["verdicts"]["channel"]
+    assert (verdict["bar"], verdict["is_met"]) == ("tokens_ratio at least 0.95 at 32", False)
+
+
 def test_every_bar_is_of_a_figure_that_is_made() -> None:
     summary = summarise([record("bare", 0, 100.0), record("channel", 0, 100.0)])
-    assert {bar.figure for bar in BARS} <= summary["figures"]["channel 32"].keys()
+    assert {bar.figure for bar in (*BARS, *VLLM_BARS)} <= summary["figures"]["channel 32"].keys()

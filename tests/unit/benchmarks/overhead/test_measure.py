@@ -33,6 +33,13 @@ def test_only_requests_after_the_warm_up_count(made_run: MakeRun, workload: Work
     assert measured.num_failed == 0
 
 
+def test_only_a_model_is_asked_for_so_many_tokens(tmp_path: Path) -> None:
+    held = Load(32, 10.0, 2.0, holds_length=True)
+    asked = [workload_of(load, Pace(num_tokens=48), 1, tmp_path / "prompt.txt") for load in (LOAD, held)]
+    requests = [workload.requests[0] for workload in asked]
+    assert [request.hold_output_length for request in requests if request.kind == "chat"] == [False, True]
+
+
 def test_tokens_that_come_together_show_in_the_pauses(made_run: MakeRun, workload: Workload) -> None:
     run = made_run([20.0] * 100, workload=workload)
     joined = tuple(msgspec.structs.replace(record, gaps_us=[0, 10_000]) for record in run.records)

