@@ -1,0 +1,1 @@
+"""What the front door costs, and whether it keeps what it promises."""
