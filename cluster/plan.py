@@ -34,8 +34,9 @@ from cluster.waves import waves
 from configs.instances import FACTS_SOURCE, Instance
 from configs.load import Profile
 from configs.prices import AS_OF, SOURCE, SPOT_SOURCE
-from configs.schema import ClusterConfig, PlatformConfig, PoolConfig
+from configs.schema import ClusterConfig, PlatformConfig, PoolConfig, VllmModel
 from configs.schema.cluster import Role
+from serve_app.engines.neuron.device import check_plan
 from serve_app.errors import ConfigError
 
 RAY_VERSION = "2.60.0"  # as pyproject.toml pins it; a test compares
@@ -54,6 +55,9 @@ def plan(profile: Profile) -> ClusterPlan:
     cluster = cluster_of(config)
     if profile.port != PORT:
         raise ConfigError(f"http_options.port is {profile.port}; in a cluster it is {PORT}")
+    for model in profile.platform.models:
+        if isinstance(model, VllmModel):
+            check_plan(model)
     head = head_group(cluster)
     groups = worker_groups(cluster, replicas_of(config))
     _require_names(groups)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import click
+from rich.console import Console
 from rich.table import Table
 
 from cluster.costs import NOT_COUNTED
@@ -16,7 +17,7 @@ from cluster.plan_types import GIB, ClusterPlan, CostLine, Money, PodShape, Work
 from configs.load import read_profile
 from manta.console import out
 
-_WIDTH = 150  # of the tables; narrower terminals wrap them
+_WIDTH = 150  # of the tables, where no terminal says how wide it is
 
 
 @click.command("plan")
@@ -32,8 +33,9 @@ def command(profile: Path, *, as_json: bool, misfits: bool) -> int:
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(made), indent=2))
         return 0
+    console = out if out.is_terminal else Console(highlight=False, width=_WIDTH)
     for table in (_groups(made), _costs(made), _nodes(made), _waves(made)):
-        out.print(table, width=_WIDTH)
+        console.print(table)
     _list("forced by", ((one.key, one.consequence) for one in made.forced))
     _list("quotas needed (vCPUs)", ((one.code, f"{one.num_vcpus}  {one.name}") for one in made.quotas))
     if misfits:
