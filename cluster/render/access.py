@@ -15,6 +15,7 @@ OPERATORS = "manta:operators"
 
 Rule = dict[str, list[str]]
 
+_OPENSEARCH = ["opensearchclusters", "opensearchroles", "opensearchuserrolebindings", "opensearchusers"]
 _LOOK = ["get", "list", "watch"]
 _CHANGE = ["create", "update", "patch", "delete"]
 # API group -> what of it lives in a namespace and is shown.
@@ -43,24 +44,24 @@ _SHOWN = {
     "keda.sh": ["scaledjobs", "scaledobjects", "triggerauthentications"],
     "monitoring.coreos.com": ["podmonitors", "prometheusrules", "servicemonitors"],
     "networking.k8s.io": ["ingresses", "networkpolicies"],
-    "opensearch.org": ["opensearchclusters"],
+    "opensearch.org": _OPENSEARCH,
     "policy": ["poddisruptionbudgets"],
     "ray.io": ["rayclusters", "rayjobs", "rayservices"],
 }
-# Of those, what an operator changes: what `manta cluster apply` writes after the foundation.
+# Of those, what an operator changes: what is applied after the foundation and the nodes, and is in a namespace.
 _CHANGED = {
     "": ["configmaps", "pods", "podtemplates", "services"],
     "apps": ["deployments", "deployments/scale"],
     "autoscaling": ["horizontalpodautoscalers"],
     "autoscaling.x-k8s.io": ["capacitybuffers"],
     "batch": ["cronjobs", "jobs"],
-    "external-secrets.io": ["externalsecrets"],
+    "external-secrets.io": ["externalsecrets", "secretstores"],
     "gateway.networking.k8s.io": ["gateways", "httproutes"],
     "kagent.dev": ["agents", "modelconfigs", "remotemcpservers"],
-    "keda.sh": ["scaledjobs", "scaledobjects"],
+    "keda.sh": ["scaledjobs", "scaledobjects", "triggerauthentications"],
     "monitoring.coreos.com": ["podmonitors", "prometheusrules", "servicemonitors"],
     "networking.k8s.io": ["ingresses"],
-    "opensearch.org": ["opensearchclusters"],
+    "opensearch.org": _OPENSEARCH,
     "policy": ["poddisruptionbudgets"],
     "ray.io": ["rayclusters", "rayjobs", "rayservices"],
 }
