@@ -28,6 +28,8 @@ def documents(config: PlatformConfig, plan: ClusterPlan) -> dict[str, Document]:
         "account_id": cluster.account_id,
         "region": cluster.region,
         "zones": list(cluster.zones),
+        "vpc_cidr": cluster.network.vpc_cidr,
+        "service_cidr": cluster.network.service_cidr,
         "compute": cluster.compute,
         "buckets": _buckets(config, plan),
         "secrets": sorted({source.remote for source in cluster.secrets.values()}),

@@ -67,12 +67,28 @@ resource "aws_iam_role_policy" "people" {
   policy = data.aws_iam_policy_document.look.json
 }
 
-# For `aws eks update-kubeconfig`, and for `manta cluster preflight`, which only reads.
+# For `aws eks update-kubeconfig`, and for `manta cluster preflight`, which reads, and of secrets only that they exist.
 data "aws_iam_policy_document" "look" {
   statement {
     sid       = "FindTheCluster"
     actions   = ["eks:DescribeCluster"]
     resources = ["arn:aws:eks:${var.region}:${var.account_id}:cluster/${var.name}"]
+  }
+
+  dynamic "statement" {
+    for_each = length(var.secrets) > 0 ? ["FindSecrets"] : []
+
+    content {
+      sid       = statement.value
+      actions   = ["secretsmanager:DescribeSecret"]
+      resources = [for secret in aws_secretsmanager_secret.this : secret.arn]
+    }
+  }
+
+  statement {
+    sid       = "FindCertificates"
+    actions   = ["acm:DescribeCertificate"]
+    resources = ["arn:aws:acm:${var.region}:${var.account_id}:certificate/*"]
   }
 
   statement {
@@ -92,14 +108,11 @@ data "aws_iam_policy_document" "look" {
 locals {
   preflight_actions = [
     "ec2:DescribeAvailabilityZones",
-    "ec2:DescribeInstances",
     "ec2:DescribeInstanceTypeOfferings",
-    "ec2:DescribeInstanceTypes",
-    "ec2:DescribeRegions",
+    "ec2:DescribeInstances",
     "ecr:GetAuthorizationToken",
     "servicequotas:GetAWSDefaultServiceQuota",
     "servicequotas:GetServiceQuota",
-    "servicequotas:ListServiceQuotas",
   ]
 }
 

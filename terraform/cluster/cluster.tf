@@ -25,7 +25,7 @@ locals {
   node_groups = {
     controllers = {
       ami_type       = "AL2023_ARM_64_STANDARD"
-      instance_types = ["m7g.large", "m8g.large", "m6g.large"]
+      instance_types = ["m7g.xlarge", "m8g.xlarge", "m6g.xlarge"]
       min_size       = 2
       desired_size   = 2
       max_size       = 3
@@ -45,6 +45,7 @@ module "eks" {
   vpc_id                   = module.vpc.vpc_id
   subnet_ids               = module.vpc.private_subnets
   control_plane_subnet_ids = module.vpc.intra_subnets
+  service_ipv4_cidr        = var.service_cidr
 
   endpoint_private_access      = true
   endpoint_public_access       = length(var.api_cidrs) > 0
@@ -60,9 +61,9 @@ module "eks" {
 
   addons = { for name, addon in local.addons : name => addon if !local.is_auto || name == "metrics-server" }
 
-  # Auto Mode: its own pool `system` for the controllers; the others are rendered.
+  # Auto Mode: a pool of its own for the controllers; the others are rendered.
   create_auto_mode_iam_resources = local.is_auto
-  compute_config                 = local.is_auto ? { enabled = true, node_pools = ["system"] } : null
+  compute_config                 = local.is_auto ? { enabled = true, node_pools = ["general-purpose"] } : null
 
   eks_managed_node_groups = { for name, group in local.node_groups : name => group if !local.is_auto }
 

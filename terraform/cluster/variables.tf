@@ -25,6 +25,21 @@ variable "zones" {
   }
 }
 
+variable "vpc_cidr" {
+  description = "Addresses of the VPC, /16. Pods have addresses of it, and the rules of the network know it."
+  type        = string
+
+  validation {
+    condition     = can(cidrsubnet(var.vpc_cidr, 4, 0)) && endswith(var.vpc_cidr, "/16")
+    error_message = "A /16, as 10.40.0.0/16: the subnets are cut out of it by their place."
+  }
+}
+
+variable "service_cidr" {
+  description = "Addresses of Kubernetes Services; the rules of the network know them too."
+  type        = string
+}
+
 variable "compute" {
   description = "Who buys nodes: `karpenter`, in the cluster, or `auto-mode`, which EKS runs."
   type        = string
@@ -79,16 +94,6 @@ variable "kubernetes_version" {
   description = "Minor version of Kubernetes. The rendered objects are checked against 1.36's API."
   type        = string
   default     = "1.36"
-}
-
-variable "vpc_cidr" {
-  description = "Addresses of the VPC, /16. Pods have addresses of it."
-  type        = string
-
-  validation {
-    condition     = can(cidrsubnet(var.vpc_cidr, 4, 0)) && endswith(var.vpc_cidr, "/16")
-    error_message = "A /16, as 10.40.0.0/16: the subnets are cut out of it by their place."
-  }
 }
 
 variable "nat_gateways" {

@@ -3,9 +3,6 @@
 
 locals {
   is_auto = var.compute == "auto-mode"
-
-  # Where the system's pods may run: the managed group has no taint, and Auto Mode's pool `system` has this one.
-  tolerations = local.is_auto ? [{ key = "CriticalAddonsOnly", operator = "Exists" }] : []
 }
 
 resource "helm_release" "karpenter" {
@@ -43,18 +40,6 @@ resource "helm_release" "load_balancer_controller" {
   })]
 }
 
-# Without it EKS Auto Mode takes NetworkPolicies and enforces none.
-resource "kubernetes_config_map_v1" "network_policies" {
-  count = local.is_auto ? 1 : 0
-
-  metadata {
-    name      = "amazon-vpc-cni"
-    namespace = "kube-system"
-  }
-
-  data = { "enable-network-policy-controller" = "true" }
-}
-
 resource "helm_release" "external_secrets" {
   name             = "external-secrets"
   namespace        = "external-secrets"
@@ -65,7 +50,6 @@ resource "helm_release" "external_secrets" {
 
   values = [yamlencode({
     serviceAccount = { name = "external-secrets" }
-    tolerations    = local.tolerations
   })]
 }
 
@@ -76,12 +60,10 @@ resource "helm_release" "kuberay" {
   repository       = "https://ray-project.github.io/kuberay-helm"
   chart            = "kuberay-operator"
   version          = "1.7.0"
-
-  values = [yamlencode({ tolerations = local.tolerations })]
 }
 
-# The operator of Prometheus with one that finds every monitor in the cluster and writes on to the managed workspace.
-# Grafana and alerts are AWS's.
+# The operator of Prometheus with one that finds every monitor in the cluster and writes on to the managed workspace, a
+# Grafana that shows the rendered dashboards, and an Alertmanager that tells nobody until somebody says whom.
 resource "helm_release" "prometheus" {
   name             = "kube-prometheus-stack"
   namespace        = "monitoring"
@@ -91,10 +73,15 @@ resource "helm_release" "prometheus" {
   version          = "91.8.1"
 
   values = [yamlencode({
-    grafana      = { enabled = false }
-    alertmanager = { enabled = false }
-    prometheusOperator = {
-      tolerations = local.tolerations
+    grafana = {
+      # The chart's own is the same everywhere; without one it makes one.
+      adminPassword = null
+      sidecar = {
+        dashboards = {
+          folderAnnotation = "grafana_folder"
+          provider         = { foldersFromFilesStructure = true }
+        }
+      }
     }
     prometheus = {
       serviceAccount = { create = true, name = "prometheus" }
@@ -107,7 +94,6 @@ resource "helm_release" "prometheus" {
           url   = "${var.prometheus_endpoint}api/v1/remote_write"
           sigv4 = { region = var.region }
         }]
-        tolerations = local.tolerations
       }
     }
   })]
@@ -122,8 +108,6 @@ resource "helm_release" "keda" {
   repository       = "https://kedacore.github.io/charts"
   chart            = "keda"
   version          = "2.20.2"
-
-  values = [yamlencode({ tolerations = local.tolerations })]
 }
 
 resource "helm_release" "opensearch" {
@@ -135,11 +119,9 @@ resource "helm_release" "opensearch" {
   repository       = "https://opensearch-project.github.io/opensearch-k8s-operator"
   chart            = "opensearch-operator"
   version          = "3.0.2"
-
-  values = [yamlencode({ tolerations = local.tolerations })]
 }
 
-# They tell the kubelet of devices. Auto Mode's nodes know already.
+# They tell the kubelet of devices. Auto Mode's nodes know already, and so do Bottlerocket's with GPUs.
 
 resource "helm_release" "nvidia" {
   count = var.gpu && !local.is_auto ? 1 : 0
@@ -151,7 +133,7 @@ resource "helm_release" "nvidia" {
   version    = "0.18.2"
 
   values = [yamlencode({
-    # The nodes' own label says that there are GPUs; the chart would ask for one that another chart puts there.
+    # The chart would wait for a label that another chart puts on nodes; these have one that says the same.
     affinity     = null
     nodeSelector = { "manta.dev/role" = "gpu" }
     tolerations = [

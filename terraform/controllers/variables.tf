@@ -46,7 +46,7 @@ variable "opensearch_operator" {
 }
 
 variable "gpu" {
-  description = "Whether there are nodes with NVIDIA GPUs (pools.gpu)."
+  description = "Whether there are nodes with NVIDIA GPUs (pools.gpu) that are not Bottlerocket's, which has the plugin."
   type        = bool
   default     = false
 }

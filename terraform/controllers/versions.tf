@@ -10,13 +10,9 @@ terraform {
       source  = "hashicorp/helm"
       version = "~> 3.0"
     }
-    kubernetes = {
-      source  = "hashicorp/kubernetes"
-      version = "~> 2.36"
-    }
   }
 
-  # Filled by `terraform init -backend-config=../environments/NAME.s3.tfbackend -backend-config=key=controllers.tfstate`.
+  # Filled by `terraform init -backend-config=../environments/NAME.s3.tfbackend -backend-config=key=manta/NAME/controllers.tfstate`.
   backend "s3" {}
 }
 
@@ -28,30 +24,14 @@ data "aws_eks_cluster" "this" {
   name = var.cluster_name
 }
 
-locals {
-  certificate = base64decode(data.aws_eks_cluster.this.certificate_authority[0].data)
-  token_of    = ["eks", "get-token", "--region", var.region, "--cluster-name", var.cluster_name]
-}
-
 provider "helm" {
   kubernetes = {
     host                   = data.aws_eks_cluster.this.endpoint
-    cluster_ca_certificate = local.certificate
+    cluster_ca_certificate = base64decode(data.aws_eks_cluster.this.certificate_authority[0].data)
     exec = {
       api_version = "client.authentication.k8s.io/v1"
       command     = "aws"
-      args        = local.token_of
+      args        = ["eks", "get-token", "--region", var.region, "--cluster-name", var.cluster_name]
     }
-  }
-}
-
-provider "kubernetes" {
-  host                   = data.aws_eks_cluster.this.endpoint
-  cluster_ca_certificate = local.certificate
-
-  exec {
-    api_version = "client.authentication.k8s.io/v1"
-    command     = "aws"
-    args        = local.token_of
   }
 }

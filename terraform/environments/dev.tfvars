@@ -1,6 +1,5 @@
 # A cluster to try things on: one NAT gateway, nothing that refuses to be deleted.
 environment         = "dev"
-vpc_cidr            = "10.40.0.0/16"
 nat_gateways        = "one"
 interface_endpoints = []
 

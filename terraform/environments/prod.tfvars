@@ -1,6 +1,5 @@
 # A cluster that outlives a zone, and mistakes.
 environment  = "prod"
-vpc_cidr     = "10.60.0.0/16"
 nat_gateways = "one-per-zone"
 interface_endpoints = [
   "ec2",

@@ -312,6 +312,15 @@ def test_it_says_what_it_is_and_how_its_health_is_found(image: str) -> None:
         assert sum(len(stage.named(name)) for stage in stages) == 1, name
 
 
+def test_pods_run_as_the_images_user() -> None:
+    from cluster.render.ray.pods import USER_ID
+    from cluster.render.workloads import POD_SECURITY
+
+    users = {dockerfile_of(image).stages[str(IMAGES[image]["target"])].instructions[-1].text for image in IMAGES}
+    assert users == {f"{USER_ID}:{USER_ID}"}
+    assert POD_SECURITY["runAsUser"] == POD_SECURITY["runAsGroup"] == USER_ID
+
+
 def test_data_goes_where_the_cluster_mounts_a_volume() -> None:
     stage = APPLICATION.stages["runtime"]
     variables = dict(re.findall(r"([A-Z_]+)=(\S+)", " ".join(one.text for one in stage.named("ENV"))))

@@ -31,8 +31,8 @@ def path(request: pytest.FixtureRequest) -> Path:
     return found
 
 
-def test_there_are_two() -> None:
-    assert [path.name for path in WORKFLOWS] == ["ci.yaml", "images.yaml"]
+def test_there_are_three() -> None:
+    assert [path.name for path in WORKFLOWS] == ["ci.yaml", "images.yaml", "terraform.yaml"]
 
 
 def test_actions_are_pinned_by_commit_and_say_their_version(path: Path) -> None:
@@ -98,6 +98,13 @@ def test_what_makes_an_image_starts_its_build() -> None:
         assert f"requirements-{lock}.lock" in watched
     assert {"docker/**", ".dockerignore"} <= set(watched)
     assert hcl2.loads((ROOT / "docker" / "bake.hcl").read_text())
+
+
+def test_terraform_looks_at_each_of_its_roots() -> None:
+    (job,) = load(ROOT / ".github/workflows/terraform.yaml")["jobs"].values()
+    roots = {path.parent.name for path in (ROOT / "terraform").glob("*/versions.tf")}
+    assert set(job["strategy"]["matrix"]["root"]) == roots
+    assert [step["run"] for step in job["steps"] if "run" in step][-1] == "terraform validate"
 
 
 def test_names_of_repositories_are_terraforms() -> None:

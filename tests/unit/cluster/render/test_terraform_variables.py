@@ -32,7 +32,11 @@ def variables(profile: Profile, **changes: Any) -> dict[str, Any]:
 def test_the_cluster_is_the_profiles(profile: Profile) -> None:
     made, cluster = variables(profile), profile.platform.cluster
     assert cluster is not None
-    assert (made["name"], made["region"], made["account_id"]) == (cluster.name, cluster.region, cluster.account_id)
+    assert (made["name"], made["region"], made["account_id"]) == (
+        cluster.name,
+        cluster.region,
+        cluster.account_id,
+    )
     assert made["zones"] == list(cluster.zones)
     assert made["rendered"].endswith(f"/{profile.path.stem}")
 
