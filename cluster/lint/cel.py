@@ -47,7 +47,10 @@ def evaluate(text: str, scope: Scope) -> Any:
     Raises:
         CelError: it is no CEL, uses what is not known here, or has no value (a field that is not there).
     """
-    return _read(text)(scope)
+    try:
+        return _read(text)(scope)
+    except (TypeError, ValueError, AttributeError) as exc:  # a function that got what it is not for
+        raise CelError(str(exc)) from exc
 
 
 @lru_cache(maxsize=2048)

@@ -47,6 +47,7 @@ _KEPT = (
     "x-kubernetes-list-type",
     "x-kubernetes-list-map-keys",
 )
+_EVERYWHERE = ("apiVersion", "kind", "metadata", "status")
 _ANYTHING: Schema = {"x-kubernetes-preserve-unknown-fields": True}
 # What these say in JSON is more than their definitions do.
 _SPECIAL: dict[str, Schema] = {
@@ -119,12 +120,10 @@ def compact_crd(crd: Mapping[str, Any], parts: Parts) -> Iterator[tuple[str, str
 def _entry(
     schema: Mapping[str, Any], parts: Parts, named: Mapping[str, Any] | None, *, is_namespaced: bool
 ) -> Schema:
-    """What stands at the top, without what every object has (metadata) and what nobody writes (status)."""
-    properties = dict(schema.get("properties", {}))
-    for name in ("apiVersion", "kind", "metadata", "status"):
-        properties.pop(name, None)
+    """The whole object's schema; what every object has (metadata) and what nobody writes (status) is left open."""
+    properties = dict(schema.get("properties", {})) | dict.fromkeys(_EVERYWHERE, _ANYTHING)
     top = {**schema, "properties": properties}
-    top["required"] = [name for name in schema.get("required", ()) if name in properties]
+    top["required"] = [name for name in schema.get("required", ()) if name not in _EVERYWHERE]
     return {"namespaced": is_namespaced, "native": named is not None, "schema": compact(top, parts, named)}
 
 

@@ -8,7 +8,24 @@ from typing import Any
 
 from cluster.lint import inputs, serve_config
 from cluster.lint.findings import Finding, in_order
-from cluster.lint.rules import kuberay, pods, references, schema, serve
+from cluster.lint.rules import (
+    head,
+    kuberay,
+    models,
+    namespaces,
+    network,
+    placement,
+    pods,
+    ray,
+    references,
+    replicas,
+    scaling,
+    schema,
+    secrets,
+    selectors,
+    serve,
+    values,
+)
 from cluster.lint.schemas import Schemas
 from cluster.lint.serve_config import ServeFile
 from cluster.lint.world import World
@@ -17,8 +34,19 @@ from cluster.lint.yaml_text import read_documents
 RULES: tuple[Callable[[World], Iterator[Finding]], ...] = (
     kuberay.check,
     serve.check,
+    ray.check,
+    replicas.check,
     pods.check,
+    values.check,
+    placement.check,
+    scaling.check,
+    head.check,
     references.check,
+    selectors.check,
+    network.check,
+    models.check,
+    secrets.check,
+    namespaces.check,
 )
 
 

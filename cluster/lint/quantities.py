@@ -7,6 +7,7 @@ import re
 QUANTITY = re.compile(
     r"[+-]?(?P<number>[0-9]+(\.[0-9]*)?|\.[0-9]+)(?P<suffix>[KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+(\.[0-9]*)?)?"
 )
+_ENDLESS = 1e30  # more than the largest suffix of anything; and no infinity
 _FACTORS = {
     "": 1.0,
     "n": 1e-9,
@@ -22,14 +23,15 @@ def amount(value: object) -> float | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, (int, float)):
-        return float(value)
+        return float(value) if abs(value) < _ENDLESS else None
     match = QUANTITY.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         return None
     suffix = match["suffix"] or ""
     factor = _FACTORS[suffix] if suffix in _FACTORS else float(f"1{suffix}")
     sign = -1 if str(value).startswith("-") else 1
-    return sign * float(match["number"]) * factor
+    number = float(match["number"]) * factor
+    return sign * number if number < _ENDLESS else None
 
 
 def gib(num_bytes: float) -> str:

@@ -22,6 +22,8 @@ from cluster.lint.strict import Misfit, misfits
 from cluster.lint.words import closest
 from cluster.lint.yaml_text import Document, Path, path_text
 
+MANTA = "serve_app.app:build"  # our own application, whose args have a schema too
+
 # Keys of former Rays -> what they are now. Ray still starts with them, and does as if they were not there.
 _FORMER = {
     "max_concurrent_queries": "max_ongoing_requests",
@@ -119,10 +121,10 @@ def _translated(config: Located, misfit: Misfit, path: Path) -> Finding:
 def _applications(config: ServeConfig, data: Mapping[str, Any]) -> Iterator[Finding]:
     named = applications(config)
     names = Counter(str(each.get("name", "default")) for _, each in named)
-    routes = Counter(each.get("route_prefix", "/") for _, each in named)
+    routes = Counter(_route_of(each) for _, each in named)
     seen: set[object] = set()
     for path, each in named:
-        name, route = str(each.get("name", "default")), each.get("route_prefix", "/")
+        name, route = str(each.get("name", "default")), _route_of(each)
         if names[name] > 1 and ("name", name) in seen:
             yield error(
                 "serve/application",
@@ -143,6 +145,11 @@ def _applications(config: ServeConfig, data: Mapping[str, Any]) -> Iterator[Find
         )
 
 
+def _route_of(application: Mapping[str, Any]) -> str | None:
+    route = application.get("route_prefix", "/")
+    return route if isinstance(route, str) else None
+
+
 def _application(config: ServeConfig, path: Path, application: Mapping[str, Any]) -> Iterator[Finding]:
     yield from _import_path(config, path, application.get("import_path"))
     yield from _route(config, path, application.get("route_prefix"))
@@ -152,6 +159,8 @@ def _application(config: ServeConfig, path: Path, application: Mapping[str, Any]
             if key in application:
                 message = f"{key} of one application among several: Ray refuses it"
                 yield error("serve/http", config, (*path, key), message, f"move it to http_options.{key}")
+    if application.get("import_path") == MANTA:
+        yield from _platform(config, (*path, "args"), application.get("args"))
     names: set[str] = set()
     for index, deployment in mappings(application.get("deployments")):
         where = (*path, "deployments", index)
@@ -165,6 +174,27 @@ def _application(config: ServeConfig, path: Path, application: Mapping[str, Any]
         if application.get("external_scaler_enabled") is True and _scales_itself(deployment):
             message = f"{name} scales itself, and external_scaler_enabled says that something else does"
             yield error("serve/scaling", config, where, message, "keep one of the two")
+
+
+def _platform(config: ServeConfig, path: Path, args: object) -> Iterator[Finding]:
+    """Our own application's settings, by their own schema."""
+    from pydantic import ValidationError
+
+    from configs.schema import PlatformConfig
+
+    try:
+        PlatformConfig.model_validate(dict(mapping(args)))
+    except ValidationError as exc:
+        for fault in exc.errors(include_url=False, include_input=False):
+            key = ".".join(str(part) for part in fault["loc"])
+            message = f"{key}: {fault['msg']}" if key else fault["msg"]
+            yield error(
+                "serve/platform",
+                config,
+                (*path, *fault["loc"]),
+                message,
+                "docs/configuration.md has all settings",
+            )
 
 
 def _scales_itself(deployment: Mapping[str, Any]) -> bool:

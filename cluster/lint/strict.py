@@ -99,7 +99,7 @@ class _Check:
         if isinstance(value, dict):
             check._object(value, schema, path, above)
         elif isinstance(value, list):
-            check._array(value, schema, path)
+            check._array(value, schema, path, above)
         else:
             check._scalar(value, schema, path)
         check._combined(value, schema, path)
@@ -174,7 +174,8 @@ class _Check:
         properties: Mapping[str, Schema] = schema.get("properties", {})
         meant = closest(name, properties)
         if name in above:
-            fix = f"it belongs one level up, beside {path[-1] if path else 'this'}: check the indentation"
+            beside = next((step for step in reversed(path) if isinstance(step, str)), "this")
+            fix = f"it belongs one level up, beside {beside}: check the indentation"
         elif (
             below := [key for key, part in properties.items() if name in self._properties(part)]
         ) and meant is None:
@@ -193,9 +194,9 @@ class _Check:
         found: Mapping[str, Schema] = schema.get("properties", {})
         return found
 
-    def _array(self, value: Sequence[object], schema: Schema, path: Path) -> None:
+    def _array(self, value: Sequence[object], schema: Schema, path: Path, above: Sequence[str]) -> None:
         for index, item in enumerate(value):
-            self.value(item, schema.get("items", {}), (*path, index), ())
+            self.value(item, schema.get("items", {}), (*path, index), above)
         self._size(len(value), schema, "Items", path)
         keys = schema.get("x-kubernetes-list-map-keys")
         # Kubernetes' own lists are checked case by case there: env may name a variable twice.
@@ -312,7 +313,7 @@ class _Count:
 def _fits(value: object, wanted: str) -> bool:
     if wanted in ("integer", "number"):
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return is_number and (wanted == "number" or float(value).is_integer())  # type: ignore[arg-type]
+        return is_number and (wanted == "number" or not isinstance(value, float) or value.is_integer())
     return isinstance(value, {"object": dict, "array": list, "string": str, "boolean": bool}[wanted])
 
 

@@ -100,10 +100,10 @@ class Pods:
     def port_names(self) -> dict[str, int]:
         """name -> number of the ports that the containers name, those of KubeRay's operator among them."""
         named = {
-            str(port["name"]): port.get("containerPort", 0)
+            str(port["name"]): number
             for _, container in self.containers(with_init=True)
             for _, port in mappings(container.get("ports"))
-            if "name" in port
+            if "name" in port and isinstance(number := port.get("containerPort", 0), int)
         }
         if not self.role:
             return named
@@ -330,8 +330,9 @@ def _ray_labels(manifest: Manifest, role: str, group: str) -> tuple[dict[str, st
 def _service(manifest: Manifest) -> Service:
     selector = manifest.get("spec", "selector")
     ports = [
-        (str(port.get("name", "")), port.get("port", 0), port.get("targetPort", port.get("port", 0)))
+        (str(port.get("name", "")), number, port.get("targetPort", number))
         for _, port in mappings(manifest.get("spec", "ports"))
+        if isinstance(number := port.get("port", 0), int)
     ]
     return Service(
         manifest,

@@ -60,12 +60,7 @@ def translated(misfit: Misfit) -> tuple[Severity, str]:
 
 
 def _body(manifest: Manifest, kind: Kind) -> Iterator[Finding]:
-    body = {
-        key: value
-        for key, value in manifest.data.items()
-        if key not in ("apiVersion", "kind", "metadata", "status")
-    }
-    for misfit in misfits(kind, body):
+    for misfit in misfits(kind, manifest.data):
         severity, rule = translated(misfit)
         yield Finding(
             severity, rule, manifest.place(*misfit.path), misfit.message, misfit.fix, manifest.title
