@@ -58,17 +58,11 @@ def collector(config: PlatformConfig, _plan: ClusterPlan) -> list[Object]:
 
 
 def traces_url(config: PlatformConfig) -> str | None:
-    """What pods are told as OTEL_EXPORTER_OTLP_ENDPOINT; None: the cluster has no collector."""
+    """What OTEL_EXPORTER_OTLP_ENDPOINT is for who sends it traces; None: the cluster has no collector."""
     cluster = cluster_of(config)
     if cluster.parts.collector is None:
         return None
     return f"http://{names.COLLECTOR}.{cluster.namespaces.observability}.svc.cluster.local:{OTLP_PORT}"
-
-
-def environment(config: PlatformConfig) -> list[Object]:
-    """What a pod needs so that its traces come here; what its profile says of exporters goes before."""
-    url = traces_url(config)
-    return [] if url is None else [{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": url}]
 
 
 def secret_variables(cluster: ClusterConfig) -> tuple[str, ...]:
@@ -123,14 +117,14 @@ def settings(cluster: ClusterConfig, part: CollectorPart) -> Document:
 
 
 def _exporters(cluster: ClusterConfig, part: CollectorPart) -> tuple[Document, Document]:
-    """Where traces go, and the extensions that sign what goes there."""
+    """Where traces go, and the extensions that sign what goes there. `otlp_http` is its name since collector 0.144."""
     exporters: Document = {}
     extensions: Document = {}
     if part.otlp_url is not None:
         headers = {}
         if part.otlp_authorization is not None:
             headers = {"headers": {"authorization": f"${{env:{part.otlp_authorization.env}}}"}}
-        exporters["otlphttp/traces"] = _otlp(part.otlp_url) | headers
+        exporters["otlp_http/traces"] = _otlp(part.otlp_url) | headers
     langfuse = cluster.parts.langfuse
     if langfuse is not None:
         extensions["basicauth/langfuse"] = {
@@ -139,7 +133,7 @@ def _exporters(cluster: ClusterConfig, part: CollectorPart) -> tuple[Document, D
                 "password": f"${{env:{langfuse.secret_key.env}}}",
             }
         }
-        exporters["otlphttp/langfuse"] = _otlp(langfuse.url.rstrip("/") + _LANGFUSE_PATH) | {
+        exporters["otlp_http/langfuse"] = _otlp(langfuse.url.rstrip("/") + _LANGFUSE_PATH) | {
             "headers": _LANGFUSE_HEADERS,
             "auth": {"authenticator": "basicauth/langfuse"},
         }

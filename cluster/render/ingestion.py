@@ -12,7 +12,6 @@ from typing import Any
 
 from cluster.plan_types import ClusterPlan
 from cluster.render import names
-from cluster.render.collector import environment as traces_environment
 from cluster.render.objects import Object, metadata
 from cluster.render.queries import Queries
 from cluster.render.workloads import Workload, config_map, deployment, from_secret
@@ -97,7 +96,6 @@ def _deployment(
             env=[
                 {"name": "HOME", "value": "/tmp"},  # noqa: S108
                 {"name": "MANTA_HOME", "value": "/tmp/manta"},  # noqa: S108
-                *traces_environment(config),
                 *(from_secret(variable, names.APPLICATION_SECRET) for variable in sorted(variables)),
             ],
             files={CONFIG_MAP: _PROFILE_FOLDER},

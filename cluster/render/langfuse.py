@@ -79,14 +79,15 @@ def _clickhouse(part: LangfusePart) -> Document:
     if part.clickhouse is None:
         # Made by the chart, by ClickHouse's operator, which has to be there; its password is the chart's own.
         return {"deploy": True, "cluster": {"replicas": 2}, "keeper": {"replicas": 3}}
-    host, _, port = part.clickhouse.partition(":")
+    host, _, port = part.clickhouse.address.partition(":")
     return {
         "deploy": False,
         "host": host,
         "httpPort": int(port),
+        "nativePort": part.clickhouse.native_port,
         "auth": {
             "existingSecret": names.OBSERVABILITY_SECRET,
-            "existingSecretKey": part.clickhouse_password.env,
+            "existingSecretKey": part.clickhouse.password.env,
         },
     }
 

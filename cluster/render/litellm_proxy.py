@@ -95,6 +95,9 @@ def _workload(config: PlatformConfig, cluster: ClusterConfig, part: LiteLLMPart,
             *("--timeout-graceful-shutdown", str(_grace_s(config))),
         ],
         env=_environment(config, settings),
+        # LiteLLM's tables: made, or brought up to its version. Several at once wait for each other in Postgres.
+        prepare=() if settings.database is None else ("python", "-m", "litellm.proxy.prisma_migration"),
+        prepare_env=_database(settings),
         files={CONFIG_MAP: _CONFIG_FOLDER},
         checksum=hashlib.sha256(text.encode()).hexdigest(),
         probes={
@@ -133,6 +136,12 @@ def _environment(config: PlatformConfig, settings: LiteLLMConfig) -> list[Object
     if trusted is not None:
         env.append(from_secret("MANTA_GATEWAY_SECRET", names.GATEWAY_SECRET, trusted.secret.env))
     return env
+
+
+def _database(settings: LiteLLMConfig) -> list[Object]:
+    """Under the name that Prisma reads; the proxy itself has it from its configuration."""
+    database = settings.database
+    return [] if database is None else [from_secret("DATABASE_URL", names.GATEWAY_SECRET, database.env)]
 
 
 def _traces(config: PlatformConfig, settings: LiteLLMConfig) -> list[Object]:

@@ -44,6 +44,8 @@ class Workload:
     ports: Mapping[str, int]
     command: Sequence[str]
     env: Sequence[Object] = ()
+    prepare: Sequence[str] = ()  # a command that has to succeed before the other one starts
+    prepare_env: Sequence[Object] = ()  # for it besides
     files: Mapping[str, str] = field(default_factory=dict)  # ConfigMap -> where it is mounted
     checksum: str | None = None  # of those files: a change replaces the pods
     probes: Mapping[str, Object] = field(default_factory=dict)
@@ -149,11 +151,22 @@ def _pod(workload: Workload) -> Object:
             _spread(workload.name, "topology.kubernetes.io/zone"),
             _spread(workload.name, "kubernetes.io/hostname"),
         ],
+        **({"initContainers": [_preparation(workload)]} if workload.prepare else {}),
         "containers": [_container(workload)],
         "volumes": [
             {"name": "tmp", "emptyDir": {"sizeLimit": quantity_gib(workload.temporary_gib)}},
             *({"name": name, "configMap": {"name": name}} for name in workload.files),
         ],
+    }
+
+
+def _preparation(workload: Workload) -> Container:
+    """The same image, files and resources; no ports and no probes."""
+    alike = _container(workload)
+    return {key: alike[key] for key in ("image", "resources", "securityContext", "volumeMounts")} | {
+        "name": "prepare",
+        "command": list(workload.prepare),
+        "env": [*workload.env, *workload.prepare_env],
     }
 
 

@@ -59,6 +59,18 @@ class CollectorPart(Strict):
     )
 
 
+class ClickHouseReference(Strict):
+    """A ClickHouse that is there already."""
+
+    address: _HostAndPort = Field(description="`HOST:PORT` of its HTTP interface.")
+    native_port: int = Field(
+        default=9000, ge=1, le=65535, description="Port of its native protocol, by which tables are made."
+    )
+    password: SecretRef = Field(
+        default=SecretRef(env="LANGFUSE_CLICKHOUSE_PASSWORD"), description="Of its user `default`."
+    )
+
+
 class LangfusePart(Strict):
     """Values for Langfuse's Helm chart, 2.0. Its stores are there already, by their addresses."""
 
@@ -68,10 +80,9 @@ class LangfusePart(Strict):
     redis: _HostAndPort = Field(
         description="`HOST:PORT` of its Redis, with `maxmemory-policy noeviction` and TLS."
     )
-    clickhouse: _HostAndPort | None = Field(
+    clickhouse: ClickHouseReference | None = Field(
         default=None,
-        description="`HOST:PORT` (HTTP) of a ClickHouse 25.12 or later; None: the chart makes one, by ClickHouse's "
-        "operator.",
+        description="A ClickHouse 25.12 or later; None: the chart makes one, by ClickHouse's operator.",
     )
     bucket: _Bucket = Field(description="S3 bucket for events, exports and media.")
     postgres_password: SecretRef = Field(
@@ -79,9 +90,6 @@ class LangfusePart(Strict):
     )
     redis_password: SecretRef = Field(
         default=SecretRef(env="LANGFUSE_REDIS_PASSWORD"), description="Of its Redis."
-    )
-    clickhouse_password: SecretRef = Field(
-        default=SecretRef(env="LANGFUSE_CLICKHOUSE_PASSWORD"), description="Of its ClickHouse."
     )
     salt: SecretRef = Field(default=SecretRef(env="LANGFUSE_SALT"), description="Of its hashes of API keys.")
     encryption_key: SecretRef = Field(

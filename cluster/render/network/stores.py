@@ -34,8 +34,11 @@ def of_observability(config: PlatformConfig) -> list[Object]:
     egress = outside((), cluster)
     made = [_inside(namespace)]
     if parts.langfuse is not None:
-        stores = (parts.langfuse.postgres, parts.langfuse.redis, parts.langfuse.clickhouse)
-        egress += [to_the_vpc(address, cluster) for address in stores if address is not None]
+        stores = [parts.langfuse.postgres, parts.langfuse.redis]
+        if (clickhouse := parts.langfuse.clickhouse) is not None:
+            host = clickhouse.address.partition(":")[0]
+            stores += [clickhouse.address, f"{host}:{clickhouse.native_port}"]
+        egress += [to_the_vpc(address, cluster) for address in stores]
         readers = [*entrance(cluster), *_senders(cluster)]
         made.append(policy("langfuse", namespace, EVERY_POD, ingress=[coming(readers, _LANGFUSE_PORT)]))
     if parts.collector is not None:

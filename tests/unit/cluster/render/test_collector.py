@@ -87,9 +87,10 @@ def test_what_it_sends_is_signed_with_secrets_by_reference(planned: Callable[...
     )
     document = settings(made)
     assert (
-        document["exporters"]["otlphttp/langfuse"]["endpoint"] == "https://traces.example.com/api/public/otel"
+        document["exporters"]["otlp_http/langfuse"]["endpoint"]
+        == "https://traces.example.com/api/public/otel"
     )
-    vendor = document["exporters"]["otlphttp/traces"]["headers"]
+    vendor = document["exporters"]["otlp_http/traces"]["headers"]
     assert vendor == {"authorization": "${env:VENDOR_TOKEN}"}
     named = set(of_observability(made.cluster))
     for variable in ("VENDOR_TOKEN", "LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY"):

@@ -14,7 +14,7 @@ PART = {
     "url": "https://traces.example.com",
     "postgres": "postgres.example.com:5432",
     "redis": "redis.example.com:6379",
-    "clickhouse": "clickhouse.example.com:8123",
+    "clickhouse": {"address": "clickhouse.example.com:8123"},
     "bucket": "manta-langfuse",
 }
 VARIABLES = (

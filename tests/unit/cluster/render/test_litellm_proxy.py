@@ -104,6 +104,16 @@ def test_its_spans_go_to_the_collector_where_it_makes_any(planned: Callable[...,
     assert "OTEL_EXPORTER_OTLP_ENDPOINT" not in environment(silent)
 
 
+def test_its_tables_are_there_before_it_starts(planned: Callable[..., Any]) -> None:
+    spec = by_kind(planned("eks-graviton"))["Deployment"]["spec"]["template"]["spec"]
+    (first,) = spec["initContainers"]
+    assert first["image"] == spec["containers"][0]["image"]
+    references = {one["name"]: one["valueFrom"]["secretKeyRef"] for one in first["env"] if "valueFrom" in one}
+    assert references["DATABASE_URL"] == {"name": names.GATEWAY_SECRET, "key": "LITELLM_DATABASE_URL"}
+    without = by_kind(planned("eks-graviton", litellm__database=None))["Deployment"]
+    assert "initContainers" not in without["spec"]["template"]["spec"]
+
+
 def test_it_is_left_out_where_nobody_wants_it(planned: Callable[..., Any]) -> None:
     assert litellm(*planned("eks-graviton", cluster__parts__litellm=None)) == []
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from cluster.render.accounts import accounts
 from cluster.render.iam.documents import documents
+from cluster.render.langfuse import langfuse
 
 
 def _policies(made: dict[str, Any]) -> dict[str, Any]:
@@ -40,6 +41,9 @@ def test_a_role_is_for_one_account_of_one_cluster(each: Any) -> None:
 def test_who_takes_a_role_exists(each: Any) -> None:
     there = {(one["metadata"]["namespace"], one["metadata"]["name"]) for one in accounts(*each)}
     there.add(("external-secrets", "external-secrets"))  # its operator's, by its chart
+    for values in langfuse(*each).values():  # likewise
+        account = values["langfuse"]["serviceAccount"]["name"]
+        there.add((each.cluster.namespaces.observability, account))
     for entry in documents(*each)["iam/associations.json"]["associations"]:
         assert (entry["namespace"], entry["serviceAccount"]) in there
 
