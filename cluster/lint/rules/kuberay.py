@@ -97,10 +97,14 @@ def _incremental(manifest: Manifest, options: object, path: Path) -> Iterator[Fi
         )
         return
     surge, step = options.get("maxSurgePercent", 100), options.get("stepSizePercent")
-    for key, value in (("maxSurgePercent", surge), ("stepSizePercent", step)):
-        if isinstance(value, int) and not 0 <= value <= 100:
-            yield error(rule, manifest, (*path, key), f"{key} is {value}, and a percentage", "write 0 to 100")
-    if isinstance(step, int) and isinstance(surge, int) and step > surge:
+    wrong = {
+        key: value
+        for key, value in (("maxSurgePercent", surge), ("stepSizePercent", step))
+        if isinstance(value, int) and not 0 <= value <= 100
+    }
+    for key, value in wrong.items():
+        yield error(rule, manifest, (*path, key), f"{key} is {value}, and a percentage", "write 0 to 100")
+    if isinstance(step, int) and isinstance(surge, int) and step > surge and not wrong:
         yield error(
             rule,
             manifest,

@@ -9,11 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cluster.lint.findings import Finding
-from cluster.lint.manifest import Manifest, error, items, mappings, warning
+from cluster.lint.manifest import Manifest, error, items, mappings, texts, warning
 from cluster.lint.words import listed
 from cluster.lint.world import Pods, RayCluster, World, same_namespace, selects
 
 _DNS = 53
+_DNS_NAMESPACES = ("kube-system", "openshift-dns")
+_NAMESPACE_NAME = "kubernetes.io/metadata.name"
 _GCS = 6379
 _DASHBOARD = 8265
 # Ports of a worker that Ray chooses by itself if rayStartParams does not.
@@ -110,14 +112,28 @@ def _names(world: World, policies: Sequence[Manifest]) -> Iterator[Finding]:
     for policy, found in cut.items():
         has_ray = any(pods.role for pods in found)
         say, why = (error, "Ray finds its head by name") if has_ray else (warning, "no name can be resolved")
-        message = f"{listed((pods.what for pods in found), 3)} may not ask DNS (UDP 53): {why}"
+        message = f"no DNS (UDP 53) for {listed((pods.what for pods in found), 3)}: {why}"
         yield say("network/dns", policy, ("spec",), message, "allow UDP and TCP 53 to kube-system")
 
 
 def _leaves(rule: Mapping[str, Any]) -> bool:
-    """Whether a peer can be outside of the namespace, where DNS is."""
+    """Whether a peer can be where DNS is: an address, or the namespace that it runs in."""
     peers = mappings(rule.get("to"))
-    return not peers or any("ipBlock" in peer or "namespaceSelector" in peer for _, peer in peers)
+    return not peers or any(
+        "ipBlock" in peer or _may_be_dns(peer.get("namespaceSelector")) for _, peer in peers
+    )
+
+
+def _may_be_dns(selector: object) -> bool:
+    """Labels of namespaces are not known here, but for the one that has their name."""
+    if not isinstance(selector, Mapping):
+        return False
+    names = [texts(selector.get("matchLabels")).get(_NAMESPACE_NAME)]
+    for _, expression in mappings(selector.get("matchExpressions")):
+        if expression.get("key") == _NAMESPACE_NAME and expression.get("operator") == "In":
+            names.extend(str(value) for value in items(expression.get("values")))
+    named = [name for name in names if name is not None]
+    return not named or any(name in _DNS_NAMESPACES for name in named)
 
 
 def _ray(policies: Sequence[Manifest], cluster: RayCluster) -> Iterator[Finding]:
@@ -144,7 +160,7 @@ def _ray(policies: Sequence[Manifest], cluster: RayCluster) -> Iterator[Finding]
                 "network/ray", policy, ("spec",), message, "allow all ports between the cluster's pods"
             )
         else:
-            message = f"{whose} may not reach the head's port {gcs} ({what}ward): they never join"
+            message = f"the head's port {gcs} is closed to {whose} ({what}ward): they never join"
             fix = f"allow {gcs} and Ray's other ports between the cluster's pods"
             yield error("network/ray", policy, ("spec",), message, fix)
     if inward is not None and cluster.owner.kind in ("RayService", "RayJob"):

@@ -79,7 +79,7 @@ def _pinned(pods: Pods, pools: Sequence[Pool], by_label: Sequence[Pool]) -> Iter
         pool = by_label[0]
         taint = taints_against(pods, pool)[0]
         shown = f"{taint.get('key')}={taint.get('value', '')}:{taint.get('effect')}".replace("=:", ":")
-        message = f"{pods.what} do not tolerate {shown} of NodePool {pool.name}: they wait for ever"
+        message = f"the taint {shown} of NodePool {pool.name} keeps {pods.what} away: no node for them, ever"
         yield error(
             "fit/taint", pods.owner, pods.spec_path, message, f"add a toleration for {taint.get('key')}"
         )
@@ -111,7 +111,7 @@ def _no_pool(pods: Pods, pools: Sequence[Pool]) -> Finding:
     )
     path = (*pods.spec_path, "nodeSelector" if "nodeSelector" in pods.spec else "affinity")
     if not key:
-        message = f"no NodePool among these files has all labels that {pods.what} ask for"
+        message = f"no NodePool among these files has all labels that {pods.what} must have"
         return warning("fit/labels", pods.owner, path, message, "ask for those of one pool")
     values = asked[key]
     known = sorted({pool.labels[key] for pool in pools if key in pool.labels})
@@ -123,7 +123,7 @@ def _no_pool(pods: Pods, pools: Sequence[Pool]) -> Finding:
         if known
         else "give a NodePool that label"
     )
-    message = f"no NodePool among these files gives {key} {listed(values)}, which {pods.what} ask for"
+    message = f"no NodePool among these files gives {key} {listed(values)}, as {pods.what} must have"
     where = (*path, key) if path[-1] == "nodeSelector" else path
     return warning("fit/labels", pods.owner, where, message, fix)
 
@@ -152,7 +152,8 @@ def _too_large(
     pools = listed(pool.name for pool, _ in known)
     nearest = min(choices, key=lambda each: (len(_short(need, each)), -each.num_vcpus))
     short = [_shown(name, *numbers) for name, numbers in _short(need, nearest).items()]
-    message = f"{pods.what} fit no instance type of NodePool {pools}; nearest is {nearest.name}, with {listed(short)}"
+    what = f"nearest is {nearest.name}, with {listed(short)}"
+    message = f"no instance type of NodePool {pools} has room for {pods.what}; {what}"
     return error(
         "fit/instance", pods.owner, pods.spec_path, message, "ask for less, or allow larger instances"
     )
@@ -178,13 +179,11 @@ def _devices(pods: Pods, by_label: Sequence[Pool]) -> Iterator[Finding]:
         kept_out = [pool for pool in having if taints_against(pods, pool)]
         if having and len(kept_out) == len(having):
             taint = taints_against(pods, having[0])[0]
-            key, pool = taint.get("key"), having[0].name
+            key = taint.get("key")
             message = (
-                f"{pods.what} ask for {name}, and do not tolerate {key} of NodePool {pool}, which has it"
+                f"the taint {key} of NodePool {having[0].name}, which has {name}, keeps {pods.what} away"
             )
-            yield warning(
-                "fit/taint", pods.owner, pods.spec_path, message, f"add a toleration for {taint.get('key')}"
-            )
+            yield warning("fit/taint", pods.owner, pods.spec_path, message, f"add a toleration for {key}")
 
 
 def _possible(pool: Pool) -> Iterator[Finding]:
@@ -206,7 +205,7 @@ def _limits(pool: Pool, pods: Sequence[Pods]) -> Iterator[Finding]:
         if most > limit:
             shown = (gib(most), gib(limit)) if name == "memory" else (f"{most:g}", f"{limit:g}")
             whose = listed(each.what for each in pods)
-            message = f"at their maximum, {whose} need {name} {shown[0]}; the pool's limit is {shown[1]}"
+            message = f"at the most, {name} {shown[0]} for {whose}; the pool's limit is {shown[1]}"
             yield warning(
                 "fit/limits",
                 pool.manifest,

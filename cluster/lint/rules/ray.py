@@ -29,7 +29,10 @@ _START_PARAMS = {
     "runtime-env-agent-port", "storage", "system-config", "system-reserved-cpu", "system-reserved-memory", "temp-dir",
     "tracing-startup-hook", "verbose", "worker-port-list",
 }  # fmt: skip
-_RAY_IMAGE = re.compile(r"(?:^|/)ray(?:-ml|-llm)?:(?P<version>\d+\.\d+\.\d+)(?![\d])")
+# `rayproject/ray:2.52.0-py312`, and images of one's own that say it in the tag: `chat:1.4-ray2.52.0`
+_RAY_IMAGE = re.compile(
+    r"(?:(?:^|/)ray(?:-ml|-llm)?:|:[\w.-]*?(?<![a-z])ray[-_]?)(?P<version>\d+\.\d+\.\d+)(?!\d)"
+)
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,15 @@ another namespace, is a warning; a key that an object among the files does not h
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from cluster.lint.findings import Finding
-from cluster.lint.manifest import Manifest, at, error, mapping, mappings, note, warning
+from cluster.lint.manifest import Manifest, at, error, items, mapping, mappings, note, warning
 from cluster.lint.words import closest, listed
-from cluster.lint.world import World, same_namespace
+from cluster.lint.world import Pods, World, same_namespace
 from cluster.lint.yaml_text import Path
 
 _CLOSE = 0.82  # names are long and alike on purpose: `chat-config` and `chat-secrets` are two things
@@ -44,13 +45,18 @@ class _Target:
     keys: frozenset[str] | None  # None: not known
 
 
+Catalogue = Mapping[tuple[str, str], list[_Target]]  # (kind, name) -> where it is
+
+
 def check(world: World) -> Iterator[Finding]:
     catalogue = _catalogue(world)
     for reference in _references(world):
         yield from _one(reference, catalogue)
+    for pods in world.pods:
+        yield from _files(pods, catalogue)
 
 
-def _one(reference: Reference, catalogue: Mapping[tuple[str, str], list[_Target]]) -> Iterator[Finding]:
+def _one(reference: Reference, catalogue: Catalogue) -> Iterator[Finding]:
     kind, name, owner, path = reference.kind, reference.name, reference.owner, reference.path
     if not name or (kind, name) in _ALWAYS:
         return
@@ -89,6 +95,58 @@ def _key(reference: Reference, targets: list[_Target]) -> Iterator[Finding]:
     fix = f"did you mean {meant}?" if meant else (f"it has {listed(keys)}" if keys else "add the key")
     message = f"{reference.kind} {reference.name} has no key {reference.key}: the pod never starts"
     yield error("references/key", reference.owner, reference.path, message, fix)
+
+
+def _files(pods: Pods, catalogue: Catalogue) -> Iterator[Finding]:
+    """Files of mounted ConfigMaps and Secrets, by the names that mounts and commands use."""
+    volumes = {str(volume.get("name")): volume for _, volume in mappings(pods.spec.get("volumes"))}
+    for path, container in pods.containers(with_init=True):
+        for index, mount in mappings(container.get("volumeMounts")):
+            files = _files_of(volumes.get(str(mount.get("name")), {}), pods.owner.namespace, catalogue)
+            if files is None:
+                continue
+            inner, where = mount.get("subPath"), str(mount.get("mountPath", "")).rstrip("/")
+            if isinstance(inner, str) and inner.partition("/")[0] not in files:
+                yield _no_file(pods.owner, (*path, "volumeMounts", index, "subPath"), inner, files)
+            elif not inner and "subPathExpr" not in mount:
+                yield from _named_in_commands(pods.owner, path, container, where, files)
+
+
+def _named_in_commands(
+    owner: Manifest, path: Path, container: Mapping[str, Any], folder: str, files: frozenset[str]
+) -> Iterator[Finding]:
+    for key in ("command", "args"):
+        for index, word in enumerate(items(container.get(key))):
+            name = (
+                word.removeprefix(f"{folder}/")
+                if isinstance(word, str) and word.startswith(f"{folder}/")
+                else ""
+            )
+            if name and re.fullmatch(r"[\w.-]+", name) and name not in files:
+                yield _no_file(owner, (*path, key, index), name, files)
+
+
+def _no_file(owner: Manifest, path: Path, name: str, files: frozenset[str]) -> Finding:
+    meant = closest(name, files)
+    fix = f"did you mean {meant}?" if meant else f"it has {listed(sorted(files))}"
+    return warning("references/file", owner, path, f"no file {name} is in what is mounted here", fix)
+
+
+def _files_of(volume: Mapping[str, Any], namespace: str, catalogue: Catalogue) -> frozenset[str] | None:
+    """The files that a volume of one ConfigMap or Secret has; None if nobody here knows."""
+    for source, kind, key in (("configMap", "ConfigMap", "name"), ("secret", "Secret", "secretName")):
+        part = mapping(volume.get(source))
+        chosen = mappings(part.get("items"))
+        if chosen:
+            return frozenset(str(each.get("path")).partition("/")[0] for _, each in chosen)
+        targets = [
+            each
+            for each in catalogue.get((kind, str(part.get(key))), [])
+            if same_namespace(each.namespace, namespace)
+        ]
+        if targets and all(each.keys is not None for each in targets):
+            return frozenset(name for each in targets for name in each.keys or ())
+    return None
 
 
 def _catalogue(world: World) -> dict[tuple[str, str], list[_Target]]:
