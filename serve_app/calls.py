@@ -46,6 +46,9 @@ class Caller:
         # Arguments are frozen types of modules that both sides have: cloudpickle would only be slower.
         self._handle = handle.options(request_serialization="pickle")
         self._streaming = handle.options(request_serialization="pickle", stream=True)
+        self._methods: dict[
+            tuple[bool, str], Any
+        ] = {}  # each `handle.method` makes a new handle, which costs
         self._name = name
         self._inbox = inbox
         self._ending: set[asyncio.Task[None]] = set()  # calls whose streams are over
@@ -56,7 +59,7 @@ class Caller:
         """The method's result, within the context's deadline."""
         if context is not None:
             context.deadline.check(f"calling {self._name}")
-        response = getattr(self._handle, method).remote(*args, **kwargs)
+        response = self._method(method).remote(*args, **kwargs)
         try:
             async with asyncio.timeout(None if context is None else context.deadline.remaining_s()):
                 result = await response
@@ -93,11 +96,18 @@ class Caller:
         """Raise what keeps a replica of the deployment from working. Wakes one that is scaled to zero."""
         await self.call("check_ready")
 
+    def _method(self, name: str, *, streams: bool = False) -> Any:
+        bound = self._methods.get((streams, name))
+        if bound is None:
+            bound = getattr(self._streaming if streams else self._handle, name)
+            self._methods[streams, name] = bound
+        return bound
+
     async def _plain_stream(
         self, method: str, args: tuple[Any, ...], context: RequestContext
     ) -> AsyncGenerator[bytes]:
         context.deadline.check(f"calling {self._name}")
-        response = getattr(self._streaming, method).remote(*args, context)
+        response = self._method(method, streams=True).remote(*args, context)
         is_over = False
         try:
             while True:
@@ -116,7 +126,7 @@ class Caller:
     ) -> AsyncGenerator[bytes]:
         context.deadline.check(f"calling {self._name}")
         incoming, reply_to = await inbox.open()
-        response = getattr(self._streaming, f"{method}_by_channel").remote(*args, context, reply_to)
+        response = self._method(f"{method}_by_channel", streams=True).remote(*args, context, reply_to)
         ending = asyncio.create_task(self._until_over(response, incoming))
         self._ending.add(ending)
         ending.add_done_callback(self._ending.discard)
