@@ -7,6 +7,7 @@ Sends requests by path and gives back documents; knows nothing of kinds. Every f
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -78,15 +79,17 @@ def connect(kubeconfig: Path | None = None, context: str | None = None) -> Trans
     try:
         from kubernetes import config
         from kubernetes.config.config_exception import ConfigException
+        from yaml import YAMLError
     except ImportError as exc:
         raise NoCluster("the kubernetes client is not installed: pip install 'manta[cluster]'") from exc
     if kubeconfig is not None and not kubeconfig.is_file():
         raise NoCluster(f"no cluster: the kubeconfig {kubeconfig} is not there")
     named = f"{kubeconfig or 'the default kubeconfig'}"
     try:
-        client = config.new_client_from_config(
-            config_file=str(kubeconfig) if kubeconfig else None, context=context, persist_config=False
-        )
+        with _hearing() as errors:
+            client = config.new_client_from_config(
+                config_file=str(kubeconfig) if kubeconfig else None, context=context, persist_config=False
+            )
     except ConfigException as exc:
         if kubeconfig is None and context is None and (inside := _inside_a_pod()) is not None:
             return inside
@@ -95,11 +98,28 @@ def connect(kubeconfig: Path | None = None, context: str | None = None) -> Trans
         raise NoCluster(f"no cluster: {named}{asked}: {words}") from exc
     except OSError as exc:
         raise NoCluster(f"no cluster: {named} cannot be read: {exc.strerror or exc}") from exc
-    except (ValueError, TypeError, KeyError, AttributeError) as exc:
+    except (YAMLError, ValueError, TypeError, KeyError, AttributeError) as exc:
         raise NoCluster(
             f"no cluster: {named} is not a kubeconfig: {' '.join(str(exc).split())[:200]}"
         ) from exc
-    return OfficialTransport(client)
+    transport = OfficialTransport(client)
+    if errors:
+        transport.close()
+        raise NoCluster(f"no cluster: {named}: cannot sign in: {' '.join(errors[0].split())}")
+    return transport
+
+
+@contextmanager
+def _hearing() -> Iterator[list[str]]:
+    """What the client logs as an error: that is all it does when a program that signs in (`aws`) fails."""
+    errors: list[str] = []
+    handler = logging.Handler(logging.ERROR)
+    handler.emit = lambda record: errors.append(record.getMessage())  # type: ignore[method-assign]
+    logging.getLogger().addHandler(handler)
+    try:
+        yield errors
+    finally:
+        logging.getLogger().removeHandler(handler)
 
 
 def _inside_a_pod() -> Transport | None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import base64
 import datetime
 import gzip
+import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -44,6 +45,13 @@ class Revision:
     started_at: str  # RFC 3339, UTC
     note: str
     objects: tuple[Document, ...]
+    wave_sizes: tuple[int, ...] = ()  # how many of the objects each wave had, in order; empty: they are one
+
+    @property
+    def waves(self) -> tuple[tuple[Document, ...], ...]:
+        """The objects by wave, in the order in which they were applied."""
+        rest = iter(self.objects)
+        return tuple(tuple(itertools.islice(rest, size)) for size in self.wave_sizes) or (self.objects,)
 
 
 def _utc_now() -> datetime.datetime:
@@ -97,7 +105,9 @@ class History:
             raise NoRevision(f"{self._name} has no earlier revision that served; kept are {len(kept)}")
         return found
 
-    def begin(self, objects: Sequence[Mapping[str, Any]], note: str = "") -> Revision:
+    def begin(
+        self, objects: Sequence[Mapping[str, Any]], note: str = "", wave_sizes: Sequence[int] = ()
+    ) -> Revision:
         """Note that these are about to be applied.
 
         Raises:
@@ -106,7 +116,8 @@ class History:
         kept = self.revisions()
         number = kept[0].number + 1 if kept else 1
         started_at = self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
-        revision = Revision(number, State.APPLYING, started_at, note, tuple(map(dict, objects)))
+        made = tuple(map(dict, objects))
+        revision = Revision(number, State.APPLYING, started_at, note, made, tuple(wave_sizes))
         try:
             self._cluster.create(self._document(revision), manager=self._manager)
         except Changed as exc:
@@ -121,7 +132,7 @@ class History:
 
     def finish(self, revision: Revision, state: State, note: str = "") -> None:
         """Note what became of it."""
-        done = Revision(revision.number, state, revision.started_at, note or revision.note, revision.objects)
+        done = replace(revision, state=state, note=note or revision.note)
         self._cluster.apply(self._document(done), manager=self._manager, force=True)
 
     def supersede(self, chosen: Revision) -> None:
@@ -163,6 +174,7 @@ class History:
                 "state": revision.state.value,
                 "startedAt": revision.started_at,
                 "note": revision.note[:2000],
+                "waves": ",".join(map(str, revision.wave_sizes)),
             },
             "binaryData": {"objects.json.gz": text},
         }
@@ -171,7 +183,7 @@ class History:
 def _read(document: Document) -> Revision:
     packed = base64.b64decode(at(document, "binaryData", "objects.json.gz") or "")
     data = document.get("data") or {}
-    return Revision(
-        int(data["number"]), State(data["state"]), data["startedAt"], data.get("note", ""),
-        tuple(json.loads(gzip.decompress(packed))),
-    )  # fmt: skip
+    sizes = tuple(int(size) for size in data.get("waves", "").split(",") if size)
+    objects = tuple(json.loads(gzip.decompress(packed)))
+    state = State(data["state"])
+    return Revision(int(data["number"]), state, data["startedAt"], data.get("note", ""), objects, sizes)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kuberay.cluster import FIRST_PAUSE_S, MAX_PAUSE_S, Cluster
+from kuberay.asking import FIRST_PAUSE_S, MAX_PAUSE_S
+from kuberay.cluster import Cluster
 from kuberay.connection import Lost
 from kuberay.errors import Refused
 from kuberay.objects import Document, Ref, at
@@ -64,5 +65,6 @@ def _changes(
             if event.get("type") in ("ADDED", "MODIFIED"):
                 # Events of watches do say what they are, but older servers' of custom kinds did not.
                 document = {"apiVersion": ref.api_version, "kind": ref.kind} | seen
-                yield document
+            # Bookmarks as well: whoever waits for a state to last wants to look at the clock.
+            yield document
         yield document

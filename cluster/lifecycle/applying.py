@@ -5,11 +5,11 @@ Whatever happens in between (a refusal, a timeout, Ctrl-C, a lost connection), w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from cluster.lifecycle.checking import Checked, check, missing_kinds, refuse_missing_kinds
-from cluster.lifecycle.going_back import go_back
+from cluster.lifecycle.going_back import NEVER, go_back
 from cluster.lifecycle.tree import Tree, Wave
 from cluster.lifecycle.waves import wait_until_ready
 from kuberay.cluster import Applied, Cluster
@@ -87,31 +87,108 @@ def apply_tree(cluster: Cluster, tree: Tree, options: Options, tell: Tell) -> Ou
     tree = _wanted(cluster, tree, options, tell)
     tell(f"asking the server about {len(tree.objects)} objects before applying any")
     _refuse(check(cluster, tree, manager=MANAGER, force=options.force), tell)
-    history = History(cluster, tree.namespace, tree.name)
-    progress = Progress(len(tree.objects))
-    _apply_namespace(cluster, tree, progress, options)
-    way_back = history.last_serving()
-    revision = history.begin(tree.objects, note=str(tree.path.name))
-    tell(f"revision {revision.number} of {tree.namespace}/{tree.name}")
-    try:
-        for wave in tree.waves:
-            _apply_wave(cluster, wave, progress, options, tell)
-    except KeyboardInterrupt:
-        tell(f"interrupted: {progress.told()}; nothing was rolled back")
-        history.finish(revision, State.FAILED, f"interrupted: {progress.told()}")
-        raise
-    except ClusterError as exc:
-        raise _failed(cluster, history, revision, way_back, progress, options, exc, tell) from exc
-    # Without waiting nobody knows whether it serves.
-    history.finish(revision, State.SERVING if options.wait else State.APPLYING, progress.told())
-    surplus = _surplus(cluster, way_back, tree)
-    if options.prune:
-        for ref in surplus:
-            cluster.delete(ref)
-            tell(f"{ref} deleted: it is not in the tree any more")
-        surplus = []
-    tell(progress.told())
-    return Outcome(revision.number, tuple(progress.applied), tuple(surplus))
+    return _Run(cluster, tree, options, tell).all_waves()
+
+
+class _Run:
+    """One apply: where it is, and what it would go back to."""
+
+    def __init__(self, cluster: Cluster, tree: Tree, options: Options, tell: Tell) -> None:
+        self._cluster = cluster
+        self._tree = tree
+        self._options = options
+        self._tell = tell
+        self._progress = Progress(len(tree.objects))
+        self._history = History(cluster, tree.namespace, tree.name)
+        self._way_back = self._history.last_serving()
+
+    def all_waves(self) -> Outcome:
+        self._apply_namespace()
+        sizes = [len(wave.objects) for wave in self._tree.waves]
+        revision = self._history.begin(self._tree.objects, self._tree.path.name, sizes)
+        self._tell(f"revision {revision.number} of {self._tree.namespace}/{self._tree.name}")
+        try:
+            for wave in self._tree.waves:
+                self._apply_wave(wave)
+        except KeyboardInterrupt:
+            said = f"interrupted: {self._progress.told()}; nothing was rolled back"
+            self._tell(said)
+            self._history.finish(revision, State.FAILED, said)
+            raise
+        except ClusterError as exc:
+            raise self._failed(revision, exc) from exc
+        # Without waiting nobody knows whether it serves.
+        state = State.SERVING if self._options.wait else State.APPLYING
+        self._history.finish(revision, state, self._progress.told())
+        self._tell(self._progress.told())
+        return Outcome(revision.number, tuple(self._progress.applied), tuple(self._surplus()))
+
+    def _apply_namespace(self) -> None:
+        """The history lives in the tree's namespace, so that comes before everything."""
+        for one in self._tree.objects:
+            if one["kind"] == "Namespace" and one["metadata"]["name"] == self._tree.namespace:
+                self._cluster.apply(one, manager=MANAGER, force=self._options.force)
+
+    def _apply_wave(self, wave: Wave) -> None:
+        cluster, options = self._cluster, self._options
+        started_s = cluster.now_s()
+        self._tell(f"wave {wave.name}: {len(wave.objects)} objects")
+        self._progress.wave = wave.name
+        for one in wave.objects:
+            _await_kind(cluster, one)
+            found = cluster.apply(one, manager=MANAGER, force=options.force)
+            self._progress.applied.append(found)
+            if found.outcome != "unchanged":
+                self._tell(f"{found.ref} {found.outcome}")
+        if options.wait:
+            wait_until_ready(
+                cluster, wave.objects, timeout_s=options.timeout_s, patience=options.patience, tell=self._tell
+            )
+            self._tell(f"wave {wave.name} is ready after {cluster.now_s() - started_s:.0f} s")
+
+    def _failed(self, revision: Revision, fault: ClusterError) -> ClusterError:
+        """The error to raise, after going back where that is possible."""
+        said = f"wave {self._progress.wave}: {fault}; {self._progress.told()}"
+        self._tell(said)
+        try:
+            self._history.finish(revision, State.FAILED, str(fault))
+            end = self._go_back(revision, str(fault))
+        except ClusterError as exc:
+            end = f"and going back failed as well: {exc}"
+        return NotServing(f"{said}; {end}", fault.reasons if isinstance(fault, NotServing) else ())
+
+    def _go_back(self, revision: Revision, fault: str) -> str:
+        """Apply what served before, and say how that ended."""
+        way_back, options = self._way_back, self._options
+        if way_back is None:
+            return "nothing was there before to go back to: it was left as it is; delete takes it away"
+        if not options.roll_back:
+            return f"it was left as it is; rollback goes back to revision {way_back.number}"
+        self._tell(f"going back to revision {way_back.number}, which served")
+        created = [one.ref for one in self._progress.applied if one.before is None]
+        go_back(
+            self._cluster, way_back, created=created, timeout_s=options.timeout_s, patience=options.patience,
+            tell=self._tell,
+        )  # fmt: skip
+        self._history.finish(revision, State.ROLLED_BACK, fault)
+        return f"rolled back to revision {way_back.number}, which serves again"
+
+    def _surplus(self) -> list[Ref]:
+        """What the last serving revision had, this tree has not, and is still there; deleted first if wanted."""
+        if self._way_back is None:
+            return []
+        wanted = {ref_of(one) for one in self._tree.objects}
+        gone = [ref for one in reversed(self._way_back.objects) if (ref := ref_of(one)) not in wanted]
+        there = [
+            ref for ref in gone if self._cluster.knows(ref.api_version, ref.kind) and self._cluster.get(ref)
+        ]
+        if not self._options.prune:
+            return there
+        for ref in there:
+            if ref.kind not in NEVER:
+                self._cluster.delete(ref)
+                self._tell(f"{ref} deleted: it is not in the tree any more")
+        return [ref for ref in there if ref.kind in NEVER]
 
 
 def _wanted(cluster: Cluster, tree: Tree, options: Options, tell: Tell) -> Tree:
@@ -146,74 +223,8 @@ def _refuse(checked: Checked, tell: Tell) -> None:
     raise ClusterError(f"nothing was applied: {checked.refused[0]}{more}")
 
 
-def _apply_namespace(cluster: Cluster, tree: Tree, progress: Progress, options: Options) -> None:
-    """The history lives in the tree's namespace, so that comes before everything."""
-    for one in tree.objects:
-        if one["kind"] == "Namespace" and one["metadata"]["name"] == tree.namespace:
-            cluster.apply(one, manager=MANAGER, force=options.force)
-
-
-def _apply_wave(cluster: Cluster, wave: Wave, progress: Progress, options: Options, tell: Tell) -> None:
-    started_s = cluster.now_s()
-    tell(f"wave {wave.name}: {len(wave.objects)} objects")
-    progress.wave = wave.name
-    for one in wave.objects:
-        _await_kind(cluster, one)
-        found = cluster.apply(one, manager=MANAGER, force=options.force)
-        progress.applied.append(found)
-        if found.outcome != "unchanged":
-            tell(f"{found.ref} {found.outcome}")
-    if options.wait:
-        wait_until_ready(
-            cluster, wave.objects, timeout_s=options.timeout_s, patience=options.patience, tell=tell
-        )
-        tell(f"wave {wave.name} is ready after {cluster.now_s() - started_s:.0f} s")
-
-
 def _await_kind(cluster: Cluster, document: Document) -> None:
     """A kind that an earlier wave has defined is served a moment later."""
     until_s = cluster.now_s() + 60.0
     while not cluster.knows(document["apiVersion"], document["kind"]) and cluster.now_s() < until_s:
         cluster.sleep(1.0)
-
-
-def _failed(
-    cluster: Cluster,
-    history: History,
-    revision: Revision,
-    way_back: Revision | None,
-    progress: Progress,
-    options: Options,
-    fault: ClusterError,
-    tell: Tell,
-) -> ClusterError:
-    """The error to raise, after going back where that is possible."""
-    reasons: Sequence[str] = fault.reasons if isinstance(fault, NotServing) else ()
-    said = f"wave {progress.wave}: {fault}; {progress.told()}"
-    tell(said)
-    try:
-        history.finish(revision, State.FAILED, str(fault))
-        if way_back is None:
-            end = "nothing was there before to go back to: it was left as it is; delete takes it away"
-        elif not options.roll_back:
-            end = f"it was left as it is; rollback goes back to revision {way_back.number}"
-        else:
-            tell(f"going back to revision {way_back.number}, which served")
-            go_back(
-                cluster, way_back, created=[one.ref for one in progress.applied if one.before is None],
-                timeout_s=options.timeout_s, patience=options.patience, tell=tell,
-            )  # fmt: skip
-            history.finish(revision, State.ROLLED_BACK, str(fault))
-            end = f"rolled back to revision {way_back.number}, which serves again"
-    except ClusterError as exc:
-        end = f"and going back failed as well: {exc}"
-    return NotServing(f"{said}; {end}", reasons)
-
-
-def _surplus(cluster: Cluster, way_back: Revision | None, tree: Tree) -> list[Ref]:
-    """What the last serving revision had, this tree has not, and is still there."""
-    if way_back is None:
-        return []
-    wanted = {ref_of(one) for one in tree.objects}
-    gone = [ref_of(one) for one in reversed(way_back.objects) if ref_of(one) not in wanted]
-    return [ref for ref in gone if cluster.knows(ref.api_version, ref.kind) and cluster.get(ref) is not None]

@@ -62,9 +62,9 @@ def check(cluster: Cluster, tree: Tree, *, manager: str, force: bool) -> Checked
             continue
         is_early = one["metadata"].get("namespace") in absent
         try:
-            found = cluster.apply(
-                _moved(one) if is_early else one, manager=manager, force=force, dry_run=True
-            )
+            # What has this name in the other namespace is nothing to this object.
+            wanted, forced = (_moved(one), True) if is_early else (one, force)
+            found = cluster.apply(wanted, manager=manager, force=forced, dry_run=True)
             applied.append(_as(found, one) if is_early else found)
         except Absent as exc:
             # A namespace that neither is there nor comes with the tree.

@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from kuberay.cluster import Cluster
-from kuberay.deletion import Left
+from kuberay.deletion import Left, delete_service
 from kuberay.errors import KindMissing
 from kuberay.objects import Document, Ref, at, ref_of
-from kuberay.rayservice import RayService
 
 Tell = Callable[[str], None]
 LOOK_EVERY_S = 1.0
@@ -62,7 +61,7 @@ def _delete(cluster: Cluster, refs: list[Ref], timeout_s: float, tell: Tell) -> 
         if ref.kind == "RayService":
             tell(f"{ref}: deleting it, its RayClusters and their pods")
             left_s = max(1.0, until_s - cluster.now_s())
-            if left := RayService(cluster, ref.namespace, ref.name).delete(timeout_s=left_s, tell=tell):
+            if left := delete_service(cluster, ref, timeout_s=left_s, tell=tell):
                 return left
         else:
             cluster.delete(ref)

@@ -148,6 +148,10 @@ def _objects(path: Path) -> list[Document]:
         else:
             objects.append(document)
     for number, one in enumerate(objects, 1):
+        if isinstance(one, dict) and "applications" in one and "kind" not in one:
+            raise ProfileError(
+                f"{path} is a profile; render it, and give what comes out: manta cluster render {path}"
+            )
         metadata = one.get("metadata") if isinstance(one, dict) else None
         if (
             not one.get("apiVersion")

@@ -8,6 +8,7 @@ from cluster.lifecycle.readiness import Readiness, readiness
 from kuberay.cluster import Cluster
 from kuberay.diagnosis import explain_pods
 from kuberay.errors import NotServing
+from kuberay.evidence import Reader
 from kuberay.objects import Document, Ref, at, ref_of
 from kuberay.patience import Patience
 from kuberay.rayservice import RayService
@@ -16,7 +17,7 @@ Tell = Callable[[str], None]
 LOOK_EVERY_S = 2.0
 EXPLAIN_EVERY_S = 15.0
 _WITH_PODS = ("Deployment", "StatefulSet", "DaemonSet", "Job")
-_THERE_NO_MORE = Readiness("it is not there any more", is_final=True)
+_GONE = Readiness("it is not there any more", is_final=True)
 
 
 def wait_until_ready(
@@ -29,47 +30,54 @@ def wait_until_ready(
     """
     until_s = cluster.now_s() + timeout_s
     refs = [ref_of(one) for one in objects]
-    _wait_for_others(cluster, [ref for ref in refs if ref.kind != "RayService"], until_s, timeout_s, tell)
+    _Wait(cluster, tell, timeout_s).until_ready([ref for ref in refs if ref.kind != "RayService"], until_s)
     for ref in refs:
         if ref.kind == "RayService":
             service = RayService(cluster, ref.namespace, ref.name)
             service.wait(timeout_s=max(1.0, until_s - cluster.now_s()), patience=patience, tell=tell)
-            tell(f"{ref} serves")
 
 
-def _wait_for_others(
-    cluster: Cluster, pending: list[Ref], until_s: float, timeout_s: float, tell: Tell
-) -> None:
-    told: dict[Ref, str] = {}
-    explained_at_s = cluster.now_s()
-    while True:
-        waiting: dict[Ref, Readiness] = {}
-        documents: dict[Ref, Document] = {}
-        for ref in pending:
-            document = cluster.get(ref)
-            judged = readiness(document) if document is not None else _THERE_NO_MORE
-            if not judged.is_ready:
-                waiting[ref] = judged
-                documents[ref] = document or {}
-        for ref, judged in waiting.items():
-            if told.get(ref) != judged.waits_for:
-                told[ref] = judged.waits_for
-                tell(f"{ref}: {judged.waits_for}")
-        if not waiting:
-            return
-        is_over = cluster.now_s() >= until_s
-        final = [ref for ref, judged in waiting.items() if judged.is_final]
-        if is_over or final or cluster.now_s() - explained_at_s >= EXPLAIN_EVERY_S:
-            explained_at_s = cluster.now_s()
-            reasons = [text for ref in waiting for text in _reasons(cluster, ref, documents[ref])]
-            for text in reasons:
-                if text not in told.values():
-                    told[Ref("", "", "", text)] = text
-                    tell(f"  {text}")
-            if final or is_over:
-                raise _not_ready(final or list(waiting), waiting, reasons, 0 if final else timeout_s)
-        pending = list(waiting)
-        cluster.sleep(LOOK_EVERY_S)
+class _Wait:
+    """Looks at objects again and again; tells each thing once."""
+
+    def __init__(self, cluster: Cluster, tell: Tell, timeout_s: float) -> None:
+        self._cluster = cluster
+        self._tell = tell
+        self._timeout_s = timeout_s
+        self._told: set[str] = set()
+        self._explained_at_s = cluster.now_s()
+
+    def until_ready(self, pending: list[Ref], until_s: float) -> None:
+        while pending:
+            documents = {ref: self._cluster.get(ref) for ref in pending}
+            judged = {ref: readiness(one) if one else _GONE for ref, one in documents.items()}
+            waiting = {ref: one for ref, one in judged.items() if not one.is_ready}
+            if not waiting:
+                return
+            for ref, one in waiting.items():
+                self._tell_once(f"{ref}: {one.waits_for}")
+            final = [ref for ref, one in waiting.items() if one.is_final]
+            is_over = self._cluster.now_s() >= until_s
+            if final or is_over or self._cluster.now_s() - self._explained_at_s >= EXPLAIN_EVERY_S:
+                reasons = self._explain([documents[ref] for ref in waiting])
+                if final or is_over:
+                    raise _not_ready(
+                        final or list(waiting), waiting, reasons, 0.0 if final else self._timeout_s
+                    )
+            pending = list(waiting)
+            self._cluster.sleep(LOOK_EVERY_S)
+
+    def _tell_once(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            self._tell(text)
+
+    def _explain(self, documents: Iterable[Document | None]) -> list[str]:
+        self._explained_at_s = self._cluster.now_s()
+        reasons = [text for one in documents if one for text in _reasons(self._cluster, one)]
+        for text in reasons:
+            self._tell_once(f"  {text}")
+        return reasons
 
 
 def _not_ready(
@@ -82,12 +90,16 @@ def _not_ready(
     return NotServing(f"not ready{when}: {first}{more}", [*reasons, *words])
 
 
-def _reasons(cluster: Cluster, ref: Ref, document: Document) -> list[str]:
+def _reasons(cluster: Cluster, document: Document) -> list[str]:
     """What keeps a workload's pods."""
+    ref = ref_of(document)
     chosen = at(document, "spec", "selector", "matchLabels")
     if ref.kind not in _WITH_PODS or not chosen:
         return []
     labels = ",".join(f"{key}={value}" for key, value in chosen.items())
-    pods = cluster.find("v1", "Pod", namespace=ref.namespace, labels=labels)
-    events = cluster.find("v1", "Event", namespace=ref.namespace, fields="type=Warning")
-    return [reason.text for reason in explain_pods(pods, events, str(ref))]
+    reader = Reader(cluster)
+    pods = reader.find("v1", "Pod", ref.namespace, labels)
+    return [
+        *(one.text for one in explain_pods(pods, reader.warnings(ref.namespace), str(ref))),
+        *reader.not_read,
+    ]

@@ -41,6 +41,17 @@ def application(status: str, message: str = "", **deployments: str) -> Applicati
     return {"manta": {"status": status, "message": message, "serveDeploymentStatuses": inner}}
 
 
+def _as_wanted(document: Document) -> Document:
+    """All is well."""
+    if document["kind"] == "Ingress":
+        return {"loadBalancer": {"ingress": [{"hostname": "manta.elb.example.com"}]}}
+    replicas = document["spec"].get("replicas", 1)
+    return {
+        "observedGeneration": document["metadata"]["generation"], "replicas": replicas,
+        "updatedReplicas": replicas, "availableReplicas": replicas,
+    }  # fmt: skip
+
+
 @dataclass
 class World:
     """What happens to what the operator asks for."""
@@ -50,6 +61,9 @@ class World:
     serve: Callable[[str, int], Applications] = lambda config, rounds: (
         RUNNING if rounds > 2 else application("DEPLOYING", Ingress="UPDATING")
     )
+    judged: tuple[str, ...] = ("Deployment", "Ingress")
+    # What the controllers of those kinds say of an object; None: nothing
+    others: Callable[[Document], Document | None] = lambda document: _as_wanted(document)
     cleanup_rounds: int = 0  # that a RayCluster's finalizer stays after its deletion
     invalid: Callable[[Document], str] = lambda spec: ""
 
@@ -76,6 +90,17 @@ class Operator:
                     self._reconcile(service)
             for cluster in self.api.all("RayCluster"):
                 self._end(cluster) if cluster["metadata"].get("deletionTimestamp") else self._pods(cluster)
+
+            for kind in self.world.judged:
+                for document in self.api.all(kind):
+                    self._judge(document)
+
+    def _judge(self, document: Document) -> None:
+        status = self.world.others(document)
+        metadata = document["metadata"]
+        if status is not None and document.get("status") != status:
+            key = self.api.key(document["kind"], metadata.get("namespace", ""), metadata["name"])
+            self.api.store.change(key, lambda one: one.update(status=status))
 
     def stop(self) -> None:
         self._stopped.set()
