@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +30,23 @@ def cpu_environment(num_threads: int, kv_cache_gib: int = 1) -> dict[str, str]:
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "OMP_NUM_THREADS": str(num_threads),
     }
+
+
+_LIST_VERSIONS = """
+import importlib.metadata, json
+names = {"vllm", "torch", "transformers", "ray"}
+found = [(one.name.lower(), one.version) for one in importlib.metadata.distributions() if one.name]
+print(json.dumps({name: version for name, version in found if name in names}))
+"""
+
+
+def versions(python: Path) -> dict[str, str]:
+    """Of what an interpreter's environment has for vLLM, by name."""
+    done = subprocess.run(  # noqa: S603 (the interpreter that runs vLLM)
+        [str(python), "-c", _LIST_VERSIONS], capture_output=True, text=True, check=True, timeout=120
+    )
+    found: dict[str, str] = json.loads(done.stdout)
+    return found
 
 
 def require_vllm(python: Path) -> None:

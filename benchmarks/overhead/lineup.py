@@ -21,15 +21,15 @@ class Contender:
     Args:
         what: for a reader of the results.
         model: what a request names.
-        has_bars: whether the bars are for it; the others are told beside them.
         running: its server, ready and stopped at the end; raises CannotStart.
+        has_bars: whether the bars are for it; the others are told beside them.
     """
 
     name: str
     what: str
     model: str
-    has_bars: bool
     running: Running
+    has_bars: bool = False
 
 
 @dataclass(frozen=True, slots=True)

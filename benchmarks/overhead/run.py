@@ -22,7 +22,7 @@ from typing import Any
 
 import msgspec
 
-from benchmarks import results_folder
+from benchmarks import bare_vllm, results_folder
 from benchmarks.application import CannotStart
 from benchmarks.errors import BenchmarkError
 from benchmarks.overhead import slots
@@ -43,7 +43,7 @@ Record = dict[str, Any]
 def main() -> None:
     """Measure, print the tables, keep the results; Ctrl-C keeps what is measured."""
     arguments = parse()
-    settings = _settings(arguments) | {"load_average_before": os.getloadavg()}
+    load_average = os.getloadavg()
     try:
         name, summary, records = _slots(arguments) if arguments.slots else _overhead(arguments)
     except BenchmarkError as exc:
@@ -54,6 +54,7 @@ def main() -> None:
         sys.exit(2)
     if not arguments.no_results:
         folder = results_folder.new_folder(arguments.out, name)
+        settings = _settings(arguments) | {"load_average_before": load_average}
         results_folder.fill(folder, settings, summary, records)
         print(f"\nraw records: {folder}")
 
@@ -64,7 +65,7 @@ def _overhead(arguments: argparse.Namespace) -> tuple[str, dict[str, Any], list[
     lineup = lineup_of(arguments)
     with tempfile.TemporaryDirectory(prefix="overhead-") as scratch:
         try:
-            for record in _experiment(lineup, arguments, arguments.keep_runs or Path(scratch), absent):
+            for record in experiment(lineup, arguments, arguments.keep_runs or Path(scratch), absent):
                 records.append(record)
                 print(_line(record), flush=True)
         except KeyboardInterrupt:
@@ -120,7 +121,7 @@ def _slots_of(
     return summary, [{"way": way.name, "owner": owner, **msgspec.to_builtins(trial)} for trial in trials]
 
 
-def _experiment(
+def experiment(
     lineup: Lineup, arguments: argparse.Namespace, folder: Path, absent: list[str]
 ) -> Iterator[Record]:
     """The runs' records; a way that does not start is named in `absent`."""
@@ -187,4 +188,6 @@ _NOT_SETTINGS = ("out", "keep_runs", "replicas", "vllm_python", "vllm_model")
 
 def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
     said = {name: value for name, value in vars(arguments).items() if name not in _NOT_SETTINGS}
+    if arguments.engine == "vllm":
+        said["vllm"] = bare_vllm.versions(arguments.vllm_python)
     return said | {"replicas": [str(each) for each in arguments.replicas]}

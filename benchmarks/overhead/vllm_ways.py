@@ -53,7 +53,9 @@ def vllm_lineup(settings: VllmSettings) -> Lineup:
         bare="`vllm serve`",
         model=NAME,
         bare_running=partial(_bare, settings),
-        contenders=tuple(Contender(name, what, NAME, name == OURS, running) for name, what, running in ways),
+        contenders=tuple(
+            Contender(name, what, NAME, running, has_bars=name == OURS) for name, what, running in ways
+        ),
         bars=VLLM_BARS,
         holds_length=True,
     )

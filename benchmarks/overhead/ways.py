@@ -71,7 +71,8 @@ class Way:
 def mock_lineup(ways: Sequence[Way], pace: Pace) -> Lineup:
     """These ways, and the bare server that makes the same tokens."""
     contenders = (
-        Contender(way.name, way.what, way.model, way.has_bars, partial(way.running, pace)) for way in ways
+        Contender(way.name, way.what, way.model, partial(way.running, pace), has_bars=way.has_bars)
+        for way in ways
     )
     return Lineup(
         bare="FastAPI, no Ray",

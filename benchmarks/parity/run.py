@@ -56,6 +56,7 @@ def main() -> None:
         "model": arguments.model,
         "pooling_model": arguments.pooling_model,
         "tolerance": arguments.tolerance,
+        "vllm": bare_vllm.versions(arguments.vllm_python) if arguments.vllm_python.exists() else None,
     }
     folder = results_folder.new_folder(arguments.out, "parity")
     text = report(verdicts, found)

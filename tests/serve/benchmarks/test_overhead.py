@@ -6,15 +6,22 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from benchmarks.application import CannotStart, Started
 from benchmarks.errors import BenchmarkError
+from benchmarks.overhead.bars import BARS
+from benchmarks.overhead.lineup import Contender, Lineup
 from benchmarks.overhead.measure import Load, Subject, measure
+from benchmarks.overhead.options import parse
 from benchmarks.overhead.pace import MODEL, Pace
+from benchmarks.overhead.run import experiment
 from benchmarks.overhead.stream_client import Answer, ask
 from benchmarks.overhead.ways import bare_running
 from configs.schema import MockModel
@@ -69,6 +76,26 @@ def test_a_closed_loop_against_it_gives_every_figure(tmp_path: Path) -> None:
     assert 0 < measured.requests_per_s <= PACE.ideal_rps(4) * 1.05
     assert measured.ttft_ms["p50"] is not None
     assert len(measured.raw["e2e_us"]) == len(measured.raw["ttft_us"]) > 0
+
+
+def test_each_way_is_measured_beside_the_bare_server_and_one_that_does_not_start_is_named(
+    tmp_path: Path,
+) -> None:
+    def broken() -> AbstractContextManager[Started]:
+        raise CannotStart("no port is free")
+
+    running = partial(bare_running, PACE)
+    ways = Contender("same", "", MODEL, running), Contender("broken", "", MODEL, broken)
+    lineup = Lineup("", MODEL, running, ways, BARS, holds_length=False)
+    words = ["--callers=2", "--duration=1", "--warm-up=0.2", "--repetitions=2", "--num-tokens=8"]
+    absent: list[str] = []
+    records = list(experiment(lineup, parse(words), tmp_path, absent))
+    assert [(one["way"], one["repetition"]) for one in records] == [
+        *(("same", 0), ("bare", 0)),
+        *(("bare", 1), ("same", 1)),
+    ]
+    assert all(one["beside"] == "same" and one["output_tokens_per_s"] > 0 for one in records)
+    assert absent == [f"broken in repetition {number}: no port is free" for number in (1, 2)]
 
 
 def test_a_client_that_leaves_ends_its_connection() -> None:
