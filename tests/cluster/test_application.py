@@ -13,6 +13,34 @@ import httpx
 import openai
 import pytest
 
+from cluster.render import queries
+from cluster.series.catalogue import catalogue, exported
+from serve_app.telemetry.metrics import OLDEST_QUEUED, REQUESTS_RUNNING
+
+# Of what is asked for in a cluster, what a Ray on one machine without GPUs tells too.
+STEADY = frozenset(
+    {
+        queries.HTTP_REQUESTS,
+        queries.HTTP_ERRORS,
+        queries.HTTP_LATENCY_MS,
+        queries.HTTP_ONGOING,
+        queries.DEPLOYMENT_STATUS,
+        queries.HEALTHY_REPLICAS,
+        queries.RUNNING,
+        queries.REPLICA_START_MS,
+        queries.NODE_CPU_PERCENT,
+        queries.NODE_MEMORY_USED,
+        queries.NODE_MEMORY_TOTAL,
+        queries.NODE_DISK_USED,
+        queries.NODE_DISK_FREE,
+        queries.NODE_RECEIVED_PER_S,
+        queries.NODE_SENT_PER_S,
+        queries.OBJECT_STORE,
+        exported(REQUESTS_RUNNING),
+        exported(OLDEST_QUEUED),
+    }
+)
+
 HANDBOOK = """# Handbook
 
 ## Leave
@@ -241,6 +269,20 @@ def test_metrics_have_the_documented_names(http: httpx.Client) -> None:
             break
         time.sleep(1)
     assert not missing
+
+
+def test_what_alerts_and_dashboards_rest_on_is_told_under_these_names(http: httpx.Client) -> None:
+    """Rendered expressions are compared with a list of names; here the list is compared with a Ray that runs."""
+    http.post("/v1/chat/completions", json={"model": "mock", "messages": [{"role": "user", "content": "x"}]})
+    http.get("/v1/nothing")
+    wanted = {name if name in catalogue() else f"{name}_bucket" for name in STEADY}
+    give_up = time.monotonic() + 120
+    while True:
+        told = {line.partition("{")[0] for line in http.get("/metrics").text.splitlines()}
+        if wanted <= told or time.monotonic() > give_up:
+            break
+        time.sleep(1)
+    assert not wanted - told
 
 
 def test_a_port_in_use_is_one_line(url: str) -> None:
