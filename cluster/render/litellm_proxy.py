@@ -25,7 +25,8 @@ from cluster.render.workloads import (
     service,
 )
 from cluster.section import cluster_of
-from configs.schema import LiteLLMConfig, PlatformConfig
+from configs.load import ProfileError
+from configs.schema import GatewayApiEntrance, LiteLLMConfig, PlatformConfig
 from configs.schema.base import secrets_of
 from configs.schema.cluster import ClusterConfig, LiteLLMPart
 
@@ -36,13 +37,17 @@ _PORTS = {"http": names.LITELLM_PORT}
 # Controller asks for), and clients that kept a connection open have come back to another one.
 _DRAIN_S = 15
 _TARGET_CPU_PERCENT = 60
+# Istio's name for the Service before a Gateway is the Gateway's name and its class
+# (https://istio.io/latest/docs/tasks/traffic-management/ingress/gateway-api/#automated-deployment).
+_ISTIO = "istio"
 
 
 def litellm(config: PlatformConfig, _plan: ClusterPlan) -> list[Object]:
     """LiteLLM's objects; none, where the profile has no `parts.litellm`.
 
     Raises:
-        ProfileError: there is no section `litellm`, or LiteLLM does not know a key of it.
+        ProfileError: there is no section `litellm`, LiteLLM does not know a key of it, or the application's address
+            has to be told.
     """
     cluster = cluster_of(config)
     part = cluster.parts.litellm
@@ -66,11 +71,26 @@ def as_yaml(config: PlatformConfig) -> str:
 
 
 def upstream(config: PlatformConfig) -> str:
-    """Where LiteLLM finds the application: where `litellm.upstream` says, else Ray's own Service."""
+    """Where LiteLLM finds the application: where `litellm.upstream` says, else Ray's own Service, or its Gateway.
+
+    The Service leads to one cluster of Ray, until an upgrade is complete to the old one, which by then may be empty:
+    where upgrades go by steps, only the Gateway that KubeRay makes leads to both.
+
+    Raises:
+        ProfileError: it is behind a Gateway whose proxies have a name that is not known here.
+    """
     if config.litellm is not None and config.litellm.upstream is not None:
         return config.litellm.upstream
-    namespace = cluster_of(config).namespaces.application
-    return f"http://{names.SERVE_SERVICE}.{namespace}.svc.cluster.local:{names.HTTP_PORT}"
+    cluster = cluster_of(config)
+    domain = f"{cluster.namespaces.application}.svc.cluster.local"
+    if not isinstance(cluster.entrance, GatewayApiEntrance):
+        return f"http://{names.SERVE_SERVICE}.{domain}:{names.HTTP_PORT}"
+    if cluster.entrance.gateway_class != _ISTIO:
+        raise ProfileError(
+            f"litellm.upstream: not set; where is the Gateway {names.RAY_GATEWAY} of KubeRay? Its address is the "
+            f"Service that the class {cluster.entrance.gateway_class} makes for it"
+        )
+    return f"http://{names.RAY_GATEWAY}-{_ISTIO}.{domain}"
 
 
 def _workload(config: PlatformConfig, cluster: ClusterConfig, part: LiteLLMPart, text: str) -> Workload:

@@ -8,6 +8,8 @@ COLLECTOR = "otel-collector"
 INGESTION = "ingestion"
 SERVE_SERVICE = f"{RAY_SERVICE}-serve-svc"  # KubeRay makes it: the RayService's name and this ending
 HEAD_SERVICE = f"{RAY_SERVICE}-head-svc"
+# The Gateway that KubeRay makes where upgrades go by steps: it shares out traffic between two clusters of Ray.
+RAY_GATEWAY = f"{RAY_SERVICE}-gateway"
 
 # Service accounts. The head's may talk to the Kubernetes API (Ray's autoscaler); the workers' may not.
 HEAD_ACCOUNT = "ray-head"

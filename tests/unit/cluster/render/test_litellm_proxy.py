@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import yaml
 
 from cluster.litellm.render import names_of
 from cluster.render import names
 from cluster.render.external_secrets import of_gateway
 from cluster.render.litellm_proxy import CONFIG_MAP, litellm, upstream
+from cluster.render.ray.service import ray_service
+from configs.load import ProfileError
 
 
 def by_kind(planned: Any) -> dict[str, dict[str, Any]]:
@@ -40,11 +43,28 @@ def test_its_models_are_those_that_are_served(each: Any) -> None:
     assert set(environment(each)["MANTA_GATEWAY_MODELS"]["value"].split(",")) == served
 
 
-def test_it_finds_the_application_by_rays_service(each: Any) -> None:
-    service = f"http://{names.SERVE_SERVICE}.{each.cluster.namespaces.application}.svc.cluster.local:8000"
-    assert upstream(each.config) == service
+def test_it_finds_the_application_where_ray_answers(each: Any) -> None:
+    domain = f"{each.cluster.namespaces.application}.svc.cluster.local"
+    stepwise = each.cluster.entrance.kind == "gateway-api"
+    (service,) = ray_service(*each)
+    assert (service["spec"]["upgradeStrategy"]["type"] == "NewClusterWithIncrementalUpgrade") is stepwise
+    # Ray's Service stays with the old cluster until the new one has all the traffic; its Gateway leads to both.
+    expected = f"http://manta-gateway-istio.{domain}" if stepwise else f"http://manta-serve-svc.{domain}:8000"
+    assert upstream(each.config) == expected
     bases = {one["litellm_params"].get("api_base") for one in settings(each)["model_list"]}
-    assert f"{service}/v1" in bases
+    assert f"{expected}/v1" in bases
+
+
+def test_a_gateway_of_a_class_that_is_not_known_here_has_to_be_told(planned: Callable[..., Any]) -> None:
+    other = {
+        "cluster__entrance": {"kind": "gateway-api", "domain": "a.example.com", "gateway_class": "cilium"}
+    }
+    with pytest.raises(
+        ProfileError, match=r"^litellm\.upstream: not set; where is the Gateway manta-gateway of"
+    ):
+        litellm(*planned("eks-graviton", **other))
+    told = planned("eks-graviton", **other, litellm__upstream="http://cilium-gateway-manta-gateway.manta")
+    assert upstream(told.config) == "http://cilium-gateway-manta-gateway.manta"
 
 
 def test_secrets_are_named_in_the_file_and_referenced_in_the_pod(each: Any) -> None:
