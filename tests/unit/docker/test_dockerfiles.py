@@ -316,7 +316,9 @@ def test_pods_run_as_the_images_user() -> None:
     from cluster.render.ray.pods import USER_ID
     from cluster.render.workloads import POD_SECURITY
 
-    users = {dockerfile_of(image).stages[str(IMAGES[image]["target"])].instructions[-1].text for image in IMAGES}
+    users = {
+        dockerfile_of(image).stages[str(IMAGES[image]["target"])].instructions[-1].text for image in IMAGES
+    }
     assert users == {f"{USER_ID}:{USER_ID}"}
     assert POD_SECURITY["runAsUser"] == POD_SECURITY["runAsGroup"] == USER_ID
 

@@ -38,7 +38,9 @@ def test_each_command_is_there_with_its_options(line: str) -> None:
         found = command.get_command(context, words.pop(0))
         assert found is not None, line
         command, context = found, click.Context(found, parent=context, info_name=found.name)
-    known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    known = {
+        option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)
+    }
     assert {word.partition("=")[0] for word in words if word.startswith("--")} <= known
 
 
@@ -53,7 +55,8 @@ def _names(kind: str, *roots: str) -> set[str]:
 
 
 def test_each_output_and_variable_is_terraforms() -> None:
-    outputs = set(re.findall(r"\boutput (?:-\w+ )*(\w+)", PAGE.replace("\n  ", " ")))
+    outputs = set(re.findall(r"terraform (?:-chdir=\S+ )?output (?:-\w+ )*(\w+)", re.sub(r"\n *", " ", PAGE)))
+    assert {"controllers", "ci_role_arn", "kubeconfig_command", "redis_address"} <= outputs
     assert outputs <= _names("output", "cluster")
     assert set(re.findall(r"-var (\w+)=", PAGE)) <= _names("variable", "controllers")
     variables = _names("variable", "cluster", "controllers")
