@@ -18,6 +18,9 @@ from configs.schema import PlatformConfig
 
 _VERSIONS_AT_ONCE = 2
 _MIB = 2**20
+_LANGFUSE_PODS = (
+    24  # two of each of its own, a ClickHouse of two with three keepers, and all of that once more
+)
 
 
 @dataclass(slots=True)
@@ -45,11 +48,23 @@ class Sum:
 
 
 def quotas(config: PlatformConfig, plan: ClusterPlan) -> list[Object]:
-    """A ResourceQuota and a LimitRange for each namespace."""
+    """A ResourceQuota for each namespace, and a LimitRange where all pods are ours.
+
+    What others' operators and charts make (OpenSearch's, Langfuse's) says nothing of its resources at times: there only
+    pods are counted, for a quota of memory would refuse such pods, and a default would starve them.
+    """
+    cluster = cluster_of(config)
+    others = {cluster.namespaces.knowledge}
+    if cluster.parts.langfuse is not None:
+        others.add(cluster.namespaces.observability)
     made = []
     for namespace in used(config):
         needed = _needed(config, plan, namespace)
-        made += [_quota(namespace, needed), _limits(namespace, needed)]
+        if namespace in others:
+            made.append(_quota(namespace, _counts(needed)))
+        else:
+            made.append(_quota(namespace, _counts(needed) | _resources(needed)))
+            made.append(_limits(namespace, needed))
     return made
 
 
@@ -76,24 +91,31 @@ def _needed(config: PlatformConfig, plan: ClusterPlan, namespace: str) -> Sum:
         names.COLLECTOR: spaces.observability,
         "opensearch": spaces.knowledge,
     }
+    if namespace == spaces.observability and cluster.parts.langfuse is not None:
+        needed.pods += _LANGFUSE_PODS
     for other in plan.others:
         if where.get(other.name, spaces.application) == namespace:
             needed.add(other.max_pods * _VERSIONS_AT_ONCE, other.num_cpus, other.memory_bytes)
     return needed
 
 
-def _quota(namespace: str, needed: Sum) -> Object:
-    cpus, memory = f"{round(needed.cpus * 1000)}m", f"{-(-needed.memory_bytes // _MIB)}Mi"
+def _counts(needed: Sum) -> dict[str, str]:
+    """The way in is the entrance, so there are no Services of other kinds."""
+    return {"pods": str(needed.pods), "services.loadbalancers": "0", "services.nodeports": "0"}
+
+
+def _resources(needed: Sum) -> dict[str, str]:
+    """No limit of CPUs: who streams shall not be throttled."""
+    memory = f"{-(-needed.memory_bytes // _MIB)}Mi"
     hard = {
-        "pods": str(needed.pods),
-        "requests.cpu": cpus,
+        "requests.cpu": f"{round(needed.cpus * 1000)}m",
         "requests.memory": memory,
-        "limits.memory": memory,  # and no limit of CPUs: who streams shall not be throttled
-        # The way in is the entrance, and nothing else.
-        "services.loadbalancers": "0",
-        "services.nodeports": "0",
+        "limits.memory": memory,
     }
-    hard |= {f"requests.{resource}": str(number) for resource, number in sorted(needed.devices.items())}
+    return hard | {f"requests.{resource}": str(number) for resource, number in sorted(needed.devices.items())}
+
+
+def _quota(namespace: str, hard: dict[str, str]) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "ResourceQuota",
@@ -103,7 +125,7 @@ def _quota(namespace: str, needed: Sum) -> Object:
 
 
 def _limits(namespace: str, needed: Sum) -> Object:
-    """For init containers and what others' controllers start: the quota would refuse what asks for nothing.
+    """For init containers and what KubeRay starts: the quota would refuse what asks for nothing.
 
     Nothing about the most CPUs: Kubernetes makes a container's limit of it where it has none.
     """

@@ -65,14 +65,17 @@ def langfuse_bucket(config: PlatformConfig) -> list[Statement]:
 
 def _read_folders(config: PlatformConfig) -> Iterator[str]:
     for model in config.models:
-        weights = getattr(model, "weights", None)
-        is_private = isinstance(weights, StoreFolder) and not weights.anonymous and weights.endpoint is None
-        if isinstance(weights, StoreFolder) and is_private and weights.url.startswith("s3://"):
-            yield _folder(weights.url)
+        if isinstance(model, VllmModel) and isinstance(model.weights, StoreFolder):
+            weights = model.weights
+            if weights.url.startswith("s3://") and weights.endpoint is None and not weights.anonymous:
+                yield _folder(weights.url)
     for source in config.knowledge.sources:
-        is_s3 = isinstance(source, S3Source) and source.endpoint is None and not source.is_public
-        if isinstance(source, S3Source) and is_s3 and source.access_key_id is None:
+        if isinstance(source, S3Source) and _asks_with_a_role(source):
             yield _folder(source.url)
+
+
+def _asks_with_a_role(source: S3Source) -> bool:
+    return source.endpoint is None and source.access_key_id is None and not source.is_public
 
 
 def _written_folders(config: PlatformConfig) -> Iterator[str]:

@@ -128,6 +128,16 @@ def test_the_quota_holds_the_gateway_through_a_rollout(planned: Callable[..., An
     assert hard["requests.memory"] >= 2 * litellm.max_replicas * litellm.memory_gib * GIB
 
 
+def test_pods_of_others_are_only_counted(planned: Callable[..., Any]) -> None:
+    """OpenSearch's bootstrap pod says nothing of memory: a quota would refuse it, and a default starve its Java."""
+    each = planned("eks-graviton")
+    namespace = each.cluster.namespaces.knowledge
+    assert set(_hard(each, namespace)) == {"pods", "services.loadbalancers", "services.nodeports"}
+    made = [(one["kind"], one["metadata"]["namespace"]) for one in quotas(*each)]
+    assert ("LimitRange", namespace) not in made
+    assert ("LimitRange", each.cluster.namespaces.application) in made
+
+
 def test_limits_refuse_no_pod_of_the_plan_and_throttle_none(each: Any) -> None:
     ranges = [one for one in quotas(*each) if one["kind"] == "LimitRange"]
     limits = {one["metadata"]["namespace"]: one["spec"]["limits"][0] for one in ranges}
