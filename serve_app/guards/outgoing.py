@@ -112,7 +112,9 @@ class OutgoingStream:
         for name in _FIELDS:
             if isinstance(part.get(name), str) and part[name]:
                 has_text = True
-                guard = self._texts.setdefault((index, name), TextGuard(self._scanner, self._findings))
+                guard = self._texts.get((index, name))
+                if guard is None:
+                    guard = self._texts[index, name] = TextGuard(self._scanner, self._findings)
                 part[name] = guard.feed(part[name])
                 is_blocked |= guard.is_blocked
         if self._hides and choice.get("logprobs") is not None:

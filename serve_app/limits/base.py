@@ -58,10 +58,13 @@ class Claim:
     checks: tuple[Check, ...]
     num_tokens: int = 0
     nano_usd: int = 0
+    num_requests: int = 1
 
     def amount(self, kind: Kind) -> int:
         if kind is Kind.TOKENS:
             return self.num_tokens
+        if kind is Kind.REQUESTS:
+            return self.num_requests
         return self.nano_usd if kind.is_money else 1
 
 
@@ -129,6 +132,8 @@ class Settlement:
         """What is to be added to what was reserved; negative: given back."""
         if kind is Kind.TOKENS:
             return self.num_tokens - self.claim.num_tokens
+        if kind is Kind.REQUESTS:
+            return self.usage.num_requests - self.claim.num_requests
         return self.usage.nano_usd - self.claim.nano_usd if kind.is_money else 0
 
 

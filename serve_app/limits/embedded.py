@@ -82,6 +82,12 @@ class EmbeddedLimits:
         standings = tuple(_standing(check, level) for check, level in zip(claim.checks, levels, strict=True))
         return Decision(standings, refused_by, wait_s)
 
+    def lower(self, check: Check, level: float) -> None:
+        """A bucket holds no more than that now."""
+        now = self._clock()
+        bucket = self._bucket(check, now)
+        bucket.level = min(bucket.refill(check, now), level)
+
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         for settlement in settlements:
             self.correct(settlement)
@@ -97,9 +103,8 @@ class EmbeddedLimits:
             if check.kind is Kind.CONCURRENT:
                 self._leases[check.scope].pop(settlement.claim.lease_id, None)
             elif check.kind.is_bucket:
-                bucket = self._buckets.get((check.scope, check.kind))
-                if bucket is not None:
-                    bucket.level -= settlement.correction(check.kind)
+                if correction := settlement.correction(check.kind):
+                    self._bucket(check, self._clock()).level -= correction
             else:
                 self._spend(check, settlement.correction(check.kind))
 

@@ -1,7 +1,8 @@
 """The limits of one replica of the ingress: asks the store, decides alone while that is gone, settles afterwards.
 
-While the shared store is gone each replica admits its share of every limit, so that all together admit no more than
-is allowed; decisions say that they are local. Settlements are sent behind the requests' backs, many at once.
+While the shared store is gone each replica admits its share of every limit, and of what was left of it, so that all
+together admit no more than is allowed, however often the store goes and comes; decisions say that they are local.
+Settlements are sent behind the requests' backs, many at once; what was admitted alone is charged to the store by them.
 """
 
 from __future__ import annotations
@@ -24,7 +25,11 @@ logger = logging.getLogger("manta.limits")
 GONE_S = 1.0
 SAVE_EVERY_S = 1.0
 MAX_WAITING = 10_000  # settlements; about a KB each
+MAX_KNOWN = (
+    10_000  # limits of which it is known what is left; those that were looked at longest ago are forgotten
+)
 _MAX_BATCH = 256
+_S_PER_MIN = 60.0
 
 
 class Limiter:
@@ -48,7 +53,8 @@ class Limiter:
         self._clock = clock
         self._alone: EmbeddedLimits | None = None  # while the store is gone
         self._ask_again_s = 0.0
-        self._money_left: dict[tuple[str, Kind], float] = {}  # as the store last said
+        # (scope, kind) -> what was left of it for all replicas, and when
+        self._left: dict[tuple[str, Kind], tuple[float, float]] = {}
         self._waiting: deque[Settlement] = deque()
         self._has_news = asyncio.Event()
         self.num_lost = 0  # settlements that found no place
@@ -77,8 +83,7 @@ class Limiter:
             logger.warning("limits are shared again")
             self._alone = None
         for standing in decision.standings:
-            if standing.check.kind.is_money:
-                self._money_left[standing.check.scope, standing.check.kind] = standing.remaining
+            self._know(standing.check, standing.remaining)
         return decision
 
     def finish(self, settlement: Settlement, *, is_local: bool) -> None:
@@ -88,7 +93,8 @@ class Limiter:
                 shared = replace(settlement.claim, checks=self._shares(settlement.claim))
                 self._alone.correct(replace(settlement, claim=shared))
             # The store knows nothing of it yet: all that it took is news.
-            settlement = replace(settlement, claim=replace(settlement.claim, num_tokens=0, nano_usd=0))
+            unknown = replace(settlement.claim, num_tokens=0, nano_usd=0, num_requests=0)
+            settlement = replace(settlement, claim=unknown)
         if len(self._waiting) >= MAX_WAITING:
             self._waiting.popleft()
             self.num_lost += 1
@@ -150,13 +156,42 @@ class Limiter:
             await self._store.close()
 
     def _decide_alone(self, alone: EmbeddedLimits, claim: Claim) -> Decision:
-        decision = alone.decide(replace(claim, checks=self._shares(claim)))
+        checks = self._shares(claim)
+        for check in checks:
+            if check.kind.is_bucket and (level := self._share_left(check)) is not None:
+                alone.lower(check, level)
+        decision = alone.decide(replace(claim, checks=checks))
+        for standing in decision.standings:
+            if standing.check.kind.is_bucket:  # for the next time that the store is gone
+                self._know(standing.check, standing.remaining * self._num_shares)
         return replace(decision, is_local=True)
+
+    @property
+    def _num_shares(self) -> int:
+        return self._num_replicas or 1
+
+    def _know(self, check: Check, left: float) -> None:
+        if check.kind is Kind.CONCURRENT:
+            return  # leases end by themselves
+        place = (check.scope, check.kind)
+        self._left.pop(place, None)
+        self._left[place] = left, self._clock()
+        if len(self._left) > MAX_KNOWN:
+            del self._left[next(iter(self._left))]
+
+    def _share_left(self, share: Check) -> float | None:
+        """This replica's share of what a bucket held, and of what has come into it since; None: not known."""
+        known = self._left.get((share.scope, share.kind))
+        if known is None:
+            return None
+        left, at_s = known
+        return left / self._num_shares + (self._clock() - at_s) * share.limit / _S_PER_MIN
 
     def _shares(self, claim: Claim) -> tuple[Check, ...]:
         return tuple(self._share(check) for check in claim.checks)
 
     def _share(self, check: Check) -> Check:
-        left = self._money_left.get((check.scope, check.kind))
-        known = check if left is None else replace(check, limit=left)
-        return known.share(self._num_replicas or 1)
+        known = self._left.get((check.scope, check.kind))
+        if known is not None and check.kind.is_money:
+            check = replace(check, limit=known[0])
+        return check.share(self._num_shares)

@@ -1,7 +1,7 @@
 """The scripts that Redis runs: each decision is one of them, so it is one round trip, and nobody comes between.
 
-Time is Redis' own, so the ingress replicas' clocks do not matter; and one that goes back refills nothing and resets
-no budget. All keys begin with the prefix in braces, so that a Redis cluster keeps them in one slot.
+Time is Redis' own, so the ingress replicas' clocks do not matter; and one that goes back refills nothing, resets no
+budget, and is gone on from. All keys begin with the prefix in braces, so that a Redis cluster keeps them in one slot.
 
     {PREFIX}:limit:KIND:SCOPE   bucket: hash `level`, `at` (ms); concurrent: sorted set of leases by their end (ms);
                                 money: hash `period`, `spent` (nano-dollars)
@@ -47,7 +47,12 @@ end
 local function level_of(key, rate, burst)
   local state = redis.call('HMGET', key, 'level', 'at')
   if not state[1] then return burst end
-  return math.min(burst, tonumber(state[1]) + math.max(0, now - tonumber(state[2])) * rate)
+  local at = tonumber(state[2])
+  if at > now then
+    redis.call('HSET', key, 'at', string.format('%.0f', now))
+    at = now
+  end
+  return math.min(burst, tonumber(state[1]) + (now - at) * rate)
 end
 
 local function keep_level(key, level, rate, burst)

@@ -103,6 +103,15 @@ async def test_tokens_are_settled_by_what_was_used(store: LimitStore, num_used: 
         assert refused.retry_after_s > 30 * 6000
 
 
+async def test_what_was_admitted_elsewhere_is_charged_when_it_is_settled(store: LimitStore) -> None:
+    alone = replace(claim(REQUESTS), num_requests=0)
+    await store.settle([used(alone), used(alone)])
+    assert left(await store.acquire(claim(REQUESTS))) == [0]
+    assert not (await store.acquire(claim(REQUESTS))).is_admitted
+    await store.settle([used(claim(REQUESTS))])  # was taken when it was admitted
+    assert not (await store.acquire(claim(REQUESTS))).is_admitted
+
+
 async def test_a_request_larger_than_the_bucket_passes_when_that_is_full(store: LimitStore) -> None:
     assert (await store.acquire(claim(TOKENS, tokens=5000))).is_admitted
     assert not (await store.acquire(claim(TOKENS, tokens=1))).is_admitted
@@ -235,6 +244,8 @@ async def test_a_clock_that_jumps_gives_at_most_a_burst(redis_url: str, tmp_path
     await client.hset(key, "at", str(before - jump_ms))
     num = sum([(await limits.acquire(claim(REQUESTS))).is_admitted for _ in range(10)])
     assert num == (0 if jump_ms < 0 else min(3, jump_ms // 6_000_000))
+    # Filled on from the new time: nobody waits until the clock is where it was.
+    assert float(await client.hget(key, "at") or 0) <= before + 600_000
     spent = f"{{{prefix}}}:limit:day:tenant:a"
     await client.hset(spent, "period", "99999")  # the day was once a later one
     assert left(await limits.acquire(claim(DAY))) == [700]

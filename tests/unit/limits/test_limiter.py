@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Sequence
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from serve_app.errors import Unavailable
 from serve_app.limits.base import Check, Claim, Decision, Kind, Settlement, UsageRow
 from serve_app.limits.embedded import EmbeddedLimits
-from serve_app.limits.limiter import GONE_S, MAX_WAITING, Limiter
+from serve_app.limits.limiter import GONE_S, MAX_KNOWN, MAX_WAITING, Limiter
 
 REQUESTS = Check(Kind.REQUESTS, "tenant:a", 600, 100)
 MONEY = Check(Kind.DAY, "tenant:a", 1000)
@@ -84,6 +85,44 @@ async def test_without_the_store_all_replicas_together_admit_what_is_allowed(
     clock.now_s += 60
     again = [await one.acquire(claim(n, REQUESTS)) for one in replicas for n in range(200)]
     assert sum(decision.is_admitted for decision in again) <= 100  # a full bucket each, and no more
+
+
+@pytest.mark.parametrize("num_flaps", [1, 20])
+async def test_a_store_that_comes_and_goes_gives_nobody_another_burst(
+    shared: Shared, clock: Time, num_flaps: int
+) -> None:
+    replicas = [Limiter(shared, 4, clock=clock) for _ in range(4)]
+    began_s, num_admitted = clock.now_s, 0
+
+    async def ask_all() -> int:
+        admitted = 0
+        for limiter in replicas:
+            one = claim(next(numbers), REQUESTS)
+            decision = await limiter.acquire(one)
+            if decision.is_admitted:
+                admitted += 1
+                limiter.finish(settlement(one), is_local=decision.is_local)
+        return admitted
+
+    numbers = itertools.count()
+    for _ in range(num_flaps):
+        for is_gone in (False, True):
+            shared.is_gone = is_gone
+            for _ in range(50):
+                num_admitted += await ask_all()
+                clock.now_s += 2 * GONE_S / 50
+        shared.is_gone = False
+        for limiter in replicas:
+            await limiter.flush()
+    allowed = REQUESTS.burst + REQUESTS.limit / 60 * (clock.now_s - began_s)
+    assert 0.9 * allowed <= num_admitted <= allowed + len(replicas)
+
+
+async def test_what_is_known_of_limits_is_bounded(shared: Shared, clock: Time) -> None:
+    limiter = Limiter(shared, 2, clock=clock)
+    for number in range(MAX_KNOWN + 5):
+        await limiter.acquire(claim(number, Check(Kind.REQUESTS, f"tenant:{number}", 600, 100)))
+    assert len(limiter._left) == MAX_KNOWN
 
 
 async def test_one_request_a_while_finds_out_whether_the_store_is_back(shared: Shared, clock: Time) -> None:
