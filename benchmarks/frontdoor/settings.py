@@ -35,7 +35,7 @@ _EVERYTHING = {
     "tokens_per_min": 1e12,
     "max_concurrent": 1_000_000,
     "usd_per_day": 1e6,
-    "usd_per_month": 1e7,
+    "usd_per_month": 1e6,
 }
 _PRICE = {"usd_per_million_prompt_tokens": 0.01, "usd_per_million_answer_tokens": 0.01}
 _GUARDS = {
