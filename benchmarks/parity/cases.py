@@ -3,17 +3,20 @@
     {"name": ..., "role": "generate" | "pooling", "method": ..., "path": ..., "body": {...}}
 
 `raw` stands for `body` where the body is to be no JSON. In a body `$model` and `$pooling_model` stand for the names of
-the models that are asked, and `{"$repeat": [TEXT, TIMES]}` for a long text.
+the models that are asked, `$no_blanks` for a `logit_bias` against tokens of blanks alone, and
+`{"$repeat": [TEXT, TIMES]}` for a long text.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 Role = Literal["generate", "pooling"]
+_NEVER = -100  # the least that OpenAI's logit_bias takes
 REQUESTS = Path(__file__).with_name("requests.jsonl")
 
 
@@ -28,32 +31,34 @@ class Case:
     content: bytes | None  # None: no body
 
 
-def read_cases(models: dict[str, str], path: Path = REQUESTS) -> list[Case]:
+def read_cases(models: Mapping[str, str], blanks: Sequence[int] = (), path: Path = REQUESTS) -> list[Case]:
     """All requests, in the order of the file.
 
     Args:
         models: what `$model` and `$pooling_model` stand for.
+        blanks: ids of the tokens that `$no_blanks` forbids.
         path: of the file.
     """
     lines = path.read_text(encoding="utf-8").splitlines()
-    return [_case(json.loads(line), models) for line in lines if line]
+    words = {**models, "$no_blanks": {str(token_id): _NEVER for token_id in blanks}}
+    return [_case(json.loads(line), words) for line in lines if line]
 
 
-def _case(entry: dict[str, Any], models: dict[str, str]) -> Case:
+def _case(entry: dict[str, Any], words: Mapping[str, Any]) -> Case:
     content: bytes | None = None
     if "raw" in entry:
         content = entry["raw"].encode()
     elif "body" in entry:
-        content = json.dumps(_filled(entry["body"], models), ensure_ascii=False).encode()
+        content = json.dumps(_filled(entry["body"], words), ensure_ascii=False).encode()
     return Case(entry["name"], entry["role"], entry["method"], entry["path"], content)
 
 
-def _filled(value: Any, models: dict[str, str]) -> Any:
+def _filled(value: Any, words: Mapping[str, Any]) -> Any:
     if isinstance(value, dict):
         if value.keys() == {"$repeat"}:
             text, times = value["$repeat"]
             return text * times
-        return {key: _filled(part, models) for key, part in value.items()}
+        return {key: _filled(part, words) for key, part in value.items()}
     if isinstance(value, list):
-        return [_filled(part, models) for part in value]
-    return models.get(value, value) if isinstance(value, str) else value
+        return [_filled(part, words) for part in value]
+    return words.get(value, value) if isinstance(value, str) else value

@@ -23,6 +23,7 @@ from benchmarks.parity.ask import ask
 from benchmarks.parity.cases import Case, Role, read_cases
 from benchmarks.parity.judge import Verdict, judge, summary
 from benchmarks.parity.text import report
+from benchmarks.vllm_models.tiny_qwen3 import blank_tokens
 
 _ROLES: tuple[Role, ...] = ("generate", "pooling")
 _TIMEOUT_S = 600.0
@@ -46,7 +47,7 @@ def main() -> None:
             manta = stack.enter_context(start)
             bare = {role: url for role in _ROLES if (url := _bare(stack, arguments, role)) is not None}
             models = {"$model": arguments.model, "$pooling_model": arguments.pooling_model}
-            cases = read_cases(models)
+            cases = read_cases(models, _blanks(arguments.folder))
             verdicts = list(compare(cases, bare, manta, arguments.tolerance))
     except BenchmarkError as exc:
         print(f"benchmarks: {exc}", file=sys.stderr)
@@ -101,6 +102,11 @@ def _bare(stack: ExitStack, arguments: argparse.Namespace, role: Role) -> str | 
     words = (getattr(arguments, f"{prefix}vllm_args") or _ARGUMENTS[role]).split()
     server = bare_vllm.bare_vllm(arguments.vllm_python, folder, name, ["--runner", role, *words])
     return stack.enter_context(server).url
+
+
+def _blanks(folder: Path) -> list[int]:
+    """Of the model that writes; none where its folder is elsewhere, as that of a server that runs already may be."""
+    return blank_tokens(folder) if (folder / "tokenizer.json").exists() else []
 
 
 def _parse() -> argparse.Namespace:

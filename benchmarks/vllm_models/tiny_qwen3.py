@@ -30,6 +30,7 @@ VOCABULARY = 2048
 MAX_TOKENS = 32768
 
 END, START_TURN, END_TURN = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
+_BLANKS = frozenset("ĠĊčĉ")  # space, newline, return and tab, as byte-level vocabularies write them
 _MARKS = ("<tool_call>", "</tool_call>", "<think>", "</think>")
 
 # ChatML with Hermes' tool calls, as models of the Qwen family have it.
@@ -69,6 +70,16 @@ def write_model(folder: Path, seed: int = 0) -> None:
     _write_json(folder / "config.json", _config(tokenizer))
     _write_json(folder / "generation_config.json", {"eos_token_id": _ids(tokenizer, END_TURN, END)})
     write_tensors(folder / "model.safetensors", _weights(seed))
+
+
+def blank_tokens(folder: Path) -> list[int]:
+    """Ids of the tokens that are nothing but blanks.
+
+    Where a grammar allows blanks between the words of JSON, a model without sense writes them for ever; requests
+    forbid them by `logit_bias`.
+    """
+    vocabulary = Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab()
+    return sorted(token_id for token, token_id in vocabulary.items() if set(token) <= _BLANKS)
 
 
 def _tokenizer() -> Tokenizer:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.vllm_models.tiny_qwen3 import write_model
+from benchmarks.vllm_models.tiny_qwen3 import blank_tokens, write_model
 from configs.schema import HealthConfig, LocalFolder, LoraConfig, ScalingConfig, VllmModel
 from serve_app.engines.vllm.engine import VllmEngine
 from serve_app.engines.vllm.start import open_vllm
@@ -65,6 +65,12 @@ def _model() -> None:
     """Where `make vllm-cpu` was not asked for it, as on a machine with another vLLM."""
     if PYTHON.exists() and not (MODEL / "config.json").exists():
         write_model(MODEL)
+
+
+@pytest.fixture(scope="session")
+def no_blanks() -> dict[str, int]:
+    """A `logit_bias` for forced calls, whose grammar allows blanks without end, and so the model writes them."""
+    return {str(token_id): -100 for token_id in blank_tokens(MODEL)}
 
 
 @pytest.fixture
