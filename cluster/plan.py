@@ -30,6 +30,7 @@ from cluster.plan_types import (
 )
 from cluster.replicas import replicas_of
 from cluster.section import cluster_of
+from cluster.warnings import warnings
 from cluster.waves import waves
 from configs.instances import FACTS_SOURCE, Instance
 from configs.load import Profile
@@ -79,6 +80,7 @@ def plan(profile: Profile) -> ClusterPlan:
         total=costs.total(lines),
         waves=waves(),
         forced=tuple(_forced(config, groups)),
+        warnings=tuple(warnings(config, groups)),
         quotas=costs.quotas(_bought(cluster, (head, *groups), pools)),
         price_source=f"{SOURCE} ({AS_OF}); {SPOT_SOURCE}; {FACTS_SOURCE}",
     )
@@ -233,7 +235,9 @@ def _pool(
         expected_nodes=nodes[1],
         max_nodes=nodes[2],
         peak_nodes=nodes[3],
-        max_vcpus=pool.max_nodes * node_vcpus,
+        # Room for the next size too, where AWS has none of the best to spare.
+        max_vcpus=pool.max_nodes
+        * max(instance.num_vcpus for instance in types if instance.num_vcpus <= 2 * node_vcpus),
     )
 
 

@@ -152,7 +152,7 @@ class NodePool:
     expected_nodes: int
     max_nodes: int
     peak_nodes: int  # while an update is under way; the configured bound is not less
-    max_vcpus: int  # of the configured bound's nodes, were all of the largest best type: Karpenter's limit
+    max_vcpus: int  # of the configured bound's nodes, of up to twice the best type's size: Karpenter's limit
 
     @property
     def architectures(self) -> tuple[Architecture, ...]:
@@ -183,7 +183,7 @@ class CostLine:
 
 @dataclass(frozen=True, slots=True)
 class Wave:
-    """A layer of what is applied: all of it is ready before the next."""
+    """A part of what is applied: all of it is ready before the next."""
 
     number: int
     name: str  # `01-foundation`; the folder's name
@@ -226,6 +226,7 @@ class ClusterPlan:
     total: CostLine
     waves: tuple[Wave, ...]
     forced: tuple[Forced, ...]
+    warnings: tuple[Forced, ...]  # what can be rendered and is likely not meant
     quotas: tuple[QuotaNeed, ...]
     price_source: str
 

@@ -1,6 +1,6 @@
-"""The layers of what is applied, in their order: each is ready before the next one starts.
+"""The waves of what is applied, in their order: each is ready before the next one starts.
 
-Knows no object: which families are in a layer is `cluster.render.families`' table.
+Knows no object: which families are in a wave is `cluster.render.families`' table.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ WAVES: tuple[WaveName, ...] = get_args(WaveName)
 
 
 def waves() -> tuple[Wave, ...]:
-    """All layers, the first to be applied first."""
+    """All waves, the first to be applied first."""
     return tuple(
         Wave(number, name, _CONTENTS[name][0], _CONTENTS[name][1])
         for number, name in enumerate(WAVES, start=1)

@@ -1,6 +1,6 @@
-"""The one table of what is rendered, in which layer. A new family is a module beside this one and a line here.
+"""The one table of what is rendered, in which wave. A new family is a module beside this one and a line here.
 
-Within a layer the order of the lines is the order of the files in its kustomization.
+Within a wave the order of the lines is the order of the files in its kustomization.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The tree of a profile: every family's objects in the folder of its layer, each layer a kustomization.
+"""The tree of a profile: every family's objects in the folder of its wave, each wave a kustomization.
 
-    kustomization.yaml          all layers
-    05-application/             one layer: `kubectl apply -k` takes it
+    kustomization.yaml          all waves
+    05-application/             one wave: `kubectl apply -k` takes it
         kustomization.yaml
         ray-service.yaml        one family
     iam/...                     what is not for the Kubernetes API
@@ -37,24 +37,24 @@ def render(profile: Profile) -> Files:
 
 def _files(config: PlatformConfig, made: ClusterPlan) -> Iterator[tuple[str, str]]:
     header = f"Rendered by `manta cluster render` from configs/{made.profile}.yaml; do not edit."
-    layers = []
+    waves = []
     for wave in WAVES:
-        written = list(_layer(wave, [one for one in FAMILIES if one.wave == wave], config, made, header))
+        written = list(_of_wave(wave, [one for one in FAMILIES if one.wave == wave], config, made, header))
         if written:
-            layers.append(wave)
+            waves.append(wave)
             yield from written
             parts = [path.removeprefix(f"{wave}/") for path, _ in written]
             yield f"{wave}/kustomization.yaml", _kustomization(parts, header)
     yield (
         "kustomization.yaml",
-        _kustomization(layers, f"{header}\nIn this order, each layer when the one before is ready."),
+        _kustomization(waves, f"{header}\nIn this order, each wave when the one before is ready."),
     )
     for extra in EXTRAS:
         for path, document in extra.documents(config, made).items():
             yield path, as_json(document) if path.endswith(".json") else as_yaml([document], header)
 
 
-def _layer(
+def _of_wave(
     wave: str, families: Sequence[Family], config: PlatformConfig, made: ClusterPlan, header: str
 ) -> Iterator[tuple[str, str]]:
     for family in families:

@@ -37,6 +37,7 @@ def command(profile: Path, *, as_json: bool, misfits: bool) -> int:
     for table in (_groups(made), _costs(made), _nodes(made), _waves(made)):
         console.print(table)
     _list("forced by", ((one.key, one.consequence) for one in made.forced))
+    _list("look at", ((one.key, one.consequence) for one in made.warnings))
     _list("quotas needed (vCPUs)", ((one.code, f"{one.num_vcpus}  {one.name}") for one in made.quotas))
     if misfits:
         for group in (made.head, *made.groups):
@@ -134,7 +135,7 @@ def _nodes(made: ClusterPlan) -> Table:
 
 def _waves(made: ClusterPlan) -> Table:
     table = Table(title="order", title_justify="left")
-    for column in ("layer", "what", "the next one waits until"):
+    for column in ("wave", "what", "the next one waits until"):
         table.add_column(column, overflow="fold")
     for wave in made.waves:
         table.add_row(wave.name, wave.contents, wave.ready_when)

@@ -23,7 +23,7 @@ from manta.console import err, out
 )
 @click.option("--check", is_flag=True, help="Write nothing; fail if what is there differs.")
 def command(profile: Path, *, folder: Path | None, check: bool) -> int:
-    """Write PROFILE's cluster as files, a folder a layer, for kubectl and kustomize.
+    """Write PROFILE's cluster as files, a folder a wave, for kubectl and kustomize.
 
     Reaches nothing: no AWS account, no cluster. The same profile gives the same files.
     """

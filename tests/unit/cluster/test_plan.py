@@ -229,6 +229,28 @@ def test_lines_of_the_profile_are_told_with_what_they_force() -> None:
     assert "two minutes" in forced["cluster.pools.embedding.capacity"]
 
 
+def test_what_is_likely_not_meant_is_told() -> None:
+    def doubtful(document: Any) -> None:
+        document["models"][1]["scaling"]["autoscaler"]["cold_start_timeout_s"] = 60
+        document["models"][0]["start_timeout_s"] = 100
+        document["ingress"]["scaling"]["graceful_shutdown_timeout_s"] = 20
+        document["embedder"]["scaling"]["min_replicas"] = 1
+        document["cluster"]["pools"]["embedding"]["capacity"] = ["spot"]
+
+    told = {one.key: one.consequence for one in planned("eks-gpu", doubtful).warnings}
+    assert "940 s" in told["models.1.scaling.autoscaler.cold_start_timeout_s"]
+    assert "280 s" in told["models.0.start_timeout_s"]
+    assert "120 s" in told["ingress.scaling.graceful_shutdown_timeout_s"]
+    assert "nothing of all-minilm-l6-v2 answers" in told["embedder.scaling.min_replicas"]
+    assert "spot alone" in told["cluster.pools.embedding.capacity"]
+    assert "zeros" in told["cluster.images.vllm"]
+
+
+@pytest.mark.parametrize("name", ["eks-graviton", "eks-gpu", "eks-neuron"])
+def test_the_profiles_leave_only_their_images_to_be_named(name: str) -> None:
+    assert {one.key.rpartition(".")[0] for one in planned(name).warnings} == {"cluster.images"}
+
+
 def test_quotas_are_vcpus_at_the_peak() -> None:
     needs = {need.code: need.num_vcpus for need in planned("eks-gpu").quotas}
     # Five of g6e.xlarge while qwen3-8b is replaced, or four and one; qwen3-32b on one g6e.12xlarge.
