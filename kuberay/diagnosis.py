@@ -135,6 +135,10 @@ def _ray_clusters(evidence: Evidence) -> Iterator[Reason]:
             yield Reason(f"RayCluster {name}: {said}", weight=2)
         elif at(cluster, "status", "state") == "failed":
             yield Reason(f"RayCluster {name}: {_short(at(cluster, 'status', 'reason'))}", weight=2)
+        head = condition(cluster, "HeadPodReady")
+        if head and head.get("status") == "False" and head.get("message"):
+            said = f"{head.get('reason')}: {_short(head['message'])}"
+            yield Reason(f"RayCluster {name}: the head is not ready: {said}", weight=6)
     if evidence.ray_clusters and not evidence.pods:
         yield Reason("the RayCluster has no pods yet", weight=6)
 

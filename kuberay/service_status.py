@@ -17,6 +17,8 @@ from kuberay.objects import at, condition, is_true
 
 # Reasons of `Ready: False` that no waiting mends (KubeRay v1.7.0, ray-operator/apis/ray/v1/rayservice_types.go).
 _FINAL_REASONS = ("ValidationFailed", "InitializingTimeout")
+# KubeRay's conditions of RayClusters have the kind's name before them; its RayServices' are spelt in both ways here.
+_SUSPENDED = ("Suspending", "Suspended", "RayServiceSuspending", "RayServiceSuspended")
 # A deployment that the autoscaler changes serves meanwhile (ray/serve/schema.py, DeploymentStatus).
 _WELL_DEPLOYMENT = ("HEALTHY", "UPSCALING", "DOWNSCALING")
 
@@ -79,6 +81,11 @@ class ServiceStatus:
     pending: RayClusterStatus | None
     updated_at: str  # RFC 3339; empty: never
 
+    @property
+    def old_answers(self) -> bool:
+        """Whether a version that is on its way out still takes requests."""
+        return self.phase is Phase.UPGRADING and self.active is not None and self.endpoints > 0
+
     def __str__(self) -> str:
         return f"{self.phase}: {self.reason}" if self.reason else str(self.phase)
 
@@ -121,9 +128,7 @@ def _phase(  # noqa: PLR0911 (one answer a case, the first that holds)
             Phase.UNSEEN,
             "no operator has taken it up; is KubeRay running, and does it watch this namespace?",
         )
-    if at(document, "spec", "suspend") or any(
-        is_true(condition(document, kind)) for kind in ("Suspending", "Suspended")
-    ):
+    if at(document, "spec", "suspend") or any(is_true(condition(document, kind)) for kind in _SUSPENDED):
         return Phase.SUSPENDED, "spec.suspend is set" if at(document, "spec", "suspend") else said
     if ready.get("reason") in _FINAL_REASONS:
         return Phase.FAILED, said

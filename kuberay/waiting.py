@@ -30,6 +30,8 @@ class _Told:
 
     def state(self, status: ServiceStatus | None) -> None:
         line = str(status) if status else "not there"
+        if status is not None and status.old_answers and status.active is not None:
+            line += f"; RayCluster {status.active.name} takes the requests meanwhile"
         if line != self.line:
             self.line = line
             self._tell(f"{self._ref} is {line}")

@@ -132,7 +132,8 @@ class _Run:
     def _apply_wave(self, wave: Wave) -> None:
         cluster, options = self._cluster, self._options
         started_s = cluster.now_s()
-        self._tell(f"wave {wave.name}: {len(wave.objects)} objects")
+        num_objects = len(wave.objects)
+        self._tell(f"wave {wave.name}: {num_objects} object{'s' if num_objects > 1 else ''}")
         self._progress.wave = wave.name
         for one in wave.objects:
             _await_kind(cluster, one)

@@ -16,6 +16,7 @@ from kuberay.rayservice import RayService
 Tell = Callable[[str], None]
 LOOK_EVERY_S = 2.0
 EXPLAIN_EVERY_S = 15.0
+TELL_AFTER_S = 5.0  # what its controller takes up at once is not worth a line
 _WITH_PODS = ("Deployment", "StatefulSet", "DaemonSet", "Job")
 _GONE = Readiness("it is not there any more", is_final=True)
 
@@ -45,7 +46,7 @@ class _Wait:
         self._tell = tell
         self._timeout_s = timeout_s
         self._told: set[str] = set()
-        self._explained_at_s = cluster.now_s()
+        self._started_at_s = self._explained_at_s = cluster.now_s()
 
     def until_ready(self, pending: list[Ref], until_s: float) -> None:
         while pending:
@@ -54,10 +55,11 @@ class _Wait:
             waiting = {ref: one for ref, one in judged.items() if not one.is_ready}
             if not waiting:
                 return
-            for ref, one in waiting.items():
-                self._tell_once(f"{ref}: {one.waits_for}")
             final = [ref for ref, one in waiting.items() if one.is_final]
             is_over = self._cluster.now_s() >= until_s
+            if final or is_over or self._cluster.now_s() - self._started_at_s >= TELL_AFTER_S:
+                for ref, one in waiting.items():
+                    self._tell_once(f"{ref}: {one.waits_for}")
             if final or is_over or self._cluster.now_s() - self._explained_at_s >= EXPLAIN_EVERY_S:
                 reasons = self._explain([documents[ref] for ref in waiting])
                 if final or is_over:

@@ -183,9 +183,14 @@ class _Handler(BaseHTTPRequestHandler):
         super().setup()
         self.connections.add(self.connection)
 
+    def handle(self) -> None:
+        with contextlib.suppress(ConnectionError):  # the client has left
+            super().handle()
+
     def finish(self) -> None:
         self.connections.discard(self.connection)
-        super().finish()
+        with contextlib.suppress(ConnectionError):
+            super().finish()
 
     def log_message(self, *_: Any) -> None:
         """Quiet."""

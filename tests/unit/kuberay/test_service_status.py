@@ -96,6 +96,15 @@ def test_everything_that_the_status_holds() -> None:
     assert status.pending.ready_workers is None
 
 
+def test_whether_the_old_version_answers() -> None:
+    upgrading = condition("UpgradeInProgress", "True", "BothActivePendingClustersExist")
+    document = service(READY, upgrading, active=applications(), pending={})
+    assert read_status(document).old_answers
+    document["status"]["numServeEndpoints"] = 0
+    assert not read_status(document).old_answers
+    assert not read_status(service(READY, NOT_UPGRADING, active=applications())).old_answers
+
+
 def test_of_a_traceback_the_error_is_told() -> None:
     text = "Deploying failed\nTraceback (most recent call last):\n  File x\nModuleNotFoundError: No module named 'y'\n"
     status = read_status(service(READY, active=applications("DEPLOY_FAILED", text)))
