@@ -15,6 +15,7 @@ from benchmarks.frontdoor.measure import Load, Subject, measure
 from benchmarks.frontdoor.pairs import by_turns, compared
 from benchmarks.frontdoor.settings import PACE, TENANT, Setting, plain
 from benchmarks.frontdoor.started import Open, SharedRedis, opened
+from benchmarks.overhead.pace import Pace
 
 WITHOUT = "plain"
 PLACES = ("step", "store", "num_callers", "kind")
@@ -57,23 +58,24 @@ def _beside(
     folder: Path,
 ) -> Iterator[dict[str, Any]]:
     subjects: dict[str, Subject] = {WITHOUT: without.subject(), "door": door.subject(TENANT)}
-    yield from turns(subjects, loads, PACE.num_tokens, num_pairs, seeds, folder)
+    yield from turns(subjects, loads, PACE, num_pairs, seeds, folder)
 
 
 def turns(
     subjects: Mapping[str, Subject],
     loads: Sequence[Load],
-    num_tokens: int,
+    pace: Pace,
     num_pairs: int,
     seeds: Iterator[int],
     folder: Path,
 ) -> Iterator[dict[str, Any]]:
-    """Both subjects under each load, one after the other; a record of each run."""
+    """Both subjects under each load, one after the other, asked the same in a pair; a record of each run."""
     without, having = subjects
     for load in loads:
+        seed_of = [next(seeds) for _ in range(num_pairs)]
         for pair, side in by_turns(without, having, num_pairs):
             place = folder / f"{load.num_callers}-{load.kind}-{pair}-{side}"
-            measured = measure(subjects[side], load, num_tokens, next(seeds), place)
+            measured = measure(subjects[side], load, pace, seed_of[pair], place)
             head = {"num_callers": load.num_callers, "kind": load.kind, "pair": pair, "side": side}
             fields: dict[str, Any] = msgspec.to_builtins(measured)
             yield head | fields

@@ -40,7 +40,7 @@ def experiment(
             ):
                 through = Subject(Target(proxy.url, MODEL, master_key), proxy.process_id)
                 subjects = {WITHOUT: application.subject(), "through it": through}
-                for run in turns(subjects, loads, PACE.num_tokens, num_pairs, seeds, place):
+                for run in turns(subjects, loads, PACE, num_pairs, seeds, place):
                     yield {"repetition": repetition} | run
         except CannotStart as exc:
             absent.append(f"LiteLLM in repetition {repetition + 1}: {exc}")

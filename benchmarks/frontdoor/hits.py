@@ -58,8 +58,8 @@ def _run(
     subject = door.subject(TENANT, *([_BY_MEANING] if kind == "semantic" else []))
     place = folder / f"{load.num_callers}-{load.kind}-{kind}"
     first = Load(1, load.is_stream, _FIRST.duration_s, 0.0)
-    measure(subject, first, PACE.num_tokens, next(seeds), place / "first", kept)
-    return measure(subject, load, PACE.num_tokens, next(seeds), place, text)
+    measure(subject, first, PACE, next(seeds), place / "first", kept, is_computed=False)
+    return measure(subject, load, PACE, next(seeds), place, text, is_computed=False)
 
 
 def summarise(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

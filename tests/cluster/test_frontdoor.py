@@ -52,7 +52,7 @@ def test_a_door_is_measured_beside_no_door(repository: Path, tmp_path: Path) -> 
     assert {row["kind"] for row in summary["addition"]} == {"stream", "json"}
     for row in summary["addition"]:
         assert row["num_failed"] == 0
-        assert row["with_p50_ms"] > 100  # the model was asked: the cache had nothing
+        assert row["with_p50_ms"] > 0  # beyond the engine's own time: it was asked, the cache had nothing
 
 
 @patient

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -12,41 +13,55 @@ from benchmarks.frontdoor import hits
 from benchmarks.frontdoor.measure import Load, answer_us, measured_of, workload_of
 from benchmarks.frontdoor.settings import PACE
 from benchmarks.frontdoor.text import as_text
+from benchmarks.overhead.pace import Pace
 from benchmarks.run.execute import Run
+from configs.workload import ChatRequest, UniformLength
 
 MakeRun = Callable[..., Run]
 STREAM = Load(num_callers=32, is_stream=True, duration_s=10.0, warm_up_s=2.0)
 
 
 def test_only_requests_after_the_warm_up_count(made_run: MakeRun) -> None:
-    run = made_run([500.0] * 20 + [20.0] * 80, workload=workload_of(STREAM, 32, 1))
-    measured = measured_of(run, {"haproxy": 1.0})
+    run = made_run([500.0] * 20 + [120.0] * 80, workload=workload_of(STREAM, PACE, 1))
+    measured = measured_of(run, PACE, {"haproxy": 1.0})
     assert measured.answer_ms == {"p50": 20.0, "p99": 20.0}
-    assert measured.whole_ms["p50"] == 30.1
+    assert measured.whole_ms["p50"] == 130.1
     assert measured.requests_per_s == pytest.approx(10.0)
     assert len(measured.raw["answer_us"]) == 80
 
 
-def test_a_documents_answer_is_there_at_its_end(made_run: MakeRun) -> None:
-    (record,) = made_run([20.0]).records
-    assert answer_us(record) == 20_000
-    assert answer_us(msgspec.structs.replace(record, is_stream=False)) == 30_100
+def test_the_engines_own_time_is_taken_off(made_run: MakeRun) -> None:
+    (stream,) = made_run([120.0]).records  # of three tokens
+    document = msgspec.structs.replace(stream, is_stream=False)
+    pace = Pace(ttft_ms=100.0, tpot_ms=12.0, num_tokens=32)
+    assert answer_us(stream, pace) == 20_000
+    assert answer_us(document, pace) == 130_100 - 124_000
+    assert (answer_us(stream, None), answer_us(document, None)) == (120_000, 130_100)
+
+
+def test_callers_do_not_stay_in_step() -> None:
+    (request,) = workload_of(STREAM, PACE, 1).requests
+    assert isinstance(request, ChatRequest)
+    assert isinstance(request.output_tokens, UniformLength)
+    assert request.output_tokens.low < PACE.num_tokens < request.output_tokens.high
 
 
 def test_a_failure_is_counted(made_run: MakeRun) -> None:
-    measured = measured_of(made_run([20.0] * 9 + [None]), {})
+    measured = measured_of(made_run([20.0] * 9 + [None]), None, {})
     assert measured.num_failed == 1
     assert measured.raw["failures"] == {"http_error": 1}
     with pytest.raises(BenchmarkError, match="nothing was answered"):
-        measured_of(made_run([None] * 10), {})
+        measured_of(made_run([None] * 10), None, {})
 
 
-def test_no_question_is_asked_twice_unless_it_shall_be(tmp_path: pytest.TempPathFactory) -> None:
-    (request,) = workload_of(STREAM, 32, 1).requests
+def test_no_question_is_asked_twice_unless_it_shall_be(tmp_path: Path) -> None:
+    (request,) = workload_of(STREAM, PACE, 1).requests
+    assert isinstance(request, ChatRequest)
     assert request.texts is None
-    (request,) = workload_of(Load(1, is_stream=False, duration_s=1, warm_up_s=0), 32, 1, tmp_path).requests
-    assert request.texts == str(tmp_path)
-    assert not request.stream
+    texts = tmp_path / "texts.txt"
+    (request,) = workload_of(Load(1, is_stream=False, duration_s=1, warm_up_s=0), PACE, 1, texts).requests
+    assert isinstance(request, ChatRequest)
+    assert (request.texts, request.output_tokens, request.stream) == (str(texts), PACE.num_tokens, False)
 
 
 def test_an_answer_that_took_the_models_time_was_no_hit() -> None:
