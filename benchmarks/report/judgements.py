@@ -54,6 +54,8 @@ def judgements(run: RunLike) -> tuple[Judgement, ...]:
 
 def _validity(run: RunLike) -> Judgement:
     certification = run.summary.certification
+    if run.settings.get("is_simulated"):
+        return Judgement("none", "Simulated", ("No client sent anything, so there is none to be judged.",))
     if not certification.is_valid:
         return Judgement("bad", "Not valid: do not use these figures", certification.reasons)
     if not certification.figures:

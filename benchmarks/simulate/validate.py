@@ -128,7 +128,7 @@ def all_met(validations: Sequence[Validation]) -> bool:
 def _summary(simulated: Simulated, workload: Workload, arrivals_end_s: float) -> Summary:
     return summarise(
         simulated.records,
-        (),
+        None,
         workload,
         arrivals_end_s=arrivals_end_s,
         is_closed_loop=isinstance(workload.arrivals, ClosedLoop),

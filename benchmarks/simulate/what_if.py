@@ -138,7 +138,7 @@ def _write(
     write_lines(folder / "series.jsonl", simulated.samples)
     summary = summarise(
         simulated.records,
-        (),
+        None,
         workload,
         arrivals_end_s=arrivals_end_s,
         is_closed_loop=isinstance(workload.arrivals, ClosedLoop),

@@ -85,7 +85,7 @@ class Summary:
 
 def summarise(
     records: Sequence[Record],
-    samples: Sequence[ClientSample],
+    samples: Sequence[ClientSample] | None,
     workload: Workload,
     *,
     arrivals_end_s: float,
@@ -95,6 +95,7 @@ def summarise(
     """Every figure of a run.
 
     Args:
+        samples: of the client while it ran; None: the run was simulated.
         arrivals_end_s: requests arrived in [0, arrivals_end_s); earlier than planned if the run was stopped.
         faults: what went wrong with workers, a line each.
 

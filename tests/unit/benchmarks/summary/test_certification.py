@@ -315,3 +315,10 @@ def test_each_entry_of_a_mix_is_judged_by_itself() -> None:
 
 def test_an_empty_window_certifies_nothing() -> None:
     assert "no request arrived" in the_reason(certified([], samples()))
+
+
+def test_a_simulation_has_no_client_to_be_judged() -> None:
+    certification = certify((), None, start_s=0.0, end_s=10.0, is_closed_loop=False)
+    assert certification.is_valid
+    assert certification.client.num_workers == 0
+    assert certification.figures == ()
