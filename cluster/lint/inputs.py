@@ -1,37 +1,32 @@
 """Files, folders, kustomizations and standard input to objects. What cannot be read is a finding, not an exception.
 
-A folder with a kustomization gives what that names, without running kustomize: its namespace is applied, its generators
-count as objects that exist, its patches are not applied. Any other folder gives all YAML and JSON in it.
+A folder with a kustomization gives what that names, without running kustomize: its namespace and labels are applied,
+its generators count as objects that exist, its patches are not applied. Any other folder gives all YAML and JSON in it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cluster.lint.findings import Finding, Place, Severity
+from cluster.lint.kustomize import FILES, NOT_APPLIED, Layer, folders_named, generated_keys
 from cluster.lint.manifest import Manifest, items, mapping, mappings
 from cluster.lint.words import closest
 from cluster.lint.yaml_text import Document, Fault, path_text, read_documents
 
 _SUFFIXES = (".yaml", ".yml", ".json")
-_KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
-_NOT_APPLIED = (
-    "patches",
-    "patchesStrategicMerge",
-    "patchesJson6902",
-    "transformers",
-    "replacements",
-    "helmCharts",
-)
 # No clusters' namespace, but many kinds live in none: what kustomize's `namespace` does not touch.
 _CLUSTER_WIDE = re.compile(
     r"Cluster[A-Z]\w*|Namespace|CustomResourceDefinition|NodePool|NodeClaim|EC2NodeClass|NodeClass|StorageClass|"
     r"PersistentVolume|PriorityClass|GatewayClass|IngressClass|RuntimeClass|\w+WebhookConfiguration|APIService"
 )
+
+
+_NONE = Layer()
 
 
 @dataclass(frozen=True)
@@ -85,11 +80,11 @@ class _Reader:
         self._seen: set[Path] = set()
 
     def folder(self, folder: Path) -> None:
-        kustomizations = sorted(path for name in _KUSTOMIZATIONS for path in folder.rglob(name))
-        claimed = {folder_ for path in kustomizations for folder_ in _folders_named(path)}
+        kustomizations = sorted(path for name in FILES for path in folder.rglob(name))
+        claimed = {folder_ for path in kustomizations for folder_ in folders_named(path)}
         roots = [path for path in kustomizations if path.parent.resolve() not in claimed]
         for path in roots:
-            self._kustomization(path, "")
+            self._kustomization(path, Layer())
         covered = {path.parent.resolve() for path in kustomizations}
         for path in sorted(folder.rglob("*")):
             is_covered = not covered.isdisjoint(path.resolve().parents)
@@ -97,9 +92,9 @@ class _Reader:
             if path.suffix in _SUFFIXES and not is_left_out:
                 self.file(path, is_asked=False)
 
-    def file(self, path: Path, *, is_asked: bool, namespace: str = "") -> None:
-        if path.name in _KUSTOMIZATIONS:
-            self._kustomization(path, namespace)
+    def file(self, path: Path, *, is_asked: bool, layer: Layer = _NONE) -> None:
+        if path.name in FILES:
+            self._kustomization(path, layer)
             return
         if path.resolve() in self._seen:
             return
@@ -111,9 +106,9 @@ class _Reader:
                 Severity.ERROR, "yaml/encoding", Place(str(path), 1, 1), "no UTF-8 text", "save it as UTF-8"
             )
             return
-        self.text(text, str(path), is_asked=is_asked, namespace=namespace)
+        self.text(text, str(path), is_asked=is_asked, layer=layer)
 
-    def text(self, text: str, name: str, *, is_asked: bool, namespace: str = "") -> None:
+    def text(self, text: str, name: str, *, is_asked: bool, layer: Layer = _NONE) -> None:
         documents = read_documents(text)
         if is_asked and not documents:
             self._say(
@@ -123,7 +118,7 @@ class _Reader:
             for fault in document.faults:
                 self._fault(name, document, fault)
             if document.value is not None:
-                self._value(name, document, document.value, (), namespace, is_asked=is_asked)
+                self._value(name, document, document.value, (), layer, is_asked=is_asked)
 
     def _fault(self, name: str, document: Document, fault: Fault) -> None:
         rule = "yaml/broken" if fault.is_fatal else "yaml/duplicate-key"
@@ -136,7 +131,7 @@ class _Reader:
         document: Document,
         value: object,
         root: tuple[str | int, ...],
-        namespace: str,
+        layer: Layer,
         *,
         is_asked: bool,
     ) -> None:
@@ -146,9 +141,9 @@ class _Reader:
         elif isinstance(value.get("items"), list) and str(value.get("kind", "")).endswith("List"):
             for index, item in enumerate(value["items"]):
                 if item is not None:
-                    self._value(name, document, item, (*root, "items", index), namespace, is_asked=True)
+                    self._value(name, document, item, (*root, "items", index), layer, is_asked=True)
         elif "apiVersion" in value and "kind" in value:
-            self._object(name, document, value, root, namespace)
+            self._object(name, document, value, root, layer)
         elif "applications" in value or "import_path" in value:
             self.inputs.serve_files.append((name, document))
         elif {"apiVersion", "kind", "spec", "metadata"} & set(value):
@@ -162,7 +157,7 @@ class _Reader:
         document: Document,
         value: Mapping[str, Any],
         root: tuple[str | int, ...],
-        namespace: str,
+        layer: Layer,
     ) -> None:
         if value["kind"] == "Kustomization" and str(value["apiVersion"]).startswith(
             "kustomize.config.k8s.io"
@@ -170,8 +165,10 @@ class _Reader:
             return
         own = mapping(value.get("metadata")).get("namespace")
         is_cluster_wide = _CLUSTER_WIDE.fullmatch(str(value["kind"])) is not None
-        where = "" if is_cluster_wide else (namespace or (own if isinstance(own, str) else ""))
-        self.inputs.manifests.append(Manifest(name, document, value, root, where))
+        where = "" if is_cluster_wide else (layer.namespace or (own if isinstance(own, str) else ""))
+        self.inputs.manifests.append(
+            Manifest(name, document, value, root, where, layer.labels, layer.pod_labels, layer.is_patched)
+        )
 
     def _incomplete(self, place: Place, value: Mapping[str, Any]) -> None:
         missing = "apiVersion" if "apiVersion" not in value else "kind"
@@ -191,7 +188,7 @@ class _Reader:
             "name files with objects",
         )
 
-    def _kustomization(self, path: Path, namespace: str) -> None:
+    def _kustomization(self, path: Path, layer: Layer) -> None:
         if path.resolve() in self._seen:
             return
         self._seen.add(path.resolve())
@@ -199,19 +196,20 @@ class _Reader:
             for fault in document.faults:
                 self._fault(str(path), document, fault)
             if isinstance(document.value, Mapping):
-                self._layers(path, document, document.value, namespace)
+                self._layers(path, document, document.value, layer)
 
-    def _layers(self, path: Path, document: Document, value: Mapping[str, Any], namespace: str) -> None:
-        own = value.get("namespace")
-        inner = namespace or (own if isinstance(own, str) else "")
+    def _layers(self, path: Path, document: Document, value: Mapping[str, Any], layer: Layer) -> None:
+        inner = layer.within(value)
         for key in ("resources", "bases", "components", "crds"):
             for index, entry in enumerate(items(value.get(key))):
                 self._resource(path, document, (key, index), str(entry), inner)
         for key, kind in (("configMapGenerator", "ConfigMap"), ("secretGenerator", "Secret")):
             for _, entry in mappings(value.get(key)):
-                where = inner or str(entry.get("namespace") or "")
-                self.inputs.generated.append(Generated(kind, str(entry.get("name", "")), where, _keys(entry)))
-        skipped = [key for key in _NOT_APPLIED if value.get(key)]
+                where = inner.namespace or str(entry.get("namespace") or "")
+                self.inputs.generated.append(
+                    Generated(kind, str(entry.get("name", "")), where, generated_keys(entry))
+                )
+        skipped = [key for key in NOT_APPLIED if value.get(key)]
         if skipped:
             place = Place(str(path), document.number, document.line_of((skipped[0],)), skipped[0])
             message = f"{' and '.join(skipped)} not applied: objects are looked at as they are before"
@@ -224,7 +222,7 @@ class _Reader:
             )
 
     def _resource(
-        self, path: Path, document: Document, key: tuple[str, int], entry: str, namespace: str
+        self, path: Path, document: Document, key: tuple[str, int], entry: str, layer: Layer
     ) -> None:
         place = Place(str(path), document.number, document.line_of(key), path_text(key))
         if "://" in entry or entry.startswith(("git@", "github.com/")) or "?ref=" in entry:
@@ -237,11 +235,11 @@ class _Reader:
             )
             return
         target = path.parent / entry
-        inner = next((target / name for name in _KUSTOMIZATIONS if (target / name).is_file()), None)
+        inner = next((target / name for name in FILES if (target / name).is_file()), None)
         if inner is not None:
-            self._kustomization(inner, namespace)
+            self._kustomization(inner, layer)
         elif target.is_file():
-            self.file(target, is_asked=True, namespace=namespace)
+            self.file(target, is_asked=True, layer=layer)
         else:
             what = "has no kustomization.yaml" if target.is_dir() else "is not there"
             siblings = [each.name for each in path.parent.iterdir()]
@@ -257,24 +255,6 @@ class _Reader:
 
     def _say(self, severity: Severity, rule: str, place: Place, message: str, fix: str) -> None:
         self.inputs.findings.append(Finding(severity, rule, place, message, fix))
-
-
-def _folders_named(path: Path) -> Iterator[Path]:
-    """The folders that a kustomization takes in."""
-    for document in read_documents(path.read_text("utf-8")):
-        for key in ("resources", "bases", "components"):
-            for entry in items(mapping(document.value).get(key)):
-                yield (path.parent / str(entry)).resolve()
-
-
-def _keys(entry: Mapping[str, Any]) -> frozenset[str] | None:
-    """The keys that a generator makes; None if they come from a file of variables."""
-    if entry.get("env") or entry.get("envs") or entry.get("behavior") == "merge":
-        return None
-    names = {str(text).partition("=")[0] for text in items(entry.get("literals"))}
-    for text in map(str, items(entry.get("files"))):
-        names.add(text.partition("=")[0] if "=" in text else Path(text).name)
-    return frozenset(names)
 
 
 def _is_hidden(path: Path) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from cluster.lint import inputs, serve_config
-from cluster.lint.findings import Finding, in_order
+from cluster.lint.findings import Finding, Severity, in_order
 from cluster.lint.rules import (
     head,
     kuberay,
@@ -31,6 +32,20 @@ from cluster.lint.serve_config import ServeFile
 from cluster.lint.world import World
 from cluster.lint.yaml_text import read_documents
 
+# What something is missing of, as a rule; a patch seldom takes away what is too much.
+_PATCHES_MEND = (
+    "schema/required",
+    "schema/rule",
+    "pods/image",
+    "pods/volume",
+    "kuberay/containers",
+    "selectors/",
+    "references/",
+    "scaling/requests",
+    "fit/",
+    "head/",
+    "security/",
+)
 RULES: tuple[Callable[[World], Iterator[Finding]], ...] = (
     kuberay.check,
     serve.check,
@@ -72,7 +87,13 @@ def lint(
         found.extend(serve_config.check(ServeFile(name, document)))
     for rule in RULES:
         found.extend(rule(world))
-    return in_order(found)
+    patched = {manifest.file for manifest in world.manifests if manifest.is_patched}
+    return in_order(_as_patched(each) if each.place.file in patched else each for each in found)
+
+
+def _as_patched(found: Finding) -> Finding:
+    """A patch that is not applied here may add what is missing."""
+    return replace(found, severity=Severity.NOTE) if found.rule.startswith(_PATCHES_MEND) else found
 
 
 def _crds(paths: Iterable[Path]) -> Iterator[Mapping[str, Any]]:

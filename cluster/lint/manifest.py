@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from cluster.lint.findings import Finding, Place, Severity
@@ -31,6 +31,9 @@ class Manifest:
         data: of the object.
         root: where in the document the object is; not empty in a List.
         namespace: that it will be in; empty if only `kubectl -n` says.
+        added_labels: by kustomizations, to the object.
+        added_pod_labels: likewise, to its template of pods.
+        is_patched: by a kustomization, in a way that is not applied here.
     """
 
     file: str
@@ -38,6 +41,9 @@ class Manifest:
     data: Mapping[str, Any]
     root: Path = ()
     namespace: str = ""
+    added_labels: Mapping[str, str] = field(default_factory=dict)
+    added_pod_labels: Mapping[str, str] = field(default_factory=dict)
+    is_patched: bool = False
 
     @property
     def api_version(self) -> str:
@@ -59,7 +65,7 @@ class Manifest:
 
     @property
     def labels(self) -> dict[str, str]:
-        return texts(mapping(self.data.get("metadata")).get("labels"))
+        return {**texts(mapping(self.data.get("metadata")).get("labels")), **self.added_labels}
 
     @property
     def annotations(self) -> dict[str, str]:

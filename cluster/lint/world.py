@@ -264,7 +264,8 @@ def _pods(manifest: Manifest, path: Path) -> Pods:
         if manifest.kind in ("Deployment", "StatefulSet", "Pod")
         else None
     )
-    return Pods(manifest, path, template, _template_labels(template), {}, minimum=count, maximum=count)
+    labels = {**_template_labels(template), **manifest.added_pod_labels}
+    return Pods(manifest, path, template, labels, {}, minimum=count, maximum=count)
 
 
 def _template_labels(template: Mapping[str, Any]) -> dict[str, str]:

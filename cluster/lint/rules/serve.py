@@ -48,7 +48,7 @@ def _port(manifest: Manifest, inner: InnerText) -> Iterator[Finding]:
     port = mapping(mapping(inner.data).get("http_options")).get("port", _DEFAULT_PORT)
     containers = manifest.get("spec", "rayClusterConfig", "headGroupSpec", "template", "spec", "containers")
     ports = mappings(mapping(items(containers)[0]).get("ports")) if items(containers) else []
-    named = {each.get("name"): each.get("containerPort") for _, each in ports}
+    named = {str(each.get("name")): each.get("containerPort") for _, each in ports}
     wanted = named.get("serve", _DEFAULT_PORT if not ports else None)
     if wanted is not None and port != wanted:
         message = (

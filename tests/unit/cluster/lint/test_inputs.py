@@ -96,6 +96,34 @@ def test_patches_are_said_not_to_be_applied(tmp_path: Path) -> None:
     assert rules(lint([str(tmp_path)])) == ["kustomize/not-applied"]
 
 
+def test_what_a_patch_may_mend_is_only_a_note(tmp_path: Path) -> None:
+    pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: c, imagee: x}]}\n"
+    write(tmp_path, kustomization_yaml="resources: [m.yaml]\npatches: [{path: p.yaml}]\n", m_yaml=pod)
+    severities = {found.rule: found.severity.word for found in lint([str(tmp_path)])}
+    assert severities == {
+        "kustomize/not-applied": "note",
+        "pods/image": "note",
+        "schema/unknown-field": "error",
+    }
+
+
+def test_labels_of_a_kustomization_are_those_of_its_pods(tmp_path: Path) -> None:
+    deployment = (
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec:\n  selector: {matchLabels: {app: d}}\n"
+        "  template: {metadata: {labels: {app: d}}, spec: {containers: [{name: c, image: i}]}}\n"
+    )
+    monitor = (
+        "apiVersion: monitoring.coreos.com/v1\nkind: PodMonitor\nmetadata: {name: m}\n"
+        "spec: {selector: {matchLabels: {team: a}}, podMetricsEndpoints: []}\n"
+    )
+    resources = "resources: [d.yaml, m.yaml]\n"
+    write(tmp_path, kustomization_yaml=resources, d_yaml=deployment, m_yaml=monitor)
+    assert rules(lint([str(tmp_path)])) == ["selectors/none"]
+    for labels in ("commonLabels: {team: a}\n", "labels: [{pairs: {team: a}, includeTemplates: true}]\n"):
+        write(tmp_path, kustomization_yaml=resources + labels)
+        assert lint([str(tmp_path)]) == []
+
+
 def test_a_crd_among_the_files_is_a_schema(tmp_path: Path) -> None:
     crd = """
 apiVersion: apiextensions.k8s.io/v1

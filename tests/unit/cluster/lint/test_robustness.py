@@ -13,7 +13,7 @@ from cluster.lint.lint import lint
 from cluster.lint.yaml_text import read_documents
 
 GOOD = sorted((Path(__file__).parent / "good").glob("*.yaml"))
-OBJECTS = [document.value for path in GOOD for document in read_documents(path.read_text())]
+FILES = [[document.value for document in read_documents(path.read_text())] for path in GOOD]
 ODD = [
     None,
     True,
@@ -54,10 +54,11 @@ def put(value: Any, path: tuple[str | int, ...], odd: Any) -> Any:
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_odd_values_anywhere(data: st.DataObject) -> None:
-    index = data.draw(st.integers(0, len(OBJECTS) - 1))
-    path = data.draw(st.sampled_from(places(OBJECTS[index])))
-    changed = put(OBJECTS[index], path, data.draw(st.sampled_from(ODD)))
-    texts = [json.dumps(changed if at == index else value) for at, value in enumerate(OBJECTS)]
+    objects = data.draw(st.sampled_from(FILES))
+    index = data.draw(st.integers(0, len(objects) - 1))
+    path = data.draw(st.sampled_from(places(objects[index])))
+    changed = put(objects[index], path, data.draw(st.sampled_from(ODD)))
+    texts = [json.dumps(changed if at == index else value) for at, value in enumerate(objects)]
     for found in lint(["-"], stdin=lambda: "\n---\n".join(texts)):
         assert found.message
         assert found.fix
