@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +14,10 @@ import yaml
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from cluster.lint.findings import Severity
+from cluster.lint.lint import lint
 from cluster.lint.quantities import amount
+from cluster.render.files import write
 from cluster.render.tree import render
 from configs.load import ProfileError, parse_platform, read_profile
 from serve_app.errors import ConfigError
@@ -319,6 +323,19 @@ def test_objects_agree_with_each_other_or_the_profile_is_refused(document: dict[
     world = World(files)
     for rule in RULES:
         rule(world)
+
+
+@settings(max_examples=12)
+@given(profiles())
+def test_lint_finds_nothing_wrong_with_it(document: dict[str, Any]) -> None:
+    """The rules for anybody's manifests, on ours."""
+    files = rendered_or_refused(document)
+    if isinstance(files, str):
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        write(files, Path(folder))
+        errors = [one for one in lint([folder]) if one.severity is Severity.ERROR]
+    assert errors == []
 
 
 def rendered_or_refused(document: dict[str, Any]) -> dict[str, str] | str:
