@@ -109,6 +109,8 @@ def _pairs(run: RunLike) -> Table:
 
 
 def _client(client: ClientFigures) -> str:
+    if not client.num_workers:
+        return "none was watched"
     dispatch = (
         f"sent {number(client.dispatch_p50_ms)} (p50) to {figure(client.dispatch_p99_ms, 'ms')} (p99) late"
     )
