@@ -56,7 +56,7 @@ class ServerProcess:
 
     def start(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self._process = subprocess.Popen(  # noqa: S603 (the configuration's own command)
-            [str(self._python), str(LAUNCHER), str(GRACE_S), *command],
+            [str(self._python), str(LAUNCHER), str(GRACE_S), str(self._folder), *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
