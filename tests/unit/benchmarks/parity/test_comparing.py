@@ -225,3 +225,10 @@ def test_every_rule_is_about_a_recorded_request() -> None:
     names = [case.name for case in read_cases({"$model": "m", "$pooling_model": "p"})]
     for rule in RULES:
         assert any(rule_for(name, "body.x", (rule,)) for name in names), rule
+
+
+def test_blanks_are_forbidden_where_a_request_says_so() -> None:
+    cases = {case.name: case for case in read_cases({"$model": "m"}, blanks=[7, 8])}
+    strict = json.loads(cases["chat-tools-named-strict"].content or b"")
+    assert strict["logit_bias"] == {"7": -100, "8": -100}
+    assert b"$no_blanks" not in b"".join(case.content or b"" for case in cases.values())
