@@ -14,13 +14,13 @@ from cluster.render import names
 from cluster.render.namespaces import used
 from cluster.render.objects import Object, metadata
 from cluster.section import cluster_of
-from configs.schema import PlatformConfig
+from configs.schema import ClusterConfig, PlatformConfig
 
 _VERSIONS_AT_ONCE = 2
 _MIB = 2**20
-_LANGFUSE_PODS = (
-    24  # two of each of its own, a ClickHouse of two with three keepers, and all of that once more
-)
+_GATEWAYS = 2  # in one namespace: without LiteLLM the entrance's is beside KubeRay's
+_GATEWAY_PORTS = 3  # of a Service before proxies: the listener's, and their own state's
+_LANGFUSE_PODS = 24  # two each of its own, two of ClickHouse, three keepers; and all of that once more
 
 
 @dataclass(slots=True)
@@ -61,9 +61,9 @@ def quotas(config: PlatformConfig, plan: ClusterPlan) -> list[Object]:
     for namespace in used(config):
         needed = _needed(config, plan, namespace)
         if namespace in others:
-            made.append(_quota(namespace, _counts(needed)))
+            made.append(_quota(namespace, _counts(cluster, namespace, needed)))
         else:
-            made.append(_quota(namespace, _counts(needed) | _resources(needed)))
+            made.append(_quota(namespace, _counts(cluster, namespace, needed) | _resources(needed)))
             made.append(_limits(namespace, needed))
     return made
 
@@ -99,9 +99,22 @@ def _needed(config: PlatformConfig, plan: ClusterPlan, namespace: str) -> Sum:
     return needed
 
 
-def _counts(needed: Sum) -> dict[str, str]:
-    """The way in is the entrance, so there are no Services of other kinds."""
-    return {"pods": str(needed.pods), "services.loadbalancers": "0", "services.nodeports": "0"}
+def _counts(cluster: ClusterConfig, namespace: str, needed: Sum) -> dict[str, str]:
+    """The way in is the entrance, so there are no Services that open another.
+
+    But for a Gateway's proxies, which stand behind one with a load balancer and its ports: the entrance's, and those
+    that KubeRay's own Gateway has beside Ray.
+    """
+    has_gateway = cluster.entrance.kind == "gateway-api" and namespace in (
+        cluster.namespaces.application,
+        cluster.namespaces.gateway,
+    )
+    balancers, ports = (_GATEWAYS, _GATEWAYS * _GATEWAY_PORTS) if has_gateway else (0, 0)
+    return {
+        "pods": str(needed.pods),
+        "services.loadbalancers": str(balancers),
+        "services.nodeports": str(ports),
+    }
 
 
 def _resources(needed: Sum) -> dict[str, str]:

@@ -318,6 +318,10 @@ class GatewayApiEntrance(Strict):
 
     kind: Literal["gateway-api"]
     domain: Domain = Field(description="Name under which clients find it.")
+    internal: bool = Field(
+        default=True,
+        description="Whether the load balancer before the Gateway is reachable from the VPC only.",
+    )
     gateway_class: KubeName = Field(description="Class of the Gateway, of a controller in the cluster.")
     tls_secret: KubeName | None = Field(
         default=None,
@@ -425,8 +429,8 @@ class ClusterConfig(Strict):
     )
     opensearch_arn: Arn | None = Field(
         default=None,
-        description="ARN of the domain or collection that the store signs for, where its address is one of your own and "
-        "does not hold AWS's name for it; None: the address says it.",
+        description="ARN of the domain or collection that the store signs for, where its address is one of your own "
+        "and does not hold AWS's name for it; None: the address says it.",
     )
     secrets: dict[VariableName, SecretSource] = Field(
         default={},

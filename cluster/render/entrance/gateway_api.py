@@ -20,7 +20,11 @@ def gateway(chosen: GatewayApiEntrance, backend: Backend) -> list[Object]:
             "apiVersion": _API,
             "kind": "Gateway",
             "metadata": metadata(_NAME, "entrance", backend.namespace),
-            "spec": {"gatewayClassName": chosen.gateway_class, "listeners": [_listener(chosen)]},
+            "spec": {
+                "gatewayClassName": chosen.gateway_class,
+                "infrastructure": {"annotations": _of_the_service(chosen)},
+                "listeners": [_listener(chosen)],
+            },
         },
         {
             "apiVersion": _API,
@@ -40,6 +44,19 @@ def gateway(chosen: GatewayApiEntrance, backend: Backend) -> list[Object]:
             },
         },
     ]
+
+
+def _of_the_service(chosen: GatewayApiEntrance) -> dict[str, str]:
+    """What the controller passes on to the Service of its proxies, and AWS makes a Network Load Balancer of.
+
+    https://kubernetes-sigs.github.io/aws-load-balancer-controller/latest/guide/service/annotations/
+    """
+    prefix = "service.beta.kubernetes.io/aws-load-balancer"
+    return {
+        f"{prefix}-type": "external",
+        f"{prefix}-nlb-target-type": "ip",
+        f"{prefix}-scheme": "internal" if chosen.internal else "internet-facing",
+    }
 
 
 def _listener(chosen: GatewayApiEntrance) -> Object:

@@ -67,6 +67,8 @@ def collectors(cluster: ClusterConfig) -> list[Peer]:
 def proxies(cluster: ClusterConfig, namespace: str) -> list[Object]:
     """A Gateway's proxies that run in our namespace: they talk to their controller, wherever that is.
 
+    Clients come to those of the entrance; those of KubeRay's Gateway, beside Ray, are for LiteLLM where there is one
+    and for kagent's agents, whose tools are behind /mcp.
     Pods have addresses of the VPC, so those would do on EKS; they are named besides, for other networks.
     """
     if cluster.entrance.kind != "gateway-api":
@@ -74,12 +76,13 @@ def proxies(cluster: ClusterConfig, namespace: str) -> list[Object]:
     spaces, vpc = cluster.namespaces, addresses(cluster.network.vpc_cidr)
     litellm = pods(component(names.LITELLM), spaces.gateway)
     application = pods(RAY_PODS, spaces.application)
+    is_between = namespace == spaces.application and cluster.parts.litellm is not None
     return [
         policy(
             "gateway-proxies",
             namespace,
             GATEWAY_PROXIES,
-            ingress=[coming([vpc, litellm])],
+            ingress=[coming([litellm, *agents(cluster)] if is_between else [vpc, litellm])],
             egress=[
                 going([vpc, addresses(cluster.network.service_cidr)]),
                 going([litellm], names.LITELLM_PORT),

@@ -128,6 +128,20 @@ def test_the_quota_holds_the_gateway_through_a_rollout(planned: Callable[..., An
     assert hard["requests.memory"] >= 2 * litellm.max_replicas * litellm.memory_gib * GIB
 
 
+def test_a_service_opens_no_way_in_but_a_gateways(planned: Callable[..., Any]) -> None:
+    alb = {
+        "kind": "alb",
+        "domain": "chat.example.com",
+        "certificate_arn": "arn:aws:acm:us-east-1:111122223333:certificate/abc",
+    }
+    for each, is_open in ((planned("eks-gpu"), True), (planned("eks-gpu", cluster__entrance=alb), False)):
+        for namespace in (each.cluster.namespaces.application, each.cluster.namespaces.gateway):
+            hard = _hard(each, namespace)
+            assert (hard["services.loadbalancers"] > 0) is is_open
+            assert (hard["services.nodeports"] > 0) is is_open
+        assert _hard(each, each.cluster.namespaces.observability)["services.loadbalancers"] == 0
+
+
 def test_pods_of_others_are_only_counted(planned: Callable[..., Any]) -> None:
     """OpenSearch's bootstrap pod says nothing of memory: a quota would refuse it, and a default starve its Java."""
     each = planned("eks-graviton")

@@ -103,6 +103,15 @@ def test_a_gateway_ends_tls_with_the_certificate_of_its_domain(planned: Callable
     assert gateway["metadata"]["namespace"] == route["metadata"]["namespace"]
 
 
+@pytest.mark.parametrize(("internal", "scheme"), [(True, "internal"), (False, "internet-facing")])
+def test_the_gateways_load_balancer_is_internal_unless_told(
+    planned: Callable[..., Any], internal: bool, scheme: str
+) -> None:
+    gateway, _ = entrance(*planned("eks-gpu", cluster__entrance=GATEWAY | {"internal": internal}))
+    annotations = gateway["spec"]["infrastructure"]["annotations"]
+    assert annotations["service.beta.kubernetes.io/aws-load-balancer-scheme"] == scheme
+
+
 def test_where_tls_ends_before_the_gateway_is_plain(planned: Callable[..., Any]) -> None:
     gateway, _ = entrance(*planned("eks-gpu", cluster__entrance=GATEWAY | {"tls_secret": None}))
     assert gateway["spec"]["listeners"][0]["protocol"] == "HTTP"

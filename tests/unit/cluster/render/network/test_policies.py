@@ -169,6 +169,7 @@ def test_a_gateways_proxies_bring_clients_and_step_between(planned: Callable[...
     assert made.lets(IN_THE_VPC, in_front, 443)
     assert made.lets(in_front, LITELLM, names.LITELLM_PORT)
     assert made.lets(LITELLM, between, 80)
+    assert not made.lets(IN_THE_VPC, between, 80)  # past LiteLLM there is no way in
     assert made.lets(between, INGRESS, names.HTTP_PORT)
     assert made.lets(IN_THE_VPC, INGRESS, names.HTTP_PORT) is False
     for other in (in_front, between):
