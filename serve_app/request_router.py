@@ -62,7 +62,7 @@ class CountingRouter(PowerOfTwoChoicesRequestRouter):
         self, replica: RunningReplica, request_metadata: RequestMetadata | None = None
     ) -> None:
         num_waiting = len(self._pending_requests_by_id)
-        super()._fulfill_next_pending_request(replica, request_metadata)  # type: ignore[no-untyped-call]
+        super()._fulfill_next_pending_request(replica, request_metadata)
         if len(self._pending_requests_by_id) < num_waiting:  # else nobody waited any more
             self._counted.chosen(replica.replica_id)
             super().on_send_request(replica.replica_id)
