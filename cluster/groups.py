@@ -19,7 +19,8 @@ from configs.schema.cluster import Role
 from serve_app.errors import ConfigError
 
 # The autoscaler beside the head: KubeRay's own CPUs, and twice its memory (512 MiB; BuildAutoscalerContainer of
-# KubeRay, read 2026-11), because what ends for want of memory there takes the head's pod along (restartPolicy is Never).
+# KubeRay, read 2026-11), because what ends for want of memory there takes the head's pod along (restartPolicy is
+# Never).
 AUTOSCALER_CPU_MILLIS = 500
 AUTOSCALER_MEMORY_BYTES = GIB
 _IMAGES: dict[Role, ImageName] = {"gpu": "vllm", "neuron": "neuron"}
