@@ -84,6 +84,10 @@ def apply_tree(cluster: Cluster, tree: Tree, options: Options, tell: Tell) -> Ou
         ClusterError: the server would refuse an object (nothing was applied), or did so in the end.
         NotServing: a wave did not get ready; the message says what was applied and whether it was rolled back.
     """
+    if options.prune and tree.is_part:
+        raise ClusterError(
+            f"{tree.path} is a part of a tree: only the whole says what it has no longer (--prune)"
+        )
     tree = _wanted(cluster, tree, options, tell)
     tell(f"asking the server about {len(tree.objects)} objects before applying any")
     _refuse(check(cluster, tree, manager=MANAGER, force=options.force), tell)
@@ -104,8 +108,9 @@ class _Run:
 
     def all_waves(self) -> Outcome:
         self._apply_namespace()
-        sizes = [len(wave.objects) for wave in self._tree.waves]
-        revision = self._history.begin(self._tree.objects, self._tree.path.name, sizes)
+        waves = self._recorded()
+        objects = [one for wave in waves for one in wave]
+        revision = self._history.begin(objects, self._tree.path.name, [len(wave) for wave in waves])
         self._tell(f"revision {revision.number} of {self._tree.namespace}/{self._tree.name}")
         try:
             for wave in self._tree.waves:
@@ -122,6 +127,14 @@ class _Run:
         self._history.finish(revision, state, self._progress.told())
         self._tell(self._progress.told())
         return Outcome(revision.number, tuple(self._progress.applied), tuple(self._surplus()))
+
+    def _recorded(self) -> list[list[Document]]:
+        """The waves that are in force after this apply: of a part, the last ones with what the part has."""
+        if not self._tree.is_part or self._way_back is None:
+            return [list(wave.objects) for wave in self._tree.waves]
+        mine = {ref_of(one): one for one in self._tree.objects}
+        waves = [[mine.pop(ref_of(one), one) for one in wave] for wave in self._way_back.waves]
+        return [*waves, list(mine.values())] if mine else waves
 
     def _apply_namespace(self) -> None:
         """The history lives in the tree's namespace, so that comes before everything."""
@@ -167,6 +180,14 @@ class _Run:
             return f"it was left as it is; rollback goes back to revision {way_back.number}"
         self._tell(f"going back to revision {way_back.number}, which served")
         created = [one.ref for one in self._progress.applied if one.before is None]
+        if self._tree.is_part:
+            # Whoever may apply a part may not touch the rest.
+            touched = {one.ref for one in self._progress.applied}
+            way_back = replace(
+                way_back,
+                objects=tuple(one for one in way_back.objects if ref_of(one) in touched),
+                wave_sizes=(),
+            )
         go_back(
             self._cluster, way_back, created=created, timeout_s=options.timeout_s, patience=options.patience,
             tell=self._tell,
@@ -176,7 +197,7 @@ class _Run:
 
     def _surplus(self) -> list[Ref]:
         """What the last serving revision had, this tree has not, and is still there; deleted first if wanted."""
-        if self._way_back is None:
+        if self._way_back is None or self._tree.is_part:
             return []
         wanted = {ref_of(one) for one in self._tree.objects}
         gone = [ref for one in reversed(self._way_back.objects) if (ref := ref_of(one)) not in wanted]

@@ -24,6 +24,7 @@ class Target:
     namespace: str
     name: str
     waves: tuple[tuple[Document, ...], ...] | None = None
+    is_part: bool = False  # of a tree, whose history it shares
 
     def history(self, cluster: Cluster) -> History:
         return History(cluster, self.namespace, self.name)
@@ -44,6 +45,8 @@ class Target:
     def everything(self, revisions: Sequence[Revision]) -> tuple[tuple[Document, ...], ...]:
         """The same, and after it what any other revision had besides: all that may still be there."""
         waves = self.objects(revisions)
+        if self.is_part:
+            return waves
         known = {ref_of(one) for wave in waves for one in wave}
         others = {ref_of(one): one for revision in revisions for one in revision.objects}
         more = tuple(one for ref, one in others.items() if ref not in known)
@@ -59,7 +62,8 @@ def read_target(text: str) -> Target:
     path = Path(text)
     if path.exists():
         tree = read_tree(path)
-        return Target(tree.namespace, tree.name, tuple(wave.objects for wave in tree.waves))
+        waves = tuple(wave.objects for wave in tree.waves)
+        return Target(tree.namespace, tree.name, waves, tree.is_part)
     if found := _NAME.match(text):
         return Target(found.group(1), found.group(3))
     raise ProfileError(f"{text}: neither a folder or file of manifests, nor NAMESPACE/NAME of a RayService")

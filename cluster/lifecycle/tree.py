@@ -49,6 +49,7 @@ class Tree:
     waves: tuple[Wave, ...]
     namespace: str
     name: str
+    is_part: bool = False  # of a larger tree, whose history it shares
 
     @property
     def objects(self) -> tuple[Document, ...]:
@@ -85,12 +86,24 @@ def read_tree(path: Path) -> Tree:
             if ref in seen:
                 raise ProfileError(f"{path}: {ref} is there twice, in {seen[ref]} and in {wave.name}")
             seen[ref] = wave.name
+    if (whole := _whole(path)) != path.resolve():
+        tree = read_tree(whole)
+        return Tree(path, waves, tree.namespace, tree.name, is_part=True)
     service = next((ref for ref in seen if ref.kind == "RayService"), None)
+    if service is not None:
+        return Tree(path, waves, service.namespace or "default", service.name)
     namespace = next((ref.namespace for ref in seen if ref.namespace), "default")
-    return Tree(
-        path, waves, service.namespace or "default" if service else namespace,
-        service.name if service else path.resolve().stem,
-    )  # fmt: skip
+    return Tree(path, waves, namespace, path.resolve().stem)
+
+
+def _whole(path: Path) -> Path:
+    """The folder of the largest tree that lists this path, itself or through others."""
+    path = path.resolve()
+    for name in KUSTOMIZATIONS:
+        above = path.parent / name
+        if above.is_file() and any(str(path.name) == str(one).strip("./") for one in _resources(above)):
+            return _whole(path.parent)
+    return path
 
 
 def _waves(path: Path) -> Iterator[tuple[str, list[Document]]]:
@@ -123,6 +136,11 @@ def _entries(folder: Path) -> list[Path]:
     return sorted(
         one for one in folder.iterdir() if one.is_dir() or one.suffix in (".yaml", ".yml")
     )  # fmt: skip
+
+
+def _resources(kustomization: Path) -> list[str]:
+    documents = read_manifests(kustomization)
+    return [str(one) for document in documents for one in document.get("resources") or ()]
 
 
 def _listed(kustomization: Path) -> list[Path]:

@@ -43,7 +43,7 @@ def command(
                 err=True,
             )
         done = delete_waves(cluster, waves, with_data=with_data, timeout_s=timeout_s, tell=teller())
-        if not done.left:
+        if not done.left and not wanted.is_part:
             history.forget()
         found = look(cluster, namespaces_of(waves, wanted.namespace), _price)
     out.print(f"{done.num_deleted} of {num_objects} objects were deleted", markup=False)

@@ -287,6 +287,33 @@ def test_what_left_the_tree_is_named_and_pruned_on_request(
     assert api.get("ConfigMap", NAMESPACE, "extra") is None
 
 
+def test_a_part_of_a_tree_keeps_the_rest_in_force(
+    api: ApiServer, operator: Operator, run: Run, tree: Callable[..., Path]
+) -> None:
+    folder = tree()
+    assert run("apply", str(folder)).exit_code == 0
+    tree("applications: [two]")
+    done = run("apply", str(folder / "05-application"))
+    assert done.exit_code == 0, done.output
+    assert "not in the tree any more" not in done.stdout
+    assert "only the whole says" in str(run("apply", str(folder / "05-application"), "--prune").exception)
+    seen = json.loads(run("status", "manta/manta", "--json").stdout)
+    assert [one["number"] for one in seen["revisions"]] == [2, 1]
+    assert seen["num_objects"] == 6
+    gone = run("delete", str(folder / "06-entrance"), "--yes")
+    assert "2 of 2 objects were deleted" in gone.stdout
+    assert len(json.loads(run("status", "manta/manta", "--json").stdout)["revisions"]) == 2
+    operator.world.serve = lambda config, rounds: (
+        application("DEPLOY_FAILED", "boom") if "three" in config else RUNNING
+    )
+    tree("applications: [three]")
+    failed = run("apply", str(folder / "05-application"))
+    assert "rolled back to revision 2, which serves again" in str(failed.exception)
+    now = api.get("RayService", NAMESPACE, "manta")
+    assert now is not None
+    assert now["spec"]["serveConfigV2"] == "applications: [two]"
+
+
 def test_a_refusal_midway_leaves_a_record_of_what_was_applied(
     api: ApiServer, operator: Operator, run: Run, tree: Callable[..., Path]
 ) -> None:

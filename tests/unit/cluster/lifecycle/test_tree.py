@@ -40,6 +40,20 @@ def test_waves_in_the_order_of_the_kustomization(tmp_path: Path) -> None:
     assert tree.namespaces == ("n", "manta")
 
 
+def test_a_part_shares_the_history_of_the_whole(tmp_path: Path) -> None:
+    write(tmp_path, "kustomization.yaml", {"resources": ["05-application", "06-entrance"]})
+    write(tmp_path, "05-application/kustomization.yaml", {"resources": ["a.yaml"]})
+    write(tmp_path, "05-application/a.yaml", thing("RayService", "manta", api_version="ray.io/v1"))
+    write(tmp_path, "06-entrance/kustomization.yaml", {"resources": ["b.yaml"]})
+    write(tmp_path, "06-entrance/b.yaml", thing("Service", "door", namespace="manta-gateway"))
+    write(tmp_path, "06-entrance/other.yaml", thing("Service", "other", namespace="manta-gateway"))
+    for part in ("05-application", "06-entrance", "06-entrance/b.yaml"):
+        tree = read_tree(tmp_path / part)
+        assert (tree.namespace, tree.name, tree.is_part) == ("manta", "manta", True)
+    assert not read_tree(tmp_path).is_part
+    assert read_tree(tmp_path / "06-entrance/other.yaml").name == "other"
+
+
 def test_a_folder_without_kustomization_and_a_file_alone(tmp_path: Path) -> None:
     write(tmp_path, "b.yaml", {"kind": "List", "apiVersion": "v1", "items": [thing("ConfigMap", "x")]}, None)
     path = write(tmp_path, "a.yaml", thing("ConfigMap", "y", namespace="elsewhere"))
