@@ -63,7 +63,7 @@ def bare_vllm(
 
     Args:
         python: interpreter of vLLM's environment.
-        folder: the model's.
+        folder: the model's. Told by its whole path, as Manta does: vLLM's fingerprint of itself has it in.
         name: of the model, as requests have it.
         words: further arguments of `vllm serve`.
         num_threads: of the engine.
@@ -75,7 +75,7 @@ def bare_vllm(
     require_vllm(python)
     port = free_port()
     command = [sys.executable, "-m", "benchmarks.guard"]
-    command += [str(python), "-m", "vllm.entrypoints.cli.main", "serve", str(folder)]
+    command += [str(python), "-m", "vllm.entrypoints.cli.main", "serve", str(folder.absolute())]
     command += ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", name, *words]
     url, environment = f"http://127.0.0.1:{port}", cpu_environment(num_threads)
     with served(command, url, "/health", START_TIMEOUT_S, **environment) as fresh:

@@ -50,7 +50,8 @@ def test_it_runs_with_the_models_name_and_ends_with_the_context(python: Path) ->
         assert bare.process_id in [parent.pid for parent in process.parents()]
     assert not process.is_running()
     words = told["words"]
-    assert words[:4] == ["-m", "vllm.entrypoints.cli.main", "serve", "models/tiny"]
+    folder = str(Path("models/tiny").absolute())
+    assert words[:4] == ["-m", "vllm.entrypoints.cli.main", "serve", folder]
     assert words[words.index("--served-model-name") + 1] == "tiny"
     assert words[-1] == "--enforce-eager"
     assert told["env"]["OMP_NUM_THREADS"] == "3"

@@ -7,6 +7,7 @@ from serve_app.errors import (
     BadRequest,
     DeadlineExceeded,
     EngineFailed,
+    EngineRefused,
     InputTooLong,
     MantaError,
     Overloaded,
@@ -22,6 +23,7 @@ from serve_app.errors import (
         Overloaded("full", 2.5),
         DeadlineExceeded("over", "generate"),
         StreamLost("gone"),
+        EngineRefused("no", 422, b'{"error": {"message": "no"}}'),
     ],
 )
 def test_an_error_of_our_tree_arrives_as_it_was(error: MantaError) -> None:
@@ -38,7 +40,18 @@ def test_any_other_error_names_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    "payload", [b"", b"\xff", b"{}", b"[]", b'["os.system", "x"]', b'["BadRequest"]', b"7", b'[["x"]]']
+    "payload",
+    [
+        b"",
+        b"\xff",
+        b"{}",
+        b"[]",
+        b'["os.system", "x"]',
+        b'["BadRequest"]',
+        b"7",
+        b'[["x"]]',
+        b'["BadRequest", {"base64": 7}]',
+    ],
 )
 def test_bytes_that_are_no_error_are_told_as_such(payload: bytes) -> None:
     arrived = decode_error(payload)
