@@ -61,17 +61,17 @@ def _chunks(events: list[Any]) -> dict[str, Any]:
     """Of /v1/chat/completions and /v1/completions: index -> the choice, joined; and what is around the choices."""
     choices: dict[str, Any] = {}
     begins: dict[str, list[str]] = {}  # index -> fields of the choice, as they first have something to say
-    envelopes: list[Any] = []  # each once
+    around: dict[
+        str, list[Any]
+    ] = {}  # field beside the choices -> its values, each once, in whichever events
     usage: Any = None
     for event in events:
         if not isinstance(event, dict) or "choices" not in event:
-            envelopes.append(event)
+            _note(around, {"other events": event})
             continue
-        around = {key: value for key, value in event.items() if key not in ("choices", "usage")}
-        around["usage is"] = "absent" if "usage" not in event else type(event["usage"]).__name__
-        around["choices are"] = "none" if not event["choices"] else "there"
-        if around not in envelopes:
-            envelopes.append(around)
+        _note(around, {key: value for key, value in event.items() if key not in ("choices", "usage")})
+        _note(around, {"usage is": "absent" if "usage" not in event else type(event["usage"]).__name__})
+        _note(around, {"choices are": "none" if not event["choices"] else "there"})
         usage = event.get("usage") or usage
         for choice in event["choices"]:
             index = str(choice.get("index"))
@@ -82,10 +82,17 @@ def _chunks(events: list[Any]) -> dict[str, Any]:
     return {
         "choices": choices,
         "begins": begins,
-        "envelopes": sorted(envelopes, key=repr),
+        "around": {key: sorted(values, key=repr) for key, values in around.items()},
         "usage": usage,
         "usage is last": isinstance(last, dict) and bool(last.get("usage")),
     }
+
+
+def _note(around: dict[str, list[Any]], fields: dict[str, Any]) -> None:
+    for key, value in fields.items():
+        values = around.setdefault(key, [])
+        if value not in values:
+            values.append(value)
 
 
 def _said(choice: dict[str, Any]) -> set[str]:

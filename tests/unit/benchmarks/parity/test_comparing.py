@@ -141,11 +141,11 @@ def test_pieces_of_choices_and_calls_may_interleave() -> None:
             stream(ROLE, chunk({"content": "one"}), chunk({}, finish="length"), USAGE),
             "stream.choices.0.finish_reason",
         ),
-        (stream(ROLE, chunk({"content": "one"}), END), "stream.envelopes.length"),
+        (stream(ROLE, chunk({"content": "one"}), END), "stream.around.usage is.length"),
         (stream(ROLE, chunk({"content": "one"}), USAGE, END), "stream.usage is last"),
         (stream(chunk({"content": "one"}), END, USAGE), "stream.choices.0.delta.role"),
         (stream(chunk({"content": "one"}), ROLE, END, USAGE), "stream.begins.0.0"),
-        (stream(ROLE, chunk({"content": "one"}, model="other"), END, USAGE), "stream.envelopes.length"),
+        (stream(ROLE, chunk({"content": "one"}, model="other"), END, USAGE), "stream.around.model.length"),
     ],
 )
 def test_what_a_stream_says_must_be_equal(ours: Answer, path: str) -> None:
