@@ -63,7 +63,7 @@ def _run(
 
 
 def summarise(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One row for each run, with how many answers took as long as the model takes: those were no hits."""
+    """One row for each run, with how many answers took as long as the model takes: no hits, or a queue."""
     names = ("store", "hit", "num_callers", "kind", "answer_ms", "whole_ms", "requests_per_s", "num_failed")
     return [
         {name: record[name] for name in names}
