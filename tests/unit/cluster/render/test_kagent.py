@@ -10,6 +10,8 @@ import pytest
 from cluster.litellm.render import names_of
 from cluster.render import names
 from cluster.render.kagent import kagent, kube_name
+from cluster.render.network.policies import policies
+from cluster.render.network.rules import EVERY_POD, pods
 from serve_app.ingress.agent_tool import TOOL_NAME
 
 TOOLS = [
@@ -121,6 +123,18 @@ def test_an_agent_that_kagent_cannot_run_is_a_model_of_mantas(made: Any) -> None
     assert "tools" not in forecaster
     assert of_kind(made, "ModelConfig")[forecaster["modelConfig"]]["model"] == "forecaster"
     assert forecaster["systemMessage"] != "You are forecaster."
+
+
+def test_its_agents_reach_mantas_own_server_by_the_way_they_are_told(planned: Callable[..., Any]) -> None:
+    """Behind Ray's own Gateway where upgrades go by steps: LiteLLM does not pass /mcp on."""
+    made = planned("eks-gpu", cluster__parts__kagent={})
+    (proxies,) = [
+        one
+        for one in policies(*made)
+        if one["metadata"]["name"] == "gateway-proxies" and one["metadata"]["namespace"] == "manta"
+    ]
+    (coming,) = proxies["spec"]["ingress"]
+    assert pods(EVERY_POD, made.cluster.parts.kagent.namespace) in coming["from"]
 
 
 def test_names_that_kubernetes_does_not_take_stay_apart() -> None:
