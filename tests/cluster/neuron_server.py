@@ -52,5 +52,7 @@ async def serve(socket: str) -> None:
 
 if __name__ == "__main__":
     record = {"words": sys.argv[1:], "environment": dict(os.environ)}
-    Path(os.environ[RECORDS], f"{os.getpid()}.json").write_text(json.dumps(record))
+    whole = Path(os.environ[RECORDS], f"{os.getpid()}.json")
+    whole.with_suffix(".part").write_text(json.dumps(record))
+    whole.with_suffix(".part").rename(whole)
     asyncio.run(serve(sys.argv[sys.argv.index("--uds") + 1]))

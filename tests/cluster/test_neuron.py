@@ -89,6 +89,7 @@ def profile(folder: Path, port: int) -> dict[str, Any]:
 class Running:
     url: str
     records: Path
+    log: Path
 
 
 @pytest.fixture
@@ -131,7 +132,7 @@ def running(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[Running]:
                     _wait(lambda: "Ray runtime started" in log.read_text(), processes, log)
             url = f"http://127.0.0.1:{port}"
             _wait(lambda: _is_ready(url), processes, log)
-            yield Running(url, tmp_path / "records")
+            yield Running(url, tmp_path / "records", log)
         finally:
             for process in reversed(processes):
                 process.terminate()
@@ -161,8 +162,10 @@ def test_replicas_get_cores_of_their_own_and_start_vllm_with_them(running: Runni
     words = [json.loads(one)["choices"][0]["delta"]["content"] for one in events]
     assert "".join(words) == "on two cores"
 
+    _wait(
+        lambda: len(list(running.records.glob("*.json"))) == 2, [], running.log
+    )  # one is enough to be ready
     records = [json.loads(path.read_text()) for path in running.records.glob("*.json")]
-    assert len(records) == 2
     cores = sorted(one["environment"]["NEURON_RT_VISIBLE_CORES"] for one in records)
     assert cores == ["0,1", "2,3"]
     for record in records:
