@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -155,7 +156,10 @@ def _serve_with_processes(settings: Settings, listeners: list[socket.socket]) ->
 
     def stop_all(*_: object) -> None:
         for child in children:
-            os.kill(child, signal.SIGTERM)
+            with suppress(
+                ProcessLookupError
+            ):  # it has ended, and this comes before it is taken from the list
+                os.kill(child, signal.SIGTERM)
 
     for number in STOP_SIGNALS:
         signal.signal(number, stop_all)

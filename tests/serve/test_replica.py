@@ -149,6 +149,7 @@ async def test_what_it_holds_is_told(setting: Setting) -> None:
     assert held == {
         "requests_running": 1,
         "requests_queued": 0,
+        "requests_oldest_queued_seconds": 0.0,
         "channel_streams_sent": 1,
         "channel_streams_received": 0,
         "channel_links": 1,
