@@ -109,7 +109,8 @@ def test_a_folder_can_be_read_back(run: Callable[..., Run]) -> None:
 def test_faults_have_outcomes(
     run: Callable[..., Run], fault: str, outcome: Outcome, num_pieces: int | None
 ) -> None:
-    made = run(model=fault)
+    # Short only where it is to pass: a busy machine takes long for anything.
+    made = run(model=fault, timeout_s=2 if outcome is Outcome.TIMEOUT else 60)
     assert outcomes(made) == {outcome: 10}
     if num_pieces is not None:
         assert {record.num_pieces for record in made.records} == {num_pieces}

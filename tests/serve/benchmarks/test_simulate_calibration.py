@@ -71,8 +71,8 @@ def test_a_server_is_calibrated(url: str, tmp_path: Path, monkeypatch: pytest.Mo
         say=said.append,
     )
     assert said == ["calibrating: calibration-1", "calibrating: calibration-2"]
-    # A loaded machine makes steps longer and never shorter; between the terms a little may move.
-    assert made.service.step_ms > 3
+    # A loaded machine makes steps longer and never shorter; between the terms of a step some of it may move.
+    assert made.service.step_ms + made.service.step_us_per_running / 1e3 > 3
     assert (made.service.max_batched_tokens, made.service.max_running) == (256, 2)
     assert isinstance(made.service.overhead_ms, tuple)
     assert made.fit.num_requests >= 20
