@@ -46,9 +46,8 @@ class Caller:
         # Arguments are frozen types of modules that both sides have: cloudpickle would only be slower.
         self._handle = handle.options(request_serialization="pickle")
         self._streaming = handle.options(request_serialization="pickle", stream=True)
-        self._methods: dict[
-            tuple[bool, str], Any
-        ] = {}  # each `handle.method` makes a new handle, which costs
+        # Each `handle.method` makes a new handle, which costs.
+        self._methods: dict[tuple[bool, str], Any] = {}
         self._name = name
         self._inbox = inbox
         self._ending: set[asyncio.Task[None]] = set()  # calls whose streams are over
