@@ -71,11 +71,7 @@ def test_a_minute_of_mixed_load_leaves_nothing_open(repository: Path, tmp_path: 
     assert summary["held_before"]["Ingress event_loop_tasks"] > 0
     own = [trend for trend in summary["trends"] if trend["is_ours"]]
     assert {"replica Ingress", "replica Agent", "replica Model-mock", "haproxy"} <= {t["kind"] for t in own}
-    # In a minute memory still settles, and pools of connections fill, the more so the slower the machine is. What is
-    # left open by requests grows with their number.
-    most = summary["num_requests"] / 20
-    for trend in own:
-        if trend["series"] in ("num_fds", "num_sockets"):
-            assert trend["growth"] < most, trend
-            assert trend["idle_after"] - trend["idle_before"] < most, trend
+    # Memory still settles in the first minute; files and connections do not.
+    open_things = [trend for trend in own if trend["series"] in ("num_fds", "num_sockets")]
+    assert not [trend for trend in open_things if trend["is_flat"] is False]
     assert (folder / "load" / "summary.json").exists()
