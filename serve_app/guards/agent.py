@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from serve_app.agent.base import AgentClient
+from serve_app.agents.base import DeclaredAgentClient
 from serve_app.guards.findings import Findings
 from serve_app.guards.outgoing import TextGuard
 from serve_app.guards.policy import Policies
 from serve_app.guards.scanner import Scanner
-from serve_app.messages import AgentEvent, AgentQuestion, JsonObject, RequestContext
+from serve_app.messages import AgentEvent, AgentQuestion, ApprovalDecision, JsonObject, RequestContext
 from serve_app.streams import close
 from serve_app.telemetry.metrics import Count, count_nothing
 
@@ -26,9 +27,13 @@ class GuardedAgent:
         self._policies = policies
         self._count = count
 
-    async def answer(self, question: AgentQuestion, context: RequestContext) -> AsyncIterator[AgentEvent]:
+    def answer(self, question: AgentQuestion, context: RequestContext) -> AsyncIterator[AgentEvent]:
+        return self._guarded(self._agent.answer(question, context), context)
+
+    async def _guarded(
+        self, events: AsyncIterator[AgentEvent], context: RequestContext
+    ) -> AsyncIterator[AgentEvent]:
         rules = self._policies.output(context.tenant)
-        events = self._agent.answer(question, context)
         run = None if rules.scanner is None else _Run(rules.scanner, Findings("out", self._count))
         try:
             async for event in events:
@@ -36,6 +41,17 @@ class GuardedAgent:
                     yield one
         finally:
             await close(events)
+
+
+class GuardedDeclaredAgent(GuardedAgent):
+    """A DeclaredAgentClient over another one: the rest of a run that was paused is guarded, too."""
+
+    def __init__(self, agent: DeclaredAgentClient, policies: Policies, count: Count = count_nothing) -> None:
+        super().__init__(agent, policies, count)
+        self._declared = agent
+
+    def resume(self, decision: ApprovalDecision, context: RequestContext) -> AsyncIterator[AgentEvent]:
+        return self._guarded(self._declared.resume(decision, context), context)
 
 
 class _Run:
@@ -58,7 +74,8 @@ class _Run:
             return [AgentEvent(event.type, {**event.data, "text": self._text.feed(event.data["text"])})]
         if event.type == "answer.final":
             return [AgentEvent(event.type, self._final(event.data))]
-        if event.type in ("citation", "rewrite", "web"):
+        # Not `approval.required`: a person has to see what they decide about.
+        if event.type in ("citation", "rewrite", "web", "tool.started"):
             shown = self._shown(event.data)
             return [] if self._is_blocked else [AgentEvent(event.type, shown)]
         return [event]

@@ -37,6 +37,8 @@ class Pattern:
         is_real: whether a match is one: check digits.
         openings: what every match begins with, in any case, where the alphabet is that of prose; else none.
         tail: characters that go on as long as they come: of secrets whose length has no bound.
+        gate: whether a text can hold a match at all, told in far less time than it takes to look for one; None: any
+            text can. Looks at nothing that stands outside of a match.
     """
 
     kind: str
@@ -48,6 +50,7 @@ class Pattern:
     is_real: Callable[[str], bool] | None = None
     tail: frozenset[str] = frozenset()
     openings: tuple[str, ...] = ()
+    gate: Callable[[str], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)

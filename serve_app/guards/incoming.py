@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any
 
-from serve_app.errors import ContentRefused, Unavailable
+from serve_app.errors import BadRequest, ContentRefused, Unavailable
 from serve_app.grounding.suspicion import suspicion
 from serve_app.grounding.untrusted import clean
 from serve_app.guards.base import Action, Category, Finding
+from serve_app.guards.bodies import Path, Text, has_tokens, texts_of, with_texts
 from serve_app.guards.findings import Findings
 from serve_app.guards.policy import Rules
 from serve_app.guards.scanner import Scrubber
@@ -20,11 +19,10 @@ logger = logging.getLogger("manta.guards")
 
 # Characters that are looked at before others have their turn on the event loop.
 _PIECE_CHARS = 16_384
+_TEXTS_AT_ONCE = 200
 # An injection is looked for in pieces of so many characters, which overlap by so many.
 _WINDOW_CHARS, _OVERLAP_CHARS = 4000, 500
 INJECTION = "injection"
-
-Replace = Callable[[str, str | None], Awaitable[str]]
 
 
 async def guarded(body: JsonObject, rules: Rules, injection_at: float, findings: Findings) -> JsonObject:
@@ -32,10 +30,15 @@ async def guarded(body: JsonObject, rules: Rules, injection_at: float, findings:
 
     Raises:
         ContentRefused: something was found that blocks.
+        BadRequest: it holds tokens, which nobody could look at.
         Unavailable: a guard broke, and something of its policy blocks.
     """
+    if rules.hides and has_tokens(body):
+        raise BadRequest(
+            "tokens cannot be looked at by the guards that are configured here: send text", "prompt"
+        )
     try:
-        found = await _replaced(body, lambda text, role: _look_at(text, role, rules, injection_at, findings))
+        changed = await _changed(body, rules, injection_at, findings)
     except ContentRefused:
         raise
     # Whatever a guard does wrong, its policy says what becomes of the request; nothing about the text is logged.
@@ -45,15 +48,29 @@ async def guarded(body: JsonObject, rules: Rules, injection_at: float, findings:
         if rules.blocks:
             raise Unavailable("a guard of this request failed, and its policy is to block") from None
         return body
-    return found
+    return with_texts(body, changed) if changed else body
 
 
-async def _look_at(text: str, role: str | None, rules: Rules, injection_at: float, findings: Findings) -> str:
-    if rules.injection is not None and role not in ("system", "developer", "assistant"):
-        await _look_for_injection(text, rules.injection, injection_at, findings)
+async def _changed(
+    body: JsonObject, rules: Rules, injection_at: float, findings: Findings
+) -> dict[Path, str]:
+    """The texts that are to be others, by where they stand."""
+    changed: dict[Path, str] = {}
+    for number, one in enumerate(texts_of(body), 1):
+        if number % _TEXTS_AT_ONCE == 0:
+            await asyncio.sleep(0)
+        text = await _look_at(one, rules, injection_at, findings)
+        if text != one.text:
+            changed[one.path] = text
+    return changed
+
+
+async def _look_at(one: Text, rules: Rules, injection_at: float, findings: Findings) -> str:
+    if rules.injection is not None and one.role not in ("system", "developer", "assistant"):
+        await _look_for_injection(one.text, rules.injection, injection_at, findings)
     if rules.scanner is None:
-        return text
-    scrubber, out = Scrubber(rules.scanner, findings.add), []
+        return one.text
+    scrubber, text, out = Scrubber(rules.scanner, findings.add), one.label + one.text, []
     for start in range(0, len(text), _PIECE_CHARS):
         if start:
             await asyncio.sleep(0)
@@ -63,7 +80,7 @@ async def _look_at(text: str, role: str | None, rules: Rules, injection_at: floa
     out.append(scrubber.close())
     if scrubber.is_blocked:
         raise _refused(findings)
-    return "".join(out)
+    return "".join(out).removeprefix(one.label)
 
 
 async def _look_for_injection(text: str, action: Action, at: float, findings: Findings) -> None:
@@ -80,37 +97,3 @@ async def _look_for_injection(text: str, action: Action, at: float, findings: Fi
 def _refused(findings: Findings) -> ContentRefused:
     kinds = ", ".join(findings.blocked_by())
     return ContentRefused(f"the request holds what may not be sent to a model here: {kinds}")
-
-
-async def _replaced(body: JsonObject, replace: Replace) -> JsonObject:
-    """The body with its texts replaced: messages, prompts, an agent's question."""
-    changed: JsonObject = {}
-    for name in ("prompt", "question", "suffix"):
-        value = body.get(name)
-        if isinstance(value, str):
-            changed[name] = await replace(value, None)
-        elif isinstance(value, list):
-            changed[name] = [await replace(one, None) if isinstance(one, str) else one for one in value]
-    messages = body.get("messages")
-    if isinstance(messages, list):
-        changed["messages"] = [await _message(message, replace) for message in messages]
-    if all(body[name] == value for name, value in changed.items()):
-        return body
-    return body | changed
-
-
-async def _message(message: Any, replace: Replace) -> Any:
-    if not isinstance(message, dict):
-        return message
-    role, content = message.get("role"), message.get("content")
-    if isinstance(content, str):
-        return {**message, "content": await replace(content, role)}
-    if isinstance(content, list):
-        return {**message, "content": [await _part(part, role, replace) for part in content]}
-    return message
-
-
-async def _part(part: Any, role: str | None, replace: Replace) -> Any:
-    if isinstance(part, dict) and isinstance(part.get("text"), str):
-        return {**part, "text": await replace(part["text"], role)}
-    return part

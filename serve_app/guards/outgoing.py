@@ -2,18 +2,23 @@
 
 Reads and writes OpenAI's shapes. A stream is not gathered: each choice's text goes through a scrubber that holds back
 no more than it must. Where something blocks, the text ends before it, as OpenAI ends a filtered answer: with
-`finish_reason` `content_filter`.
+`finish_reason` `content_filter`. Arguments of calls are JSON, and nobody can use half of that: they come whole, with
+the end of their choice.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncGenerator
+import re
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import Any
+
+import msgspec
 
 from serve_app.errors import EngineFailed
 from serve_app.guards.base import Action
+from serve_app.guards.bodies import ARGUMENTS, scrubbed_json
 from serve_app.guards.findings import Findings
 from serve_app.guards.policy import Rules
 from serve_app.guards.scanner import Scanner, Scrubber
@@ -26,6 +31,15 @@ logger = logging.getLogger("manta.guards")
 _DONE = "[DONE]"
 # Where the text of a choice stands: in a chat's delta or message, and in a plain completion's choice.
 _FIELDS = ("content", "reasoning_content", "reasoning", "text", "refusal")
+_CALLS = ("tool_calls", "function_call")
+# A chunk of a chat that is a piece of one choice's text and nothing else, as engines write most of theirs: what stands
+# before the text, the choice, the text, what stands behind. No text can look like its keys: quotes in it are escaped.
+_PIECE = re.compile(
+    rb'(data: \{[^\n]*?"choices":\[\{"index":([0-9]{1,4}),"delta":\{"content":)("(?:[^"\\\n]|\\.)+")'
+    rb'(\}(?:,"logprobs":null)?,"finish_reason":null\}\](?:,[^\n]*)?\}\n\n)'
+)
+
+_text = msgspec.json.Decoder(str).decode  # a JSON string; each token has one
 
 
 class TextGuard:
@@ -61,6 +75,35 @@ class TextGuard:
         return out
 
 
+class ArgumentsGuard:
+    """The arguments of one call on their way out."""
+
+    def __init__(self, scanner: Scanner, findings: Findings) -> None:
+        self._scanner = scanner
+        self._findings = findings
+        self._pieces: list[str] = []
+
+    def take(self, function: JsonObject) -> None:
+        """Keep a piece; where something may have to be hidden it leaves with the others."""
+        if isinstance(function.get(ARGUMENTS), str):
+            self._pieces.append(function[ARGUMENTS])
+            if self._scanner.hides:
+                function[ARGUMENTS] = ""
+
+    def whole(self) -> tuple[str, bool]:
+        """(the arguments as they may go out, whether they may)."""
+        is_blocked = False
+
+        def scrub(text: str) -> str:
+            nonlocal is_blocked
+            guard = TextGuard(self._scanner, self._findings)
+            out = guard.feed(text) + guard.close()
+            is_blocked |= guard.is_blocked
+            return out
+
+        return scrubbed_json("".join(self._pieces), scrub), not is_blocked
+
+
 class OutgoingStream:
     """The events of one answer."""
 
@@ -68,8 +111,9 @@ class OutgoingStream:
         assert rules.scanner is not None
         self._scanner = rules.scanner
         self._findings = findings
-        self._hides = any(action is not Action.FLAG for _, action in rules.scanner.patterns)
         self._texts: dict[tuple[int, str], TextGuard] = {}  # (choice, field) -> its text
+        # (choice, call) -> its arguments; a call without a number is the only one, of an older kind
+        self._calls: dict[tuple[int, int | None], ArgumentsGuard] = {}
         self._reader = SseReader()
         self.is_over = False
 
@@ -79,10 +123,16 @@ class OutgoingStream:
         Raises:
             EngineFailed: it is not OpenAI's.
         """
-        if frame.startswith(b":"):
-            return frame  # a comment
         out: list[bytes] = []
-        for data in self._reader.feed(frame):
+        if not self._reader.is_within_an_event:
+            while frame.startswith(b":") and (end := frame.find(b"\n\n")) >= 0:
+                out.append(frame[: end + 2])  # a comment
+                frame = frame[end + 2 :]
+            try:
+                frame = self._pieces(frame, out)
+            except (ValueError, msgspec.DecodeError) as exc:  # the text is no JSON, or no text
+                raise _not_openais() from exc
+        for data in self._reader.feed(frame) if frame else ():
             if self.is_over:
                 break
             if data == _DONE:
@@ -91,6 +141,29 @@ class OutgoingStream:
             else:
                 out += self._event(data)
         return b"".join(out)
+
+    def _pieces(self, frame: bytes, out: list[bytes]) -> bytes:
+        """Take the pieces of text at the beginning of a frame, without reading and writing what is around the text;
+        what is left of it."""
+        at = 0
+        while (piece := _PIECE.match(frame, at)) is not None:
+            before, index, text, after = piece.groups()
+            guard = self._guard_of(int(index), "content")
+            rest = guard.feed(_text(text))
+            if guard.is_blocked:
+                document = json.loads(piece[0].removeprefix(b"data: "))
+                out += self._ended(document, document["choices"][0], {"content": rest})
+                return b""
+            if rest:
+                out.append(before + encode(rest) + after)
+            at = piece.end()
+        return frame[at:]
+
+    def _guard_of(self, choice: int, name: str) -> TextGuard:
+        guard = self._texts.get((choice, name))
+        if guard is None:
+            guard = self._texts[choice, name] = TextGuard(self._scanner, self._findings)
+        return guard
 
     def _event(self, data: str) -> list[bytes]:
         try:
@@ -102,7 +175,7 @@ class OutgoingStream:
                 if self.is_over:
                     return events
         except (ValueError, AttributeError, TypeError, KeyError) as exc:
-            raise EngineFailed("the model's stream has an event that is no chunk of OpenAI's API") from exc
+            raise _not_openais() from exc
         return events if choices else [event(document)]
 
     def _choice(self, document: JsonObject, choice: JsonObject) -> list[bytes]:
@@ -112,12 +185,16 @@ class OutgoingStream:
         for name in _FIELDS:
             if isinstance(part.get(name), str) and part[name]:
                 has_text = True
-                guard = self._texts.get((index, name))
-                if guard is None:
-                    guard = self._texts[index, name] = TextGuard(self._scanner, self._findings)
+                guard = self._guard_of(index, name)
                 part[name] = guard.feed(part[name])
                 is_blocked |= guard.is_blocked
-        if self._hides and choice.get("logprobs") is not None:
+        for call, function in _functions(part):
+            found = self._calls.get((index, call))
+            if found is None:
+                found = self._calls[index, call] = ArgumentsGuard(self._scanner, self._findings)
+            found.take(function)
+        _leave_out_empty_calls(part)
+        if self._scanner.hides and choice.get("logprobs") is not None:
             choice["logprobs"] = None  # they spell the text
         if is_blocked:
             return [*self._ended(document, choice, part)]
@@ -145,6 +222,14 @@ class OutgoingStream:
                 return [*events, *self._ended(document, choice, part)]
             if rest:
                 events.append(self._with(document, choice, {name: rest}, None))
+        for (of, call), arguments in self._calls.items():
+            if of != index:
+                continue
+            whole, may_go = arguments.whole()
+            if not may_go:
+                return [*events, *self._ended(document, choice, {})]
+            if whole and self._scanner.hides:
+                events.append(self._with(document, choice, _call(call, whole), None))
         return [*events, event(document | {"choices": [choice]})]
 
     def _ended(self, document: JsonObject, choice: JsonObject, part: JsonObject) -> list[bytes]:
@@ -156,7 +241,7 @@ class OutgoingStream:
         return [*begun, self._with(document, choice, empty, "content_filter"), DONE]
 
     def _with(
-        self, document: JsonObject, choice: JsonObject, texts: dict[str, Any], finish_reason: str | None
+        self, document: JsonObject, choice: JsonObject, texts: Mapping[str, Any], finish_reason: str | None
     ) -> bytes:
         index = choice.get("index") or 0
         inner = {"delta": texts} if "delta" in choice else texts
@@ -172,7 +257,6 @@ def guarded_document(frame: bytes, rules: Rules, findings: Findings) -> bytes:
         EngineFailed: it is not OpenAI's.
     """
     assert rules.scanner is not None
-    hides = any(action is not Action.FLAG for _, action in rules.scanner.patterns)
     try:
         document = json.loads(frame)
         for choice in document.get("choices") or ():
@@ -184,11 +268,57 @@ def guarded_document(frame: bytes, rules: Rules, findings: Findings) -> bytes:
                 part[name] = guard.feed(part[name]) + guard.close()
                 if guard.is_blocked:
                     choice["finish_reason"] = "content_filter"
-            if hides and choice.get("logprobs") is not None:
+            if not _guard_calls(part, rules.scanner, findings):
+                choice["finish_reason"] = "content_filter"
+            if rules.scanner.hides and choice.get("logprobs") is not None:
                 choice["logprobs"] = None
     except (ValueError, AttributeError, TypeError, KeyError) as exc:
         raise EngineFailed("the model's answer is no document of OpenAI's API") from exc
     return encode(document)
+
+
+def _not_openais() -> EngineFailed:
+    return EngineFailed("the model's stream has an event that is no chunk of OpenAI's API")
+
+
+def _guard_calls(message: JsonObject, scanner: Scanner, findings: Findings) -> bool:
+    """Whether the calls of a whole message may go out; if one may not, none is left."""
+    may_all_go = True
+    for _, function in _functions(message):
+        guard = ArgumentsGuard(scanner, findings)
+        guard.take(function)
+        function[ARGUMENTS], may_go = guard.whole()
+        may_all_go &= may_go
+    if not may_all_go:
+        for name in _CALLS:
+            message.pop(name, None)
+    return may_all_go
+
+
+def _functions(part: JsonObject) -> Iterator[tuple[int | None, JsonObject]]:
+    """(number of the call, its name and arguments) of a message or a delta."""
+    for at, call in enumerate(part.get("tool_calls") or ()):
+        if isinstance(call.get("function"), dict):
+            yield int(call.get("index") or at), call["function"]
+    if isinstance(part.get("function_call"), dict):
+        yield None, part["function_call"]
+
+
+def _leave_out_empty_calls(delta: JsonObject) -> None:
+    """Pieces whose arguments are kept, and that say nothing else."""
+    if isinstance(calls := delta.get("tool_calls"), list):
+        said = [one for one in calls if one.get("id") or any((one.get("function") or {"": one}).values())]
+        delta["tool_calls"] = said or None
+
+
+def _call(number: int | None, arguments: str) -> JsonObject:
+    """The piece of a delta that holds a call's arguments."""
+    function = {ARGUMENTS: arguments}
+    return (
+        {"function_call": function}
+        if number is None
+        else {"tool_calls": [{"index": number, "function": function}]}
+    )
 
 
 async def guarded_stream(

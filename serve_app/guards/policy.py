@@ -23,6 +23,11 @@ class Rules:
         return self.scanner is not None or self.injection is not None
 
     @property
+    def hides(self) -> bool:
+        """Whether there is anything that may not be seen on the other side."""
+        return self.injection is Action.BLOCK or (self.scanner is not None and self.scanner.hides)
+
+    @property
     def blocks(self) -> bool:
         return self.injection is Action.BLOCK or (self.scanner is not None and self.scanner.blocks)
 

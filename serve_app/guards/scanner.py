@@ -29,14 +29,15 @@ class Scanner:
         ordered = sorted(patterns, key=lambda one: (_SEVERITY[one[1]], one[0].before))
         self.patterns = tuple(ordered)
         self.blocks = any(action is Action.BLOCK for _, action in ordered)
+        self.hides = any(action is not Action.FLAG for _, action in ordered)
         self._regex = _combined([one for one, _ in ordered])
         self._each = tuple(re.compile(one.before + one.regex) for one, _ in ordered)
-        holds: dict[tuple[str, tuple[str, ...]], int] = {}
-        for pattern, _ in ordered:
-            key = (pattern.alphabet, pattern.openings)
-            holds[key] = max(holds.get(key, 0), pattern.max_chars)
+        # Many patterns have the same one.
+        self._gates = tuple(dict.fromkeys(one.gate for one, _ in ordered if one.gate is not None))
+        self._is_gated = all(one.gate is not None for one, _ in ordered)
         self._holds = tuple(
-            (alphabet, max_chars, _begun(openings)) for (alphabet, openings), max_chars in holds.items()
+            (alphabet, max_chars, _begun(openings))
+            for alphabet, max_chars, openings in _holds_of([one for one, _ in ordered])
         )
 
     def held_from(self, text: str) -> int:
@@ -50,6 +51,15 @@ class Scanner:
                 start = length if opening is None else opening.start()
             held = min(held, start)
         return held
+
+    def may_find(self, text: str) -> bool:
+        """False: there is no match in the text, which took little to know."""
+        if not self._is_gated:
+            return True
+        for gate in self._gates:  # noqa: SIM110 (a generator would take as long as the gates, for each token)
+            if gate(text):
+                return True
+        return False
 
     def find(self, text: str, start: int, limit: int) -> tuple[int, int, int] | None:
         """(start, end, number of the pattern) of the first match that begins in [start, limit); None: there is none."""
@@ -76,6 +86,24 @@ def _combined(patterns: Sequence[Pattern]) -> re.Pattern[str]:
     for before, run in itertools.groupby(enumerate(patterns), key=lambda one: one[1].before):
         runs.append(before + "(?:" + "|".join(f"(?P<p{at}>{one.regex})" for at, one in run) + ")")
     return re.compile("|".join(runs))
+
+
+def _holds_of(patterns: Sequence[Pattern]) -> list[tuple[str, int, tuple[str, ...]]]:
+    """(alphabet, most characters, openings) of what may be held back, without those of which another one always holds
+    back as much: it is asked for each token."""
+    holds: dict[tuple[str, tuple[str, ...]], int] = {}
+    for one in patterns:
+        key = (one.alphabet, one.openings)
+        holds[key] = max(holds.get(key, 0), one.max_chars)
+    needed: list[tuple[str, int, tuple[str, ...]]] = []
+    for (alphabet, openings), max_chars in sorted(holds.items(), key=lambda one: (-one[1], -len(one[0][0]))):
+        is_held_anyway = any(
+            not of and max_chars <= most and (not larger or (alphabet and set(alphabet) <= set(larger)))
+            for larger, most, of in needed
+        )
+        if not is_held_anyway:
+            needed.append((alphabet, max_chars, openings))
+    return needed
 
 
 def _begun(openings: Sequence[str]) -> re.Pattern[str] | None:
@@ -122,6 +150,9 @@ class Scrubber:
     def _advance(self, limit: int) -> str:
         text, at = self._text, self._at
         out: list[str] = []
+        if not self._tail and not self._scanner.may_find(text):
+            self._keep_from(max(at, limit))
+            return text[at:limit]
         while True:
             at = self._skip_tail(text, at)
             if self._tail:
@@ -145,9 +176,12 @@ class Scrubber:
                 # A milder pattern must not hide another one that begins inside its match.
                 out.append(text[start])
                 at = start + 1
-        kept_from = max(0, at - _LOOK_BACK)
-        self._text, self._at = text[kept_from:], at - kept_from
+        self._keep_from(at)
         return "".join(out)
+
+    def _keep_from(self, at: int) -> None:
+        kept_from = max(0, at - _LOOK_BACK)
+        self._text, self._at = self._text[kept_from:], at - kept_from
 
     def _skip_tail(self, text: str, at: int) -> int:
         """Past what still belongs to the last match; the tail stays open at the end of the text."""

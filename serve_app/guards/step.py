@@ -11,6 +11,7 @@ from serve_app.guards.findings import GUARD, Findings
 from serve_app.guards.incoming import guarded
 from serve_app.guards.outgoing import guarded_document, guarded_stream
 from serve_app.guards.policy import Policies
+from serve_app.messages import JsonObject, RequestContext
 from serve_app.telemetry.metrics import Count, count_nothing
 
 
@@ -44,12 +45,11 @@ class Guards:
             ContentRefused: the request holds something that blocks.
             Unavailable: a guard broke, and its policy blocks.
         """
-        rules = self._policies.output(ask.context.tenant)
-        came_in, goes_out = Findings("in", self._count), Findings("out", self._count)
-        ask = await self._let_in(ask, came_in)
-        told = came_in.told()
-        if told:
-            ask.told[GUARD] = told
+        rules, goes_out = self._policies.output(ask.context.tenant), Findings("out", self._count)
+        body = await self.let_in(ask.body, ask.context, ask.told)
+        told = ask.told.get(GUARD)
+        if body is not ask.body:
+            ask = replace(ask, body=body)
         is_open = not rules.is_on or ask.name in self._agents
         async with aclosing(inner(ask)) as answer:
             if is_open:
@@ -66,9 +66,16 @@ class Guards:
                         ask.told[GUARD] = ", ".join(filter(None, (told, goes_out.told())))
                     yield document
 
-    async def _let_in(self, ask: Ask, findings: Findings) -> Ask:
-        rules = self._policies.input(ask.context.tenant)
+    async def let_in(
+        self, body: JsonObject, context: RequestContext, told: dict[str, str], *, is_followed: bool = True
+    ) -> JsonObject:
+        """An InputGuard."""
+        findings, rules = Findings("in", self._count), self._policies.input(context.tenant)
+        if not is_followed:
+            rules = replace(rules, injection=None)
         if not rules.is_on:
-            return ask
-        body = await guarded(ask.body, rules, self._injection_at, findings)
-        return ask if body is ask.body else replace(ask, body=body)
+            return body
+        body = await guarded(body, rules, self._injection_at, findings)
+        if findings.counts:
+            told[GUARD] = findings.told()
+        return body
