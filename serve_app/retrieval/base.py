@@ -104,6 +104,11 @@ class KnowledgeClient(Protocol):
         ...
 
 
+# The vector of a chunk that was found by a search without need of it: not read back, since it is more bytes
+# than all the rest of a hit.
+UNREAD: NDArray[np.float32] = np.empty(0, np.float32)
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """A piece of a document, as a store keeps it."""
@@ -120,7 +125,7 @@ class Chunk:
     page: int | None
     media_type: str
     chunk_hash: str  # of what is embedded: the same text is embedded once
-    vector: NDArray[np.float32]  # (dim,) L2-normalised
+    vector: NDArray[np.float32]  # (dim,) L2-normalised; in a search's hits UNREAD, unless it was asked for
     embedding_id: str  # of the model that made the vector; only vectors of one model are compared
     metadata: Mapping[str, str] = field(default_factory=dict)
     start: int | None = None  # where its text is in the document's, in characters; None: not known
@@ -216,7 +221,7 @@ class Store(Protocol):
 
     @property
     def fuses(self) -> bool:
-        """Whether `search_hybrid` is one question to a server. If not, ask the legs, each as soon as it can."""
+        """Whether `search_hybrid` costs less than both its legs. If not, ask the legs, each as soon as it can."""
         ...
 
     async def generation(self) -> str:
@@ -242,12 +247,20 @@ class Store(Protocol):
         ...
 
     async def search_lexical(
-        self, tenant: str, text: str, k: int, filters: Filters, deadline: Deadline | None = None
+        self,
+        tenant: str,
+        text: str,
+        k: int,
+        filters: Filters,
+        deadline: Deadline | None = None,
+        *,
+        reads_vectors: bool = False,
     ) -> list[Hit]:
         """At most k chunks by BM25 over title, headings and text, best first.
 
         Words are compared as English: case, accents, plurals and stop words do not count. Any text is a
-        query: there are no operators. The filters are applied before the k are chosen.
+        query: there are no operators. The filters are applied before the k are chosen. The hits have their
+        vectors if `reads_vectors`, for a fusion that compares those that the dense leg did not find.
         """
         ...
 
@@ -263,6 +276,7 @@ class Store(Protocol):
         """At most k chunks by cosine, best first, among those that this model embedded with this dimension.
 
         The filters are applied before the k are chosen. A store with an approximate index may miss a few.
+        The hits have no vectors: their scores are what one would need them for.
         """
         ...
 

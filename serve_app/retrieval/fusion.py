@@ -7,10 +7,15 @@ Scores of different searches have no common scale, ranks have (Cormack, Clarke, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from serve_app.messages import Deadline, Vectors
 from serve_app.retrieval.base import Chunk, Filters, Fused, Hit, HybridQuery, Store
+
+L = TypeVar("L")
+D = TypeVar("D")
 
 
 def reciprocal_rank_fusion(
@@ -34,25 +39,62 @@ def reciprocal_rank_fusion(
     return sorted(scores.items(), key=lambda pair: (-pair[1], best_rank[pair[0]], pair[0]))
 
 
-def fuse(lexical: Sequence[Hit], dense: Sequence[Hit], query: HybridQuery) -> list[Fused]:
-    """One ranking of both legs, best first."""
-    bm25 = {hit.chunk.id: hit.score for hit in lexical}
-    cosines = {hit.chunk.id: hit.score for hit in dense}
-    chunks = {hit.chunk.id: hit.chunk for hit in (*lexical, *dense)}
-    rankings = [[hit.chunk.id for hit in leg] for leg in (lexical, dense)]
-    ranks = [{one: rank for rank, one in enumerate(ranking, start=1)} for ranking in rankings]
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A chunk's place in the ranking of both legs, and what each of them says of it; None: it did not see it."""
+
+    id: str
+    score: float  # of the fusion
+    bm25: float | None
+    cosine: float | None
+    lexical_rank: int | None
+    dense_rank: int | None
+
+
+def ranked(lexical: Mapping[str, float], dense: Mapping[str, float], query: HybridQuery) -> list[Ranked]:
+    """One ranking of both legs (id -> score, best first), best first."""
+    ranks = [{one: rank for rank, one in enumerate(leg, start=1)} for leg in (lexical, dense)]
     weights = (query.lexical_weight, query.dense_weight)
+    ranking = reciprocal_rank_fusion([list(lexical), list(dense)], query.rank_constant, weights)
     return [
-        Fused(
-            chunk=chunks[one],
-            score=score,
-            cosine=cosines[one] if one in cosines else cosine(chunks[one], query.embedding_id, query.vector),
-            bm25=bm25.get(one),
-            lexical_rank=ranks[0].get(one),
-            dense_rank=ranks[1].get(one),
-        )
-        for one, score in reciprocal_rank_fusion(rankings, query.rank_constant, weights)
+        Ranked(one, score, lexical.get(one), dense.get(one), ranks[0].get(one), ranks[1].get(one))
+        for one, score in ranking
     ]
+
+
+def fused(place: Ranked, chunk: Chunk, query: HybridQuery) -> Fused:
+    """The chunk at its place. Where only the lexical leg saw it, the chunk has its vector."""
+    seen = place.cosine
+    return Fused(
+        chunk=chunk,
+        score=place.score,
+        cosine=cosine(chunk, query.embedding_id, query.vector) if seen is None else seen,
+        bm25=place.bm25,
+        lexical_rank=place.lexical_rank,
+        dense_rank=place.dense_rank,
+    )
+
+
+def fuse(lexical: Sequence[Hit], dense: Sequence[Hit], query: HybridQuery) -> list[Fused]:
+    """One ranking of both legs, best first. The lexical hits have their vectors."""
+    chunks = {hit.chunk.id: hit.chunk for hit in (*lexical, *dense)}
+    best = ranked(_scores(lexical), _scores(dense), query)
+    return [fused(one, chunks[one.id], query) for one in best]
+
+
+def _scores(leg: Sequence[Hit]) -> dict[str, float]:
+    return {hit.chunk.id: hit.score for hit in leg}
+
+
+async def both(lexical: Coroutine[Any, Any, L], dense: Coroutine[Any, Any, D]) -> tuple[L, D]:
+    """What both legs give, asked at once; when one fails the other is cancelled, and waited for."""
+    beside = asyncio.ensure_future(lexical)
+    try:
+        found = await dense
+        return await beside, found
+    finally:
+        beside.cancel()
+        await asyncio.gather(beside, return_exceptions=True)
 
 
 async def fuse_legs(
@@ -60,20 +102,15 @@ async def fuse_legs(
 ) -> list[Fused]:
     """What `Store.search_hybrid` is where no server fuses: both legs at once, fused here."""
     num = max(k, query.num_candidates)
-    lexical = asyncio.ensure_future(store.search_lexical(tenant, query.text, num, filters, deadline))
-    dense = asyncio.ensure_future(
-        store.search_dense(tenant, query.embedding_id, query.vector, num, filters, deadline)
+    lexical, dense = await both(
+        store.search_lexical(tenant, query.text, num, filters, deadline, reads_vectors=True),
+        store.search_dense(tenant, query.embedding_id, query.vector, num, filters, deadline),
     )
-    try:
-        return fuse(await lexical, await dense, query)[:k]
-    finally:
-        lexical.cancel()
-        dense.cancel()
-        await asyncio.gather(lexical, dense, return_exceptions=True)
+    return fuse(lexical, dense, query)[:k]
 
 
 def cosine(chunk: Chunk, embedding_id: str, vector: Vectors) -> float | None:
-    """None where there is nothing to compare: the chunk's vector is of another model."""
+    """None where there is nothing to compare: the chunk's vector is of another model, or was not read."""
     if chunk.embedding_id != embedding_id or chunk.vector.shape != vector.shape:
         return None
     return float(chunk.vector @ vector)

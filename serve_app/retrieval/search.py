@@ -158,7 +158,7 @@ class Searcher:
 
     async def _two_legs(self, asked: _Asked, context: RequestContext) -> _Found:
         """The lexical leg at once, the dense one as soon as there is a vector."""
-        lexical = asyncio.create_task(self._lexical(asked, context))
+        lexical = asyncio.create_task(self._lexical(asked, context, reads_vectors=True))
         try:
             embedded = await self._embed(asked, context)
             if embedded is None:
@@ -181,10 +181,17 @@ class Searcher:
             dense_weight=asked.query.dense_weight,
         )
 
-    async def _lexical(self, asked: _Asked, context: RequestContext) -> list[Hit]:
+    async def _lexical(
+        self, asked: _Asked, context: RequestContext, *, reads_vectors: bool = False
+    ) -> list[Hit]:
         with asked.times.of("lexical"):
             return await self._store.search_lexical(
-                context.tenant, asked.text, asked.num_candidates, asked.filters, context.deadline
+                context.tenant,
+                asked.text,
+                asked.num_candidates,
+                asked.filters,
+                context.deadline,
+                reads_vectors=reads_vectors,
             )
 
     async def _dense(self, query: QueryVector, asked: _Asked, context: RequestContext) -> list[Hit]:

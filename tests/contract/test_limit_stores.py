@@ -113,8 +113,23 @@ async def test_what_was_admitted_elsewhere_is_charged_when_it_is_settled(store: 
 
 
 async def test_a_request_larger_than_the_bucket_passes_when_that_is_full(store: LimitStore) -> None:
-    assert (await store.acquire(claim(TOKENS, tokens=5000))).is_admitted
+    large = claim(TOKENS, tokens=5000)
+    assert (await store.acquire(large)).is_admitted
     assert not (await store.acquire(claim(TOKENS, tokens=1))).is_admitted
+    await store.settle([used(large, 150)])
+    assert not (await store.acquire(claim(TOKENS, tokens=1))).is_admitted  # it owes what it really took
+    await store.settle([used(claim(TOKENS, tokens=70), 0)])
+    assert left(await store.acquire(claim(TOKENS, tokens=0))) == [20]
+
+
+async def test_what_a_killed_replica_had_reserved_is_no_more_than_a_bucket(store: LimitStore) -> None:
+    """A client may ask for 10 million tokens; its estimate must lock nobody out when nobody settles it."""
+    check = replace(TOKENS, limit=60_000)  # one a millisecond
+    assert (await store.acquire(claim(check, tokens=10**14))).is_admitted
+    refused = await store.acquire(claim(check, tokens=100))
+    assert (refused.is_admitted, refused.retry_after_s <= 0.11) == (False, True)
+    while not (await store.acquire(claim(check, tokens=100))).is_admitted:  # noqa: ASYNC110 (time passes)
+        await asyncio.sleep(0.01)
 
 
 async def test_leases_are_given_back_and_end_by_themselves(store: LimitStore) -> None:
@@ -202,6 +217,27 @@ async def test_replicas_share_one_redis(redis_url: str, tmp_path: Path) -> None:
         return sum(decision.is_admitted for decision in decisions)
 
     assert sum(await asyncio.gather(*map(call, replicas))) == 100
+    for limiter in replicas:
+        await limiter.close()
+
+
+async def test_who_asks_again_at_once_is_not_refused_for_their_own_last_answer(
+    redis_url: str, tmp_path: Path
+) -> None:
+    """Each answer on another replica; what an answer held is given back behind its back."""
+    replicas: list[Limiter] = []
+
+    async def a_moment(_: float) -> None:
+        for limiter in replicas:
+            await limiter.flush()
+
+    config, name = RedisConfig(url=redis_url, timeout_s=5), f"again-{tmp_path.name}"
+    replicas += [Limiter(RedisLimits(open_redis(config), name), 2, sleep=a_moment) for _ in "ab"]
+    check = replace(CONCURRENT, limit=1)
+    for turn in range(20):
+        one = claim(check)
+        assert (await replicas[turn % 2].acquire(one)).is_admitted
+        replicas[turn % 2].finish(used(one), is_local=False)
     for limiter in replicas:
         await limiter.close()
 

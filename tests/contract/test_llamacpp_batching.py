@@ -210,15 +210,18 @@ async def test_a_text_that_moves_to_close_a_gap_goes_on_as_if_nothing_were(
 
 
 async def test_a_long_prompt_does_not_stop_the_streams(
-    generator: LlamaCppGenerator, context: RequestContext, monkeypatch: pytest.MonkeyPatch
+    stories_gguf: Path, tmp_path: Path, context: RequestContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with aclosing(
-        cast("Any", generator.generate(prompt(max_tokens=400, ignore_eos=True), context))
-    ) as stream:
-        await anext(stream)
-        steps = Steps(monkeypatch)
-        await run(generator, prompt(("The dog ran home. " * 50), max_tokens=1), context)
-    assert max(steps.sizes) <= 256
+    engine = opened(stories_gguf, tmp_path, max_sequences=2, max_step_tokens=64)
+    try:
+        endless = engine.generate(prompt(max_tokens=400, ignore_eos=True), context)
+        async with aclosing(cast("Any", endless)) as stream:
+            await anext(stream)
+            steps = Steps(monkeypatch)
+            await run(engine, prompt(("The dog ran home. " * 50), max_tokens=1), context)
+        assert max(steps.sizes) <= 64 + 1  # of the prompt, and one of the text that is written
+    finally:
+        await engine.close()
 
 
 async def test_whoever_leaves_while_their_prompt_is_read_or_waits_leaves_nothing(

@@ -246,10 +246,15 @@ async def test_an_alias_at_two_indices_is_refused_by_name(node: Any, store: Open
     [
         ({"embedding": (4, {})}, None, "was not made by Manta"),
         ({}, {"manta": {"layout": 99}}, "has layout 99"),
-        ({"vector_0123456789abcdef_4": (8, {})}, {"manta": {"layout": 1}}, "dimension 8"),
+        ({"vector_0123456789abcdef_4": (8, {})}, {"manta": {"layout": mapping.LAYOUT}}, "dimension 8"),
         (
             {mapping.vector_field("another-model", 4): (4, {})},
-            {"manta": {"layout": 1, "models": {mapping.vector_field("another-model", 4): "model"}}},
+            {
+                "manta": {
+                    "layout": mapping.LAYOUT,
+                    "models": {mapping.vector_field("another-model", 4): "model"},
+                }
+            },
             "of the embedding model model, which it is not",
         ),
     ],

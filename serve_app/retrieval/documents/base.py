@@ -5,7 +5,7 @@ Knows no format: `load` chooses the loader, one file per format implements it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
@@ -67,6 +67,22 @@ def _iso_utc(moment: datetime) -> str:
 
 class Unreadable(Exception):
     """The bytes are not what they claim to be, or too much. `load` adds the path for the client."""
+
+
+def bounded(parts: Iterable[str]) -> Iterator[str]:
+    """The parts, as long as they are no more than a document may hold.
+
+    For formats that say a header or a key before each value: there a small file can make an endless text.
+
+    Raises:
+        Unreadable: they are more.
+    """
+    num_chars = 0
+    for part in parts:
+        num_chars += len(part)
+        if num_chars > MAX_CHARS:
+            raise Unreadable(f"it holds more than {MAX_CHARS:,} characters")
+        yield part
 
 
 class Loader(Protocol):

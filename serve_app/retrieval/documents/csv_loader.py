@@ -11,7 +11,7 @@ import io
 from collections.abc import Iterator
 from itertools import islice
 
-from serve_app.retrieval.documents.base import Parsed, Section, Unreadable
+from serve_app.retrieval.documents.base import Parsed, Section, Unreadable, bounded
 from serve_app.retrieval.documents.plain_text import decode
 
 _DELIMITERS = ",;\t|"
@@ -23,7 +23,7 @@ def read_csv(content: bytes) -> Parsed:
     text = decode(content).removeprefix("\ufeff")
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text[:_SAMPLE_CHARS]))
     try:
-        return Parsed(None, (Section((), "\n\n".join(_paragraphs(rows)), None),))
+        return Parsed(None, (Section((), "\n\n".join(bounded(_paragraphs(rows))), None),))
     except csv.Error as exc:
         raise Unreadable(f"line {rows.line_num} is not CSV: {exc}") from exc
 

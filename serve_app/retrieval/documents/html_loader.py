@@ -42,6 +42,7 @@ _HIDING = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECAS
 _MAX_DEPTH = 2_000
 _MAX_REBUILT_BYTES = 100_000_000
 _MAX_METAS = 200
+_MAX_INDENT = 20  # levels of lists; each item is a line with as many blanks before it
 _FORMATTING = _names("a b big code em font i nobr s small strike strong tt u")
 _UNNESTED = _names(  # elements without content, and those that the next one of their kind closes
     "area base br col embed hr img input link meta param source track wbr"
@@ -199,7 +200,9 @@ class _Walk:
             self._num_cells = 0
         elif tag == "li" and self._items:
             number = self._items[-1]
-            self._marker = "  " * (len(self._items) - 1) + ("- " if number is None else f"{number}. ")
+            self._marker = "  " * min(len(self._items) - 1, _MAX_INDENT) + (
+                "- " if number is None else f"{number}. "
+            )
             if number is not None:
                 self._items[-1] = number + 1
         else:

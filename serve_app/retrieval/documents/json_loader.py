@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from serve_app.retrieval.documents.base import Parsed, Section, Unreadable
+from serve_app.retrieval.documents.base import Parsed, Section, Unreadable, bounded
 from serve_app.retrieval.documents.plain_text import decode
 
 _TITLE_KEYS = ("title", "name", "headline", "subject")
@@ -66,7 +66,7 @@ def _lines(text: str) -> Iterator[Any]:
 def _sections(records: Iterator[Any]) -> Iterator[Section]:
     for record in records:
         if not isinstance(record, dict):
-            yield Section((), "\n".join(_flat("", record, 0)), None)
+            yield Section((), "\n".join(bounded(_flat("", record, 0))), None)
             continue
         title = _title(record)
         texts = [record[key] for key in _TEXT_KEYS if isinstance(record.get(key), str)]
@@ -74,7 +74,7 @@ def _sections(records: Iterator[Any]) -> Iterator[Section]:
         if title is not None:
             skipped.add(next(key for key in _TITLE_KEYS if record.get(key)))
         rest = {key: value for key, value in record.items() if key not in skipped}
-        texts.append("\n".join(_flat("", rest, 0)))
+        texts.append("\n".join(bounded(_flat("", rest, 0))))
         text = "\n\n".join(text for text in texts if text.strip())
         # A record that has nothing but a title is its title.
         yield Section((title,), text, None) if title and text else Section((), title or text, None)

@@ -14,7 +14,7 @@ from serve_app.retrieval.documents.base import Unreadable
 # Of python-docx and python-pptx, which read every part, and build a tree of those in XML (some 10 times
 # the size in memory).
 MAX_PARTS = 10_000
-MAX_XML_BYTES = 64 * 1024 * 1024
+MAX_PART_BYTES = 64 * 1024 * 1024  # whatever its name says: its type stands elsewhere
 MAX_TOTAL_BYTES = 256 * 1024 * 1024
 MAX_RATIO = 200  # of the whole; XML compresses to a tenth or so, pictures hardly
 _SMALL_BYTES = 8 * 1024 * 1024  # whatever its ratio
@@ -72,13 +72,11 @@ def _check_sizes(entries: list[zipfile.ZipInfo], num_bytes: int) -> None:
     if any(entry.flag_bits & 1 for entry in entries):
         raise Unreadable("it is encrypted")
     total = sum(entry.file_size for entry in entries)
-    largest = max(
-        (entry.file_size for entry in entries if entry.filename.endswith((".xml", ".rels"))), default=0
-    )
-    if total > MAX_TOTAL_BYTES or largest > MAX_XML_BYTES:
+    largest = max((entry.file_size for entry in entries), default=0)
+    if total > MAX_TOTAL_BYTES or largest > MAX_PART_BYTES:
         raise Unreadable(
             f"it unpacks to {total:,} bytes, {largest:,} of them in one part; at most {MAX_TOTAL_BYTES:,} and "
-            f"{MAX_XML_BYTES:,} are read"
+            f"{MAX_PART_BYTES:,} are read"
         )
     if total > _SMALL_BYTES and total > num_bytes * MAX_RATIO:
         raise Unreadable(f"it unpacks to {total // max(num_bytes, 1):,} times its size, as only bombs do")

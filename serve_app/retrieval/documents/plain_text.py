@@ -33,6 +33,7 @@ _BLANK_LINES = re.compile(r"\n{3,}")
 # NFC sorts the marks of a letter in quadratic time. UAX #15 calls text of at most 30 in a row
 # stream-safe, and no language comes near; the pattern is wider than "marks", `_bound_marks` looks.
 _MAX_MARKS = 30
+_ROOM_FOR_BLANKS = 10  # times the characters that are kept of a line
 _MAYBE_MARKS = re.compile(r"[^\w\s\x00-\u02ff]{31,}")
 
 # What browsers and spreadsheets declare; a name from outside never reaches the other codecs
@@ -80,7 +81,8 @@ def normal(text: str) -> str:
 
 def one_line(text: str, max_chars: int = 300) -> str:
     """A title or heading: normal, on one line, and cut with an ellipsis where it is a whole paragraph."""
-    line = " ".join(normal(text).split())
+    # A heading stands above each of its sections: one of megabytes would be read through for all of them.
+    line = " ".join(normal(text[: _ROOM_FOR_BLANKS * max_chars]).split())
     return line if len(line) <= max_chars else line[: max_chars - 1].rstrip() + "…"
 
 

@@ -1,6 +1,6 @@
 """`python -m serve_app.retrieval.ingest`: the ingestion as a Ray job, on the cluster that it is submitted to.
 
-    ray job submit -- python -m serve_app.retrieval.ingest --profile configs/eks.yaml --workers 16
+    ray job submit -- python -m serve_app.retrieval.ingest --profile configs/eks-gpu.yaml --workers 16
 
 Without places it takes the profile's own sources. Exit code 1: some documents failed, and are in the file
 of dead letters; 2: it broke off, and the next run goes on. With `--every` it runs again and again until
@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from configs.load import ProfileError, default_profile, home, read_profile
@@ -24,7 +25,6 @@ from serve_app.retrieval.ingest.job import Watching
 from serve_app.retrieval.ingest.run import DEAD_LETTERS, Settings, configured, run, typed
 
 _SOME_FAILED, _BROKE_OFF = 1, 2
-_TELL_EVERY_S = 2.0
 
 
 def main(words: list[str] | None = None) -> int:
@@ -53,7 +53,9 @@ def _once(given: argparse.Namespace) -> int:
         limit = platform.knowledge.max_document_bytes
         if given.places:
             tenant = given.tenant or platform.ingress.default_tenant
-            chosen = typed(given.places, given.source, tenant, limit, given.max_removed_share)
+            chosen = typed(
+                given.places, given.source, tenant, limit, given.max_removed_share, **_places_options(given)
+            )
         else:
             chosen = configured(platform, folder, given.source, given.tenant)
         settings = Settings(
@@ -65,7 +67,7 @@ def _once(given: argparse.Namespace) -> int:
             allow_empty=given.allow_empty,
             cpus_per_worker=given.cpus_per_worker,
         )
-        report = run(platform, folder, chosen, settings, _watching)
+        report = run(platform, folder, chosen, settings, partial(_watching, given.tell_every))
     except (MantaError, ProfileError) as exc:
         print(f"ingest: {exc}", file=sys.stderr)  # noqa: T201 (a job's log is what it prints)
         return _BROKE_OFF
@@ -74,7 +76,18 @@ def _once(given: argparse.Namespace) -> int:
     return _SOME_FAILED if report.failed else 0
 
 
-def _watching(source: str) -> Watching:
+def _places_options(given: argparse.Namespace) -> dict[str, object]:
+    """How buckets and pages that were typed are reached."""
+    return {
+        "endpoint": given.endpoint,
+        "region": given.region,
+        "is_public": given.public_bucket,
+        "also_allow": tuple(given.allow_host),
+        "allow_private": given.allow_private,
+    }
+
+
+def _watching(every_s: float, source: str) -> Watching:
     """Says every now and then how far it is."""
     total, done, told_s = 0, 0, 0.0
 
@@ -86,7 +99,7 @@ def _watching(source: str) -> Watching:
     def advance(num: int) -> None:
         nonlocal done, told_s
         done += num
-        if done == total or time.monotonic() - told_s >= _TELL_EVERY_S:
+        if done == total or time.monotonic() - told_s >= every_s:
             told_s = time.monotonic()
             print(f"{source}: {done:,} of {total:,}", flush=True)  # noqa: T201
 
@@ -106,8 +119,20 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
     add("--application", help="of Serve, whose embedder is asked (each worker has an engine of its own)")
     add("--dead-letters", type=Path, default=DEAD_LETTERS, help="file of what failed (%(default)s)")
     add("--retry", type=Path, help="a file of dead letters: these documents, and no others")
+    add("--endpoint", help="of a store that speaks S3's protocol and is not Amazon's")
+    add("--region", help="of the bucket, in AWS")
+    add("--public-bucket", action="store_true", help="send S3 no signatures")
+    add(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="HOST",
+        help="another that pages may be on or redirect to; repeatable",
+    )
+    add("--allow-private", action="store_true", help="let pages be on private and loopback addresses")
     add("--allow-empty", action="store_true", help="let an empty source remove all of its documents")
     add("--max-removed-share", type=float, default=0.5, help="of a source's documents (%(default)s)")
+    add("--tell-every", type=float, default=2.0, metavar="SECONDS", help="how far it is (%(default)s)")
     add(
         "--every",
         type=float,

@@ -25,6 +25,7 @@ _BUSY = frozenset((429, 503))
 _CONNECT_TIMEOUT_S = 5.0  # of one address; a host may have several
 _MAX_TRIES = 3  # where a server says that it is busy
 _MAX_WAIT_S = 10.0  # of what its Retry-After asks for
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052; networks without IPv4 reach it so
 _PORTS = {"http": 80, "https": 443}
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]  # host, port -> addresses
@@ -217,8 +218,15 @@ def _is_public(address: str) -> bool:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return False
-    mapped = getattr(parsed, "ipv4_mapped", None) or parsed
-    return bool(mapped.is_global and not mapped.is_multicast)
+    meant = parsed if isinstance(parsed, ipaddress.IPv4Address) else _inner(parsed) or parsed
+    return meant.is_global and not meant.is_multicast
+
+
+def _inner(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The address of IPv4 that one of IPv6 is another way to write: mapped, 6to4, or through NAT64."""
+    if address in _NAT64:
+        return ipaddress.IPv4Address(address.packed[-4:])
+    return address.ipv4_mapped or address.sixtofour
 
 
 def _seconds(given: str | None) -> float:

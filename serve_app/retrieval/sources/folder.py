@@ -2,7 +2,9 @@
 
 A file's version is the SHA-256 of its bytes: dates lie (checkouts, copies, restored backups), and hashing
 costs a second for each GB or two. Hidden files and folders of environments are no documents, and links
-to folders are not followed.
+to folders are not followed. A link to a file is read where it leads to one inside the folder (as volumes
+of Kubernetes have them): whoever may write into a folder of documents shall not choose which other files
+of this machine are read, and shown to whom.
 """
 
 from __future__ import annotations
@@ -44,8 +46,11 @@ class _Files:
         return self._name
 
     async def read(self, wanted: SourceObject, max_bytes: int, known_version: str = "") -> Content | None:
-        data = await asyncio.to_thread(_bytes_of, Path(wanted.location), max_bytes)
+        data = await asyncio.to_thread(self._bytes_of, Path(wanted.location), max_bytes)
         return Content(data, metadata=wanted.metadata)
+
+    def _bytes_of(self, file: Path, max_bytes: int) -> bytes:
+        return _bytes_of(file, max_bytes)
 
     async def close(self) -> None:
         pass
@@ -105,6 +110,21 @@ class FolderFiles(_Files):
                 self.num_skipped += 1
                 continue
             yield await asyncio.to_thread(self._object, path, file)
+
+    def _object(self, path: str, file: Path) -> SourceObject:
+        if self._leads_out(file):
+            return SourceObject(path, str(file), None)  # `read` will say why
+        return super()._object(path, file)
+
+    def _bytes_of(self, file: Path, max_bytes: int) -> bytes:
+        if self._leads_out(file):
+            raise ObjectUnreadable(
+                "it is a link that leads out of the folder: copy the file, or name it itself"
+            )
+        return super()._bytes_of(file, max_bytes)
+
+    def _leads_out(self, file: Path) -> bool:
+        return file.is_symlink() and not file.resolve().is_relative_to(self._folder.resolve())
 
 
 class SingleFiles(_Files):

@@ -15,24 +15,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from serve_app.messages import Deadline, Vectors
-from serve_app.retrieval.base import Chunk, Filters, Fused, Hit, HybridQuery
+from serve_app.retrieval.base import UNREAD, Chunk, Filters, Fused, Hit, HybridQuery
 from serve_app.retrieval.filters import passes
 from serve_app.retrieval.fusion import fuse_legs
 from serve_app.retrieval.stores import lexical_text
+from serve_app.retrieval.stores.english import STOP_WORDS
 
 _K1, _B = 1.2, 0.75  # Lucene's defaults, and LanceDB's
 _WORD = re.compile(r"[^\W_]+")
-_STOP_WORDS = frozenset(  # Lucene's English list
-    _WORD.findall(
-        "a an and are as at be but by for if in into is it no not of on or such that the their then there these "
-        "they this to was will with"
-    )
-)
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
     chunk: Chunk
+    bare: Chunk  # the same without its vector, as hits have it
     words: Counter[str]
     num_words: int
 
@@ -54,7 +50,9 @@ class MemoryStore:
             # Copies, because what the caller does with its arrays later is no business of the store.
             kept = replace(chunk, vector=np.array(chunk.vector, np.float32), metadata=dict(chunk.metadata))
             words = Counter(_words(lexical_text.of_chunk(chunk)))
-            self._tenants.setdefault(chunk.tenant, {})[chunk.id] = _Entry(kept, words, words.total())
+            self._tenants.setdefault(chunk.tenant, {})[chunk.id] = _Entry(
+                kept, replace(kept, vector=UNREAD), words, words.total()
+            )
 
     async def delete(self, tenant: str, chunk_ids: Sequence[str]) -> None:
         entries = self._tenants.get(tenant, {})
@@ -77,7 +75,14 @@ class MemoryStore:
         }
 
     async def search_lexical(
-        self, tenant: str, text: str, k: int, filters: Filters, deadline: Deadline | None = None
+        self,
+        tenant: str,
+        text: str,
+        k: int,
+        filters: Filters,
+        deadline: Deadline | None = None,
+        *,
+        reads_vectors: bool = False,
     ) -> list[Hit]:
         entries = self._entries(tenant)
         terms = _words(lexical_text.of_query(text))
@@ -89,7 +94,7 @@ class MemoryStore:
         for entry in entries:
             score = sum(weights[term] * _saturation(entry, term, mean_words) for term in terms)
             if score > 0 and passes(entry.chunk, filters):
-                hits.append(Hit(entry.chunk, score))
+                hits.append(Hit(entry.chunk if reads_vectors else entry.bare, score))
         return _best(hits, k)
 
     async def search_dense(
@@ -102,7 +107,7 @@ class MemoryStore:
         deadline: Deadline | None = None,
     ) -> list[Hit]:
         hits = [
-            Hit(entry.chunk, float(entry.chunk.vector @ vector))
+            Hit(entry.bare, float(entry.chunk.vector @ vector))
             for entry in self._entries(tenant)
             if entry.chunk.embedding_id == embedding_id
             and entry.chunk.vector.shape == vector.shape
@@ -163,7 +168,8 @@ def _saturation(entry: _Entry, term: str, mean_words: float) -> float:
 def _words(text: str) -> list[str]:
     decomposed = unicodedata.normalize("NFKD", text.lower())
     folded = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
-    return [_stem(word) for word in _WORD.findall(folded) if word not in _STOP_WORDS]
+    words = ((word, _stem(word)) for word in _WORD.findall(folded))
+    return [stem for word, stem in words if word not in STOP_WORDS and stem not in STOP_WORDS]
 
 
 def _stem(word: str) -> str:

@@ -166,9 +166,9 @@ async def test_the_lexical_leg_runs_while_the_query_is_embedded(
     has_started = asyncio.Event()
     lexical, embed = world.store.search_lexical, world.embedder.embed
 
-    async def search_lexical(*args: Any) -> Any:
+    async def search_lexical(*args: Any, **options: Any) -> Any:
         has_started.set()
-        return await lexical(*args)
+        return await lexical(*args, **options)
 
     async def embed_after_the_lexical_leg(*args: Any, **options: Any) -> Any:
         await has_started.wait()
@@ -183,7 +183,7 @@ async def test_the_lexical_leg_runs_while_the_query_is_embedded(
 async def test_a_store_that_cannot_be_read_is_an_error(
     base: KnowledgeBase, world: Any, context: RequestContext, monkeypatch: pytest.MonkeyPatch, leg: str
 ) -> None:
-    async def fail(*args: Any) -> Any:
+    async def fail(*args: Any, **options: Any) -> Any:
         raise Unavailable("the disk is gone")
 
     monkeypatch.setattr(world.store, leg, fail)

@@ -295,6 +295,24 @@ async def test_an_embedder_that_is_down_stores_nothing(
         await knowledge.plan_sync("docs", {}, context)
 
 
+async def test_vectors_of_another_dimension_are_not_stored(
+    knowledge: KnowledgeBase, world: Any, context: RequestContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under the model's own name, as a server has it whose model was replaced by a smaller one."""
+    honest = world.embedder.embed
+
+    async def shorter(*args: Any, **options: Any) -> Any:
+        made = await honest(*args, **options)
+        halves = made.vectors[:, :8]
+        return replace(made, vectors=halves / np.linalg.norm(halves, axis=1, keepdims=True))
+
+    monkeypatch.setattr(world.embedder, "embed", shorter)
+    with pytest.raises(Unavailable, match="vectors of 8 for 1 texts of 16"):
+        await knowledge.put_documents("docs", [document("1.md", "reef")], context)
+    assert await world.store.chunk_ids(context.tenant) == set()
+    assert await knowledge.list_documents(context) == ()
+
+
 async def test_a_model_that_changes_on_the_way_is_noticed(
     knowledge: KnowledgeBase, world: Any, context: RequestContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:

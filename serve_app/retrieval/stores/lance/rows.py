@@ -2,7 +2,8 @@
 
 A table has one vector column for each embedding model it has seen, named after the model and the
 dimension; a row fills exactly one of them. So the move to another model is a replacement row by row:
-no search ever compares vectors of two models, and the full-text index goes on covering every row.
+no search ever compares vectors of two models, and the full-text index goes on covering every row. Beside what
+indices and filters look at, a row has its chunk whole, in one column: each column that is read is a read more.
 """
 
 from __future__ import annotations
@@ -10,17 +11,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
 from serve_app.messages import Vectors
-from serve_app.retrieval.base import Between, Chunk, Condition, Exists, Filters, Scale
+from serve_app.retrieval.base import UNREAD, Between, Chunk, Condition, Exists, Filters, Scale
 from serve_app.retrieval.filters import instants_ms, metadata_key, numbers
-from serve_app.retrieval.stores import lexical_text
+from serve_app.retrieval.stores import kept, lexical_text
 
 _VECTOR_PREFIX = "vector_"
 LEXICAL = "lexical"  # the only column with a full-text index
+PASSAGE = pa.field("passage", pa.string())  # the chunk but for its vector, as JSON
 
 # What filters look at besides the metadata's pairs: their keys, and of the values that are numbers or
 # dates the key and the value, at the same places of two lists.
@@ -31,8 +35,8 @@ FILTERED = (
     pa.field("date_keys", pa.list_(pa.string())),
     pa.field("date_values", pa.list_(pa.float64())),
 )
-# What tables of earlier days lack: where the text stands in its document.
-OFFSETS = (pa.field("text_start", pa.int32()), pa.field("text_end", pa.int32()))
+# What tables of earlier days have in columns of their own; `passage` has it now.
+EARLIER = ("title", "headings", "text", "text_start", "text_end")
 BASE_SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
@@ -40,9 +44,6 @@ BASE_SCHEMA = pa.schema(
         pa.field("document_id", pa.string(), nullable=False),
         pa.field("source", pa.string(), nullable=False),
         pa.field("path", pa.string(), nullable=False),
-        pa.field("title", pa.string(), nullable=False),
-        pa.field("headings", pa.list_(pa.string()), nullable=False),
-        pa.field("text", pa.string(), nullable=False),
         pa.field(LEXICAL, pa.string(), nullable=False),
         pa.field("ordinal", pa.int32(), nullable=False),
         pa.field("page", pa.int32()),
@@ -51,9 +52,12 @@ BASE_SCHEMA = pa.schema(
         pa.field("embedding_id", pa.string(), nullable=False),
         pa.field("metadata", pa.list_(pa.string()), nullable=False),  # JSON [key, value] pairs
         *FILTERED,
-        *OFFSETS,
+        PASSAGE,
     ]
 )
+
+# Of the columns, what is no part of a chunk.
+UNKEPT = frozenset((LEXICAL, PASSAGE.name, *(field.name for field in FILTERED)))
 
 
 def vector_column(embedding_id: str, dim: int) -> str:
@@ -65,14 +69,13 @@ def vector_field(embedding_id: str, dim: int) -> pa.Field:
     return pa.field(vector_column(embedding_id, dim), pa.list_(pa.float32(), dim))
 
 
-def vector_columns(schema: pa.Schema) -> list[str]:
-    return [name for name in schema.names if name.startswith(_VECTOR_PREFIX)]
+def vector_columns(schema: pa.Schema) -> tuple[str, ...]:
+    return tuple(name for name in schema.names if name.startswith(_VECTOR_PREFIX))
 
 
-def result_columns(schema: pa.Schema) -> list[str]:
-    """What is read back of a row; what is only there for indices and filters stays behind."""
-    unread = {LEXICAL, *(field.name for field in FILTERED)}
-    return [name for name in schema.names if name not in unread]
+def result_columns(vectors: Sequence[str] = ()) -> tuple[str, ...]:
+    """What is read back of a row, with these vector columns."""
+    return (PASSAGE.name, *vectors)
 
 
 def to_table(chunks: Sequence[Chunk], schema: pa.Schema) -> pa.Table:
@@ -84,31 +87,52 @@ def to_table(chunks: Sequence[Chunk], schema: pa.Schema) -> pa.Table:
     return pa.table(columns, schema=schema)
 
 
+class Seen(msgspec.Struct, frozen=True):
+    """Of a passage, what tells whose it is; the rest is not decoded before it is wanted."""
+
+    id: str
+    tenant: str
+
+
+_SEEN = msgspec.json.Decoder(Seen)
+
+
+def seen(table: pa.Table) -> list[Seen]:
+    return [_SEEN.decode(passage) for passage in table[PASSAGE.name].to_pylist()]
+
+
+def chunks_of(table: pa.Table, ids: Sequence[str], wanted: Sequence[str]) -> dict[str, Chunk]:
+    """id -> chunk, for those wanted of a table whose rows have these ids."""
+    places = {one: place for place, one in enumerate(ids)}
+    picked = table.take(pa.array([places[one] for one in wanted], pa.int64()))
+    return {chunk.id: chunk for chunk in from_table(picked)}
+
+
 def from_table(table: pa.Table) -> list[Chunk]:
-    vectors = row_vectors(table)
-    rows = table.drop_columns(vector_columns(table.schema)).to_pylist()
+    passages = table[PASSAGE.name].to_pylist()
     return [
-        Chunk(
-            id=row["id"],
-            tenant=row["tenant"],
-            document_id=row["document_id"],
-            source=row["source"],
-            path=row["path"],
-            title=row["title"],
-            headings=tuple(row["headings"]),
-            text=row["text"],
-            ordinal=row["ordinal"],
-            page=row["page"],
-            media_type=row["media_type"],
-            chunk_hash=row["chunk_hash"],
-            vector=vector,
-            embedding_id=row["embedding_id"],
-            metadata=dict(json.loads(pair) for pair in row["metadata"]),
-            start=row["text_start"],
-            end=row["text_end"],
-        )
-        for row, vector in zip(rows, vectors, strict=True)
+        kept.chunk_of(msgspec.json.decode(passage), vector)
+        for passage, vector in zip(passages, row_vectors(table), strict=True)
     ]
+
+
+def passages(table: pa.Table) -> pa.Table:
+    """Of rows of earlier days: `id` and `passage`. Where there are no offsets, they are not known."""
+    found = {
+        "id": table["id"].to_pylist(),
+        PASSAGE.name: [_encoded(_of_earlier_days(row)) for row in table.to_pylist()],
+    }
+    return pa.table(found, schema=pa.schema([BASE_SCHEMA.field("id"), PASSAGE]))
+
+
+def _of_earlier_days(row: Mapping[str, Any]) -> dict[str, Any]:
+    own = {name: value for name, value in row.items() if name not in ("text_start", "text_end")}
+    pairs = [json.loads(pair) for pair in row["metadata"]]
+    return own | {"metadata": pairs, "start": row.get("text_start"), "end": row.get("text_end")}
+
+
+def _encoded(plain: Mapping[str, Any]) -> str:
+    return msgspec.json.encode(plain).decode()
 
 
 def filtered(table: pa.Table) -> pa.Table:
@@ -121,8 +145,16 @@ def filtered(table: pa.Table) -> pa.Table:
 
 def where(tenant: str, filters: Filters) -> str:
     """The SQL condition for one tenant's rows that pass the filters."""
-    clauses = [_clause(field, condition) for field, condition in filters.items()]
-    return " AND ".join((f"tenant = {quoted(tenant)}", *clauses))
+    return " AND ".join((f"tenant = {quoted(tenant)}", *_clauses(filters)))
+
+
+def where_of_any_tenant(filters: Filters) -> str:
+    """The same for whatever tenant's rows; empty if all of them pass. What it finds is for nobody's eyes yet."""
+    return " AND ".join(_clauses(filters))
+
+
+def _clauses(filters: Filters) -> list[str]:
+    return [_clause(field, condition) for field, condition in filters.items()]
 
 
 def _clause(field: str, condition: Condition) -> str:
@@ -178,8 +210,8 @@ def _plain(chunk: Chunk, name: str) -> object:
         return lexical_text.of_chunk(chunk)
     if name == "metadata":
         return [_pair(key, value) for key, value in chunk.metadata.items()]
-    if name in ("text_start", "text_end"):
-        return getattr(chunk, name.removeprefix("text_"))
+    if name == PASSAGE.name:
+        return _encoded(kept.plain(chunk))
     if name in _FILTERED_VALUES:
         return _FILTERED_VALUES[name](chunk.metadata)
     return getattr(chunk, name)
@@ -199,8 +231,8 @@ def _pair(key: str, value: str) -> str:
 
 
 def row_vectors(table: pa.Table) -> list[Vectors]:
-    """Each row's vector, from whichever of the vector columns holds it."""
-    rows: list[Vectors] = [np.empty(0, np.float32)] * table.num_rows
+    """Each row's vector, from whichever of the vector columns holds it; UNREAD where none was read."""
+    rows: list[Vectors] = [UNREAD] * table.num_rows
     for name in vector_columns(table.schema):
         column = table.column(name).combine_chunks()
         filled = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))

@@ -13,21 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from serve_app.retrieval.base import Between, Chunk, Condition, Exists, Filters, OneOf, Scale
+from serve_app.retrieval.base import UNREAD, Between, Chunk, Condition, Exists, Filters, OneOf, Scale
 from serve_app.retrieval.identity import digest
-from serve_app.retrieval.stores import lexical_text, terms
+from serve_app.retrieval.stores import kept, lexical_text, terms
 from serve_app.retrieval.stores.milvus.words import analysed
 
 DIGEST_CHARS = 32
 MAX_TEXT_BYTES = 65_535  # of a text field
 MAX_PIECES = 4_096  # of an array
-READ = ["id", "vector", "chunk"]
-
-_SCALARS = (
-    "id", "tenant", "document_id", "source", "path", "title", "text", "ordinal", "page", "media_type", "chunk_hash",
-    "embedding_id",
-)  # fmt: skip
-_LATER = ("start", "end")  # what chunks of earlier days lack
+# What is read back of a row: without its vector, and with it.
+PASSAGE = ["chunk"]
+WHOLE = ["chunk", "vector"]
 
 
 def space(embedding_id: str, dim: int) -> str:
@@ -44,11 +40,8 @@ def text_hash(chunk_hash: str) -> str:
 
 
 def row(chunk: Chunk) -> dict[str, Any]:
-    kept = {name: getattr(chunk, name) for name in (*_SCALARS, *_LATER)}
-    kept["headings"] = list(chunk.headings)
-    kept["metadata"] = list(chunk.metadata.items())
     # Escaped, so that a piece's characters are its bytes, and control characters are none.
-    text = json.dumps(kept)
+    text = json.dumps(kept.plain(chunk))
     return {
         "key": key(chunk.tenant, chunk.id),
         "owner": terms.owner(chunk.tenant),
@@ -64,14 +57,8 @@ def row(chunk: Chunk) -> dict[str, Any]:
 
 
 def chunk_of(found: Mapping[str, Any]) -> Chunk:
-    kept = json.loads("".join(found["chunk"]))
-    return Chunk(
-        **{name: kept[name] for name in _SCALARS},
-        **{name: kept.get(name) for name in _LATER},
-        headings=tuple(kept["headings"]),
-        vector=np.array(found["vector"], np.float32),
-        metadata=dict(kept["metadata"]),
-    )
+    vector = np.array(found["vector"], np.float32) if "vector" in found else UNREAD
+    return kept.chunk_of(json.loads("".join(found["chunk"])), vector)
 
 
 def expression(tenant: str, filters: Filters) -> str:

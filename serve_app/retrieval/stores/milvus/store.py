@@ -12,6 +12,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,6 +39,16 @@ _NUM_THREADS = 8
 _MAX_ROWS = 500  # of one write, and of one answer that is read in pages
 _MAX_ANSWER = 16_384  # Milvus' own limit for rows of one answer
 _MAX_QUERY_BYTES = 32_768
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is compared with what, and what is read of the hits."""
+
+    data: Any
+    field: str
+    metric: str
+    fields: list[str]
 
 
 class MilvusStore:
@@ -106,15 +117,24 @@ class MilvusStore:
         return found
 
     async def search_lexical(
-        self, tenant: str, text: str, k: int, filters: Filters, deadline: Deadline | None = None
+        self,
+        tenant: str,
+        text: str,
+        k: int,
+        filters: Filters,
+        deadline: Deadline | None = None,
+        *,
+        reads_vectors: bool = False,
     ) -> list[Hit]:
         words = analysed(lexical_text.of_query(text), _MAX_QUERY_BYTES)
         if not words:
             return []
         condition = rows.expression(tenant, filters)
+        fields = rows.WHOLE if reads_vectors else rows.PASSAGE
         found: list[Hit] = []
         for name in sorted(await self._known()):
-            found += await self._search(name, words, "lexical_weights", "BM25", k, condition, deadline)
+            asked = _Asked(words, "lexical_weights", "BM25", fields)
+            found += await self._search(name, asked, k, condition, deadline)
         return _ordered(hit for hit in found if hit.score > 0)[:k]
 
     async def search_dense(
@@ -130,7 +150,8 @@ class MilvusStore:
         if name not in await self._known():
             return []  # nothing was embedded with this model yet
         condition = rows.expression(tenant, filters)
-        return _ordered(await self._search(name, vector.tolist(), "vector", "COSINE", k, condition, deadline))
+        asked = _Asked(vector.tolist(), "vector", "COSINE", rows.PASSAGE)
+        return _ordered(await self._search(name, asked, k, condition, deadline))
 
     async def search_hybrid(
         self, tenant: str, query: HybridQuery, k: int, filters: Filters, deadline: Deadline | None = None
@@ -148,7 +169,7 @@ class MilvusStore:
             keys = [rows.key(tenant, one) for one in wanted if found[one] == name]
             for start in range(0, len(keys), _MAX_ROWS):
                 own = f"key in {rows.listed(keys[start : start + _MAX_ROWS])}"
-                chunks += [rows.chunk_of(row) for row in await self._rows(name, own, rows.READ)]
+                chunks += [rows.chunk_of(row) for row in await self._rows(name, own, rows.WHOLE)]
         return sorted(chunks, key=lambda chunk: chunk.id)
 
     async def chunk_ids(self, tenant: str) -> set[str]:
@@ -241,7 +262,7 @@ class MilvusStore:
         keys = await self._values(old, "key", 'key != ""')
         for start in range(0, len(keys), _MAX_ROWS):
             own = f"key in {rows.listed(keys[start : start + _MAX_ROWS])}"
-            found = await self._rows(old, own, rows.READ)
+            found = await self._rows(old, own, rows.WHOLE)
             data = await asyncio.to_thread(_rows_of, [rows.chunk_of(row) for row in found])
             await self._write("upsert", new, data)
 
@@ -250,28 +271,26 @@ class MilvusStore:
     async def _search(
         self,
         name: str,
-        asked: Any,
-        field: str,
-        metric: str,
+        asked: _Asked,
         k: int,
         condition: str,
         deadline: Deadline | None,
     ) -> list[Hit]:
-        params = {"ef": max(k, self._config.hnsw.ef_search)} if metric == "COSINE" else {}
+        params = {"ef": max(k, self._config.hnsw.ef_search)} if asked.metric == "COSINE" else {}
 
         def search(client: Any) -> list[Hit]:
             [found] = client.search(
                 name,
-                data=[asked],
-                anns_field=field,
+                data=[asked.data],
+                anns_field=asked.field,
                 filter=condition,
                 limit=min(k, _MAX_ANSWER),
-                output_fields=rows.READ,
-                search_params={"metric_type": metric, "params": params},
+                output_fields=asked.fields,
+                search_params={"metric_type": asked.metric, "params": params},
                 consistency_level="Strong",
                 timeout=self._timeout_s(deadline),
             )
-            return [Hit(rows.chunk_of(hit["entity"]), _score(hit["distance"], metric)) for hit in found]
+            return [Hit(rows.chunk_of(hit["entity"]), _score(hit["distance"], asked.metric)) for hit in found]
 
         return await self._call(search, deadline, "the search")
 

@@ -1,6 +1,6 @@
 """A text as the words that the lexical search compares; Milvus Lite itself only splits and counts them.
 
-The same steps as the embedded store takes: lower case, stop words, Snowball's English stemmer, no accents.
+The same steps as the embedded store takes: lower case, Snowball's English stemmer, stop words, no accents.
 """
 
 from __future__ import annotations
@@ -12,13 +12,9 @@ from functools import lru_cache
 
 import snowballstemmer
 
+from serve_app.retrieval.stores.english import STOP_WORDS
+
 _WORD = re.compile(r"[^\W_]+")
-_STOP_WORDS = frozenset(  # Lucene's English list
-    _WORD.findall(
-        "a an and are as at be but by for if in into is it no not of on or such that the their then there these "
-        "they this to was will with"
-    )
-)
 _MAX_WORD_CHARS = 255  # longer ones are cut, as the other stores do
 _stem: Callable[[str], str] = snowballstemmer.stemmer("english").stemWord
 
@@ -43,7 +39,8 @@ def analysed(text: str, max_bytes: int | None = None) -> str:
 @lru_cache(maxsize=100_000)
 def _normal(word: str) -> str | None:
     """None for a stop word."""
-    if word in _STOP_WORDS:
+    stem = _stem(word)
+    if stem in STOP_WORDS:
         return None
-    decomposed = unicodedata.normalize("NFKD", _stem(word))
+    decomposed = unicodedata.normalize("NFKD", stem)
     return "".join(letter for letter in decomposed if not unicodedata.combining(letter))

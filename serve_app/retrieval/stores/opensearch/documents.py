@@ -7,21 +7,27 @@ can write or delete another tenant's document, whatever ids are called.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from serve_app.messages import Vectors
-from serve_app.retrieval.base import Between, Chunk, Condition, Exists, Filters, OneOf, Scale
+from serve_app.retrieval.base import UNREAD, Between, Chunk, Condition, Exists, Filters, OneOf, Scale
 from serve_app.retrieval.identity import digest
-from serve_app.retrieval.stores import lexical_text, terms
-from serve_app.retrieval.stores.opensearch.mapping import LEXICAL, VECTOR_PREFIX, vector_field
+from serve_app.retrieval.stores import kept, lexical_text, terms
+from serve_app.retrieval.stores.opensearch.mapping import LEXICAL, PACKED, vector_field
 
 # Lucene refuses a query of more than 1,024 clauses; each word is one. The last ones say least.
 _MAX_QUERY_WORDS = 800
+_FLOAT = np.dtype("<f4")
 _DECIMALS = 8  # of a vector's numbers: 5e-9 off, which float32 hardly knows, at half the bytes
-READ = ["chunk", f"{VECTOR_PREFIX}*"]  # what is read back of a document
+# What is read back of a document: without its vector, and with it.
+PASSAGE = ["chunk"]
+WHOLE = ["chunk", PACKED]
+# Of hits whose ids or scores are all that matters: what is kept is not even unpacked for its `_id`.
+NOTHING_KEPT: Mapping[str, Any] = {"_source": False, "stored_fields": "_none_"}
 
 
 def document_id(tenant: str, chunk_id: str) -> str:
@@ -39,20 +45,17 @@ def document(chunk: Chunk) -> dict[str, Any]:
         "model": digest("model", chunk.embedding_id),
         LEXICAL: lexical_text.of_chunk(chunk),
         vector_field(chunk.embedding_id, chunk.vector.shape[0]): numbers(chunk.vector),
-        "chunk": _kept(chunk),
+        "chunk": kept.plain(chunk),
+        PACKED: _packed(chunk.vector),
     }
 
 
 def chunk_of(source: Mapping[str, Any]) -> Chunk:
-    kept = source["chunk"]
-    values = next(value for name, value in source.items() if name.startswith(VECTOR_PREFIX))
-    return Chunk(
-        **{name: kept[name] for name in _SCALARS},
-        **{name: kept.get(name) for name in _LATER},
-        headings=tuple(kept["headings"]),
-        vector=np.array(values, np.float32),
-        metadata=dict(kept["metadata"]),
-    )
+    return kept.chunk_of(source["chunk"], vector_of(source) if PACKED in source else UNREAD)
+
+
+def vector_of(source: Mapping[str, Any]) -> Vectors:
+    return np.frombuffer(base64.b64decode(source[PACKED]), _FLOAT)
 
 
 def numbers(vector: Vectors) -> list[float]:
@@ -84,20 +87,8 @@ def cosine(score: float) -> float:
     return 2.0 * score - 1.0
 
 
-_SCALARS = (
-    "id", "tenant", "document_id", "source", "path", "title", "text", "ordinal", "page", "media_type", "chunk_hash",
-    "embedding_id",
-)  # fmt: skip
-_LATER = ("start", "end")  # what chunks of earlier days lack
-
-
-def _kept(chunk: Chunk) -> dict[str, Any]:
-    return {
-        **{name: getattr(chunk, name) for name in (*_SCALARS, *_LATER)},
-        "headings": list(chunk.headings),
-        # Pairs, because a key may be any text, and the server reads dots in names as paths.
-        "metadata": [[key, value] for key, value in chunk.metadata.items()],
-    }
+def _packed(vector: Vectors) -> str:
+    return base64.b64encode(vector.astype(_FLOAT).tobytes()).decode()
 
 
 def _clause(field: str, condition: Condition) -> dict[str, Any]:

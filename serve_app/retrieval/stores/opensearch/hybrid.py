@@ -96,11 +96,17 @@ class ServerFusion:
         hybrid = {
             "query": {"hybrid": {"pagination_depth": num, "queries": [lexical, dense]}},
             "size": k,
-            "_source": documents.READ,
+            "_source": documents.WHOLE,
             "search_pipeline": _pipeline(query.rank_constant),
             "track_total_hits": False,
         }
-        leg = {"query": lexical, "size": num, "_source": False, "track_total_hits": False}
+        leg = {
+            "query": lexical,
+            "size": num,
+            "docvalue_fields": ["id"],
+            "track_total_hits": False,
+            **documents.NOTHING_KEPT,
+        }
         head: dict[str, Any] = {"allow_partial_search_results": False}
         if routing is not None:
             head["routing"] = routing
@@ -113,9 +119,9 @@ class ServerFusion:
             deadline=deadline,
         )
         fused, scored = (_hits(one) for one in answer["responses"])
-        bm25 = {hit["_id"]: hit["_score"] for hit in scored}
+        bm25 = {hit["fields"]["id"][0]: hit["_score"] for hit in scored}
         return Answer(
-            [_fused(hit, query, bm25.get(hit["_id"])) for hit in fused],
+            [_fused(hit, query, bm25) for hit in fused],
             {hit["_index"] for hit in (*fused, *scored)},
         )
 
@@ -149,9 +155,10 @@ def _hits(response: Mapping[str, Any]) -> list[dict[str, Any]]:
     return hits
 
 
-def _fused(hit: Mapping[str, Any], query: HybridQuery, bm25: float | None) -> Fused:
+def _fused(hit: Mapping[str, Any], query: HybridQuery, bm25: Mapping[str, float]) -> Fused:
     chunk = documents.chunk_of(hit["_source"])
-    return Fused(chunk, hit["_score"], cosine(chunk, query.embedding_id, query.vector), bm25)
+    own = cosine(chunk, query.embedding_id, query.vector)
+    return Fused(chunk, hit["_score"], own, bm25.get(chunk.id))
 
 
 def _milliseconds(deadline: Deadline, config: OpenSearchStoreConfig) -> str:

@@ -11,17 +11,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from configs.schema import OpenSearchStoreConfig
+from serve_app.retrieval.stores.english import STOP_WORDS
 
-LAYOUT = 1  # of the documents; an index of another one is refused
+LAYOUT = 2  # of the documents; an index of another one is refused
 VECTOR_PREFIX = "vector_"
 LEXICAL = "lexical"
+PACKED = "packed"  # the vector again, as it is read back
 META = "manta"
 _ANALYZER = "manta"
+_ANALYSIS = 2  # how words are made of texts; an index keeps what it was made with
 
-# language -> (stemmer, stop words). English as the embedded store has it: Snowball's second stemmer and
-# Lucene's 33 stop words.
-_LANGUAGES = {
-    "english": ("porter2", "_english_"),
+# language -> (stemmer, stop words). English as the other stores have it (`english.py`).
+_LANGUAGES: dict[str, tuple[str, str | list[str]]] = {
+    "english": ("porter2", sorted(STOP_WORDS)),
     "german": ("light_german", "_german_"),
     "french": ("light_french", "_french_"),
     "spanish": ("light_spanish", "_spanish_"),
@@ -57,8 +59,10 @@ def mappings(config: OpenSearchStoreConfig) -> dict[str, Any]:
     return {
         "dynamic": False,
         "_meta": {META: {"layout": LAYOUT, "index": _recipe(config), "models": {}}},
-        # What is only there for the index stays out of what is kept: it is made of the chunk again.
-        "_source": {"excludes": [LEXICAL]},
+        # What is only there for the index stays out of what is kept: it is made of the chunk again. Vectors
+        # among them: as text they are twice what they are packed, and the server reads all of a document's
+        # text for each hit, to leave them out.
+        "_source": {"excludes": [LEXICAL, f"{VECTOR_PREFIX}*"]},
         "properties": {
             "owner": keyword,
             "id": keyword,
@@ -69,6 +73,7 @@ def mappings(config: OpenSearchStoreConfig) -> dict[str, Any]:
             "model": keyword,
             LEXICAL: {"type": "text", "analyzer": _ANALYZER, "index_options": "freqs"},
             "chunk": {"type": "object", "enabled": False},
+            PACKED: {"type": "binary"},
         },
     }
 
@@ -108,6 +113,7 @@ def _recipe(config: OpenSearchStoreConfig) -> dict[str, Any]:
         "ef_construction": config.hnsw.ef_construction,
         "num_shards": config.num_shards,
         "language": config.language,
+        "analysis": _ANALYSIS,
         "route_by_tenant": config.route_by_tenant,
     }
 
@@ -119,7 +125,9 @@ def _analysis(language: str) -> dict[str, Any]:
         stemmer, stop_words = _LANGUAGES[language]
         filters["manta_stemmer"] = {"type": "stemmer", "language": stemmer}
         filters["manta_stop"] = {"type": "stop", "stopwords": stop_words}
-        names += ["manta_stop", "manta_stemmer"]
+        # The lists of Lucene's languages have whole words, English' has stems.
+        own = ["manta_stop", "manta_stemmer"]
+        names += own[::-1] if language == "english" else own
     # Words are runs of letters and digits, as the embedded store has them: "foo_bar" and "1.5" are two.
     tokenizer = {"type": "char_group", "tokenize_on_chars": ["whitespace", "punctuation", "symbol"]}
     return {

@@ -69,7 +69,7 @@ async def _copy(
 
 async def _everything(client: Client, index: str) -> AsyncIterator[list[Chunk]]:
     order = [{"id": "asc"}, {"owner": "asc"}]
-    body: dict[str, Any] = {"size": _NUM_READ, "sort": order, "_source": documents.READ}
+    body: dict[str, Any] = {"size": _NUM_READ, "sort": order, "_source": documents.WHOLE}
     while True:
         answer = await client.request("POST", f"/{index}/_search", body, what="the old index")
         hits = answer["hits"]["hits"]

@@ -11,8 +11,6 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from configs.schema import OpenSearchStoreConfig
 from serve_app.errors import DeadlineExceeded, Unavailable
 from serve_app.messages import Deadline, Vectors
@@ -110,18 +108,25 @@ class OpenSearchStore:
                 "size": len(asked),
                 # One of the chunks that have the same text is enough.
                 "collapse": {"field": "hash"},
-                "_source": [f"{mapping.vector_prefix(embedding_id)}*"],
+                "_source": [mapping.PACKED],
             }
             for hit in await self._hits(tenant, body, None, "the known vectors"):
-                [values] = hit["_source"].values()
-                found[asked[hit["fields"]["hash"][0]]] = np.array(values, np.float32)
+                found[asked[hit["fields"]["hash"][0]]] = documents.vector_of(hit["_source"])
         return found
 
     async def search_lexical(
-        self, tenant: str, text: str, k: int, filters: Filters, deadline: Deadline | None = None
+        self,
+        tenant: str,
+        text: str,
+        k: int,
+        filters: Filters,
+        deadline: Deadline | None = None,
+        *,
+        reads_vectors: bool = False,
     ) -> list[Hit]:
         query = documents.lexical_query(text, documents.conditions(tenant, filters))
-        hits = await self._hits(tenant, self._ranked(query, k), deadline, "the lexical search")
+        body = {"query": query, "size": k, "_source": documents.WHOLE if reads_vectors else documents.PASSAGE}
+        hits = await self._hits(tenant, body, deadline, "the lexical search")
         return _ordered(Hit(documents.chunk_of(hit["_source"]), hit["_score"]) for hit in hits)
 
     async def search_dense(
@@ -139,7 +144,8 @@ class OpenSearchStore:
         clauses = documents.conditions(tenant, filters)
         query = documents.dense_query(field, vector, max(k, self._config.hnsw.ef_search), clauses)
         try:
-            hits = await self._hits(tenant, self._ranked(query, k), deadline, "the dense search")
+            body = {"query": query, "size": k, "_source": documents.PASSAGE}
+            hits = await self._hits(tenant, body, deadline, "the dense search")
         except Refused:
             if not await self._has_changed():
                 raise
@@ -174,7 +180,7 @@ class OpenSearchStore:
             "size": limit,
             "sort": [{"id": "asc"}],
             "search_after": [after],
-            "_source": documents.READ,
+            "_source": documents.WHOLE,
         }
         hits = await self._hits(tenant, body, None, "a page")
         return [documents.chunk_of(hit["_source"]) for hit in hits]
@@ -188,7 +194,7 @@ class OpenSearchStore:
             "query": {"bool": {"filter": documents.conditions(tenant, {})}},
             "size": _PAGE,
             "sort": [{"id": "asc"}],
-            "_source": False,
+            **documents.NOTHING_KEPT,
         }
         after: dict[str, Any] = {}
         while hits := await self._hits(tenant, body | after, None, "the chunks' ids"):
@@ -328,9 +334,6 @@ class OpenSearchStore:
         if answer["timed_out"]:
             raise DeadlineExceeded(f"the request's time was over at: {what}", what)
         return answer
-
-    def _ranked(self, query: Mapping[str, Any], k: int) -> dict[str, Any]:
-        return {"query": query, "size": k, "_source": documents.READ}
 
     def _path(self, endpoint: str) -> str:
         return f"/{self._generations.alias}/{endpoint}"

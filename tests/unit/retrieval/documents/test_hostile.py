@@ -16,6 +16,7 @@ from pypdf import PdfWriter
 
 from serve_app.errors import BadRequest
 from serve_app.messages import DocumentInput
+from serve_app.retrieval.documents import base
 from serve_app.retrieval.documents.load import SUFFIXES, load
 
 # One name for each format.
@@ -110,6 +111,33 @@ def test_a_document_under_the_name_of_another(path: str, suffix: str) -> None:
 )
 def test_inputs_that_are_made_to_hurt(path: str, content: bytes) -> None:
     check(path, content)
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("x.csv", "h" * 100_000 + "\n" + "1\n" * 1_000),
+        ("x.json", json.dumps({"k" * 100_000: {str(number): 1 for number in range(1_000)}})),
+        ("x.jsonl", json.dumps([{"k" * 100_000: {str(number): 1 for number in range(1_000)}}])),
+    ],
+)
+def test_what_is_said_before_each_value_makes_no_text_without_end(
+    monkeypatch: pytest.MonkeyPatch, path: str, content: str
+) -> None:
+    monkeypatch.setattr(base, "MAX_CHARS", 1_000_000)
+    with pytest.raises(BadRequest, match="it holds more than 1,000,000 characters"):
+        load(DocumentInput(path, content.encode()))
+
+
+def test_items_of_lists_in_lists_in_lists_are_not_mostly_indent() -> None:
+    content = "<ul>" * 1_500 + "<li>x" * 1_000
+    assert len(load(DocumentInput("x.html", content.encode())).text) < 60 * 1_000
+
+
+def test_a_heading_of_a_book_is_cut_for_each_of_its_sections() -> None:
+    content = f"# {'y' * 1_000_000}\n\n" + "## a\n\nb\n\n" * 500
+    sections = load(DocumentInput("x.md", content.encode())).sections
+    assert {len(one.headings[0]) for one in sections} == {300}
 
 
 def test_a_declared_type_decides_whatever_the_bytes_are() -> None:

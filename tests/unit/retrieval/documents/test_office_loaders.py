@@ -128,9 +128,12 @@ def test_bombs_are_refused_before_they_are_opened(read, monkeypatch) -> None:
     )
     with pytest.raises(BadRequest, match=r"b\.docx: it unpacks to [\d,]+ times its size, as only bombs do"):
         read("b.docx", bomb)
-    monkeypatch.setattr(office_package, "MAX_XML_BYTES", 1000)
+    monkeypatch.setattr(office_package, "MAX_PART_BYTES", 1000)
     with pytest.raises(BadRequest, match=r"it unpacks to 20,000,030 bytes, 20,000,000 of them in one part"):
         read("b.docx", bomb)
+    hidden = zipped(**{"[Content_Types].xml": b"wordprocessingml.document.main", "word/x.png": b"x" * 2000})
+    with pytest.raises(BadRequest, match="2,000 of them in one part"):  # its type says that it is XML
+        read("b.docx", hidden)
     monkeypatch.setattr(office_package, "MAX_PARTS", 1)
     with pytest.raises(BadRequest, match="it has 2 parts; at most 1 are read"):
         read("b.docx", bomb)
