@@ -26,13 +26,15 @@ class AgentClient(Protocol):
             grade          {verdict: correct|ambiguous|incorrect, features, calibration}
             rewrite        {queries}
             web            {mode: first|augment|replace, queries, n, urls}
-            evaluation     {verdict: pass|unfaithful|off_topic|unknown, judge, metrics}
+            evaluation     {verdict: pass|unfaithful|off_topic|unknown, judge, evaluator, metrics}; `evaluator`
+                            is `builtin`, or `ragas` and its version
             answer.delta   {text}
             answer.revised {text}
             citation       {n, passage_id, document_id, source, path, title, headings, page, quote,
                             and where known: uri, start, end (characters of the document's text)}
             answer.final   {text, outcome: answered|degraded|abstained|paused, citations, flags, notes, usage,
-                            model, run: [{state, ms}], trace_id (where there is a trace)}
+                            model, run: [{state, ms}], evaluations (of its drafts, where a judge saw any: as the
+                            events), trace_id (where there is a trace)}
             error          OpenAI's error body: what the ingress makes of an error that is raised
 
         A task is handed to a declared agent, whose events then come in between (`serve_app.agents.base`);

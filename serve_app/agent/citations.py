@@ -45,6 +45,8 @@ _OPEN = re.compile(
     r"|</?(?:[a-z]+\b[^>]{0,1000})?\Z|[ \t]*\[[\d\s,;]*\Z)",
     re.DOTALL | re.IGNORECASE,
 )
+# Citations behind a sentence's end; in "It glides. [2] says so, too." the number is a part of the next one.
+_BEHIND = re.compile(rf"([.!?\u3002\uff01\uff1f][\"'\u201d\u2019)*_]*)((?:{_CITATION})+)(?=\s|$)(?!\s+[a-z])")
 _WITHHELD_LINK = "(link removed)"
 
 
@@ -106,10 +108,7 @@ def cited_numbers(text: str) -> list[int]:
 def citations(text: str, sources: Sequence[Source]) -> list[Citation]:
     """Each cited passage once, with the sentence of it that is nearest to the sentence that cites it."""
     by_number = {source.number: source for source in sources}
-    claims: dict[int, str] = {}
-    for sentence in sentences(text):
-        for number in cited_numbers(sentence.text):
-            claims.setdefault(number, _TOKEN.sub(_uncited, sentence.text))
+    claims = _claims(text)
     return [
         Citation(number, nearest_sentence(claims.get(number, text), by_number[number]))
         for number in cited_numbers(text)
@@ -132,6 +131,16 @@ def shown(citation: Citation, passage: Passage) -> JsonObject:
         "page": passage.page,
         "quote": citation.quote,
     }
+
+
+def _claims(text: str) -> dict[int, str]:
+    """Cited number -> the first sentence that cites it, be it inside of it or behind: "It glides. [1] It feeds.[2]"."""
+    claims: dict[int, str] = {}
+    # Bold marks hide a sentence's end.
+    for sentence in sentences(_BEHIND.sub(r"\2\1", text.replace("**", ""))):
+        for number in cited_numbers(sentence.text):
+            claims.setdefault(number, _TOKEN.sub(_uncited, sentence.text))
+    return claims
 
 
 def _uncited(found: re.Match[str]) -> str:

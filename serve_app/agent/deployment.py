@@ -32,11 +32,10 @@ from serve_app.telemetry.metrics import (
     AGENT_DEGRADED,
     AGENT_DURATION,
     AGENT_LOOPS,
-    AGENT_MODEL_CALLS,
-    AGENT_TOKENS,
     GATE_VERDICTS,
     SESSIONS_ACTIVE,
     WEB_SEARCH_DURATION,
+    count_agent_usage,
 )
 from serve_app.telemetry.pulse import Pulse, Reading
 from serve_app.telemetry.stages import stage_spans
@@ -66,6 +65,7 @@ def _judge(
     if name is None or name not in clients:
         return None
     judge = open_judge(config.evaluator, name, clients[name], EmbedderHandle(embedder, "the embedder"))
+    logger.info("%s judges answers with the evaluator %s", name, judge.evaluator)
     return trace_judge(judge, tracing.tracer, tracing.scores)
 
 
@@ -106,6 +106,7 @@ class AgentDeployment:
             else AgentSessions(sessions, home, clients, cards, self._instruments.count)
         )
         self._web = None if web_search is None else self._open_web(web_search, home)
+        self._judge = _judge(config, clients, embedder, self._tracing)
         self._pipeline = AnswerPipeline(
             config,
             clients,
@@ -114,7 +115,7 @@ class AgentDeployment:
             calibrations=calibrations(config.gate.calibration),
             web=None if self._web is None else trace_web(self._web, tracer),
             web_use=WebUse.of(web_search),
-            judge=_judge(config, clients, embedder, self._tracing),
+            judge=self._judge,
             helper=ModelHelper(helper, clients[helper], task_description) if helper in clients else None,
             task=None if task is None else AgentHandle(task, config.task_agent or "", inbox),
             sessions=None if self._sessions is None else self._sessions.store,
@@ -157,15 +158,19 @@ class AgentDeployment:
             self._instruments.count(AGENT_DEGRADED, agent=self._name, reason=flag)
         for loop in run.loops:
             self._instruments.count(AGENT_LOOPS, agent=self._name, loop=str(loop))
-        for stage, verdict in (("context", run.verdict), ("answer", run.decision and run.decision.verdict)):
-            if verdict is not None:
-                self._instruments.count(GATE_VERDICTS, agent=self._name, stage=stage, verdict=str(verdict))
-        usage = run.usage
-        self._instruments.count(AGENT_MODEL_CALLS, usage["num_model_calls"], agent=self._name)
-        for kind in ("prompt", "completion"):
-            self._instruments.count(AGENT_TOKENS, usage[f"{kind}_tokens"], agent=self._name, kind=kind)
+        self._count_verdicts(run)
+        count_agent_usage(self._instruments.count, self._name, run.own_usage())
         if self._sessions is not None and run.session is not None:
             self._sessions.active.see(session_key(run.question, run.context))
+
+    def _count_verdicts(self, run: Run) -> None:
+        count, agent = self._instruments.count, self._name
+        if run.verdict is not None:
+            said = str(run.verdict)
+            count(GATE_VERDICTS, agent=agent, stage="context", evaluator="features", verdict=said)
+        if self._judge is not None and run.decision is not None:
+            said, evaluator = str(run.decision.verdict), self._judge.evaluator
+            count(GATE_VERDICTS, agent=agent, stage="answer", evaluator=evaluator, verdict=said)
 
     def _held(self) -> Iterable[Reading]:
         if self._sessions is not None:

@@ -6,13 +6,16 @@ and no rewriting.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
+from serve_app.agent.budget import within
 from serve_app.agent.route import Route
+from serve_app.agent.run import Run
 from serve_app.engines.base import ModelClient
 from serve_app.errors import EngineFailed
-from serve_app.evaluation.structured import ask
+from serve_app.evaluation.structured import Reply, ask
 from serve_app.grounding.untrusted import one_line
 from serve_app.messages import JsonObject, RequestContext
 
@@ -37,10 +40,23 @@ _REWRITE_SCHEMA: JsonObject = {
 }
 
 
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Told(Generic[T]):
+    """What a helper says."""
+
+    value: T
+    usage: JsonObject | None  # of the model call that it took; None: the model did not tell
+
+
 class Helper(Protocol):
     """Answers small questions about a question."""
 
-    async def route(self, question: str, history: Sequence[JsonObject], context: RequestContext) -> Route:
+    async def route(
+        self, question: str, history: Sequence[JsonObject], context: RequestContext
+    ) -> Told[Route]:
         """Where the question goes.
 
         Raises:
@@ -50,7 +66,7 @@ class Helper(Protocol):
 
     async def rewrite(
         self, question: str, history: Sequence[JsonObject], context: RequestContext
-    ) -> tuple[str, ...]:
+    ) -> Told[tuple[str, ...]]:
         """One or two queries for the same question. Raises as `route`."""
         ...
 
@@ -70,23 +86,25 @@ class ModelHelper:
             "additionalProperties": False,
         }
 
-    async def route(self, question: str, history: Sequence[JsonObject], context: RequestContext) -> Route:
+    async def route(
+        self, question: str, history: Sequence[JsonObject], context: RequestContext
+    ) -> Told[Route]:
         reply = await self._ask(self._route_prompt, question, history, self._route_schema, context)
         try:
-            return Route(str(reply.get("route")))
+            return Told(Route(str(reply.value.get("route"))), reply.usage)
         except ValueError as exc:
-            raise EngineFailed(f"{self._name} named no route: {str(reply)[:100]}") from exc
+            raise EngineFailed(f"{self._name} named no route: {str(reply.value)[:100]}") from exc
 
     async def rewrite(
         self, question: str, history: Sequence[JsonObject], context: RequestContext
-    ) -> tuple[str, ...]:
+    ) -> Told[tuple[str, ...]]:
         reply = await self._ask(_REWRITE, question, history, _REWRITE_SCHEMA, context)
-        given = reply.get("queries")
+        given = reply.value.get("queries")
         listed = given if isinstance(given, list) else []
         queries = [one_line(one, _MAX_QUERY_CHARS) for one in listed if isinstance(one, str)]
         if not any(queries):
             raise EngineFailed(f"{self._name} gave no query")
-        return tuple(dict.fromkeys(query for query in queries if query))[:MAX_QUERIES]
+        return Told(tuple(dict.fromkeys(query for query in queries if query))[:MAX_QUERIES], reply.usage)
 
     async def _ask(
         self,
@@ -95,31 +113,49 @@ class ModelHelper:
         history: Sequence[JsonObject],
         schema: JsonObject,
         context: RequestContext,
-    ) -> JsonObject:
+    ) -> Reply:
         turns = [turn for turn in history if turn["role"] in ("user", "assistant")][-_NUM_TURNS:]
         messages = [
             {"role": "system", "content": instructions},
             *turns,
             {"role": "user", "content": question},
         ]
-        return (await ask(self._client, self._name, messages, schema, context)).value
+        return await ask(self._client, self._name, messages, schema, context)
 
 
 class FixtureHelper:
     """A Helper with answers that are given beforehand."""
 
-    def __init__(self, route: Route = Route.KB, queries: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, route: Route = Route.KB, queries: tuple[str, ...] = (), usage: JsonObject | None = None
+    ) -> None:
         self._route = route
         self._queries = queries
+        self._usage = usage
 
-    async def route(self, question: str, history: Sequence[JsonObject], context: RequestContext) -> Route:
+    async def route(
+        self, question: str, history: Sequence[JsonObject], context: RequestContext
+    ) -> Told[Route]:
         context.deadline.check("route")
-        return self._route
+        return Told(self._route, self._usage)
 
     async def rewrite(
         self, question: str, history: Sequence[JsonObject], context: RequestContext
-    ) -> tuple[str, ...]:
+    ) -> Told[tuple[str, ...]]:
         context.deadline.check("rewrite")
         if not self._queries:
             raise EngineFailed("the fixture has no query")
-        return self._queries
+        return Told(self._queries, self._usage)
+
+
+async def helped(
+    run: Run, say: Callable[[RequestContext], Awaitable[Told[T]]], seconds: float, stage: str
+) -> T:
+    """What the helper says within its time; a model call of the run, however it ends. Raises as the helper does."""
+    usage: JsonObject | None = None
+    try:
+        told = await within(say, run.context, seconds, stage)
+        usage = told.usage
+        return told.value
+    finally:
+        run.count(usage)

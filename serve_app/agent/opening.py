@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from serve_app.agent import prompts
 from serve_app.agent.budget import within
+from serve_app.agent.helper import helped
 from serve_app.agent.parts import NO_EVENTS, Events, Parts
 from serve_app.agent.route import DEFAULT, Route, Routing, route
 from serve_app.agent.run import Run
@@ -121,11 +122,10 @@ class Opening:
         if routing.reason != DEFAULT or helper is None:
             return routing
         question, history = run.question.question, run.question.history
-        run.count(None)
         try:
-            found = await within(
+            found = await helped(
+                run,
                 lambda own: helper.route(question, history, own),
-                run.context,
                 self._config.budget.route_s,
                 "route",
             )

@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 
 from serve_app.agent.citations import Citation, citations, guarded, safe_length, shown, urls
 from serve_app.agent.grade import Verdict
+from serve_app.agent.pages import WEB_SOURCE
 from serve_app.agent.route import Route
 from serve_app.agent.states import MOVES, Flag, Loop, Outcome, State, WebMode
 from serve_app.evaluation.gate import Decision
 from serve_app.grounding.prompt import Source
 from serve_app.messages import AgentEvent, AgentQuestion, JsonObject, Passage, RequestContext
 from serve_app.sessions.base import Session
-
-WEB_SOURCE = "web"  # what a passage from the web has for a source
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +47,7 @@ class Run:
     web_mode: WebMode = WebMode.AUGMENT  # of the next web round
     loops: tuple[Loop, ...] = ()  # taken so far
     decision: Decision | None = None  # of the gate, on the last draft
+    evaluations: list[JsonObject] = field(default_factory=list)  # what the judge said of each draft
     handed: JsonObject | None = None  # the final event of the agent that the task was handed to
     draft: str = ""  # of the model, before the guard
     model: str | None = None  # that wrote the draft; None: quoted, abstained or fixed text
@@ -111,6 +111,11 @@ class Run:
             return
         for key in ("prompt_tokens", "completion_tokens", "total_tokens"):
             self.usage[key] += int(usage.get(key) or 0)
+
+    def own_usage(self) -> dict[str, int]:
+        """Without that of an agent that the task was handed to, which counts for itself."""
+        theirs = (self.handed or {}).get("usage", {})
+        return {key: num - int(theirs.get(key) or 0) for key, num in self.usage.items()}
 
     def abstain(self, text: str) -> None:
         self.draft, self.model, self.is_abstained, self.is_generated = text, None, True, False
@@ -182,6 +187,7 @@ class Run:
                 "usage": self.usage,
                 "model": self.model,
                 "run": [*self.trace, last],
+                **({"evaluations": self.evaluations} if self.evaluations else {}),
                 **self._trace_id(),
                 **{key: handed[key] for key in ("run_id", "approval") if key in handed},
             },

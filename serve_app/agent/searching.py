@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import itertools
 import logging
 from collections.abc import Sequence
@@ -12,22 +11,20 @@ from dataclasses import dataclass
 from serve_app.agent.budget import within
 from serve_app.agent.fallback import found_nothing, settle, without_passages
 from serve_app.agent.grade import Grade, Verdict, grade
+from serve_app.agent.helper import helped
+from serve_app.agent.pages import MAX_PAGE_CHARS, WEB_SOURCE, passage_of
 from serve_app.agent.parts import Events, Parts
-from serve_app.agent.run import WEB_SOURCE, Run
+from serve_app.agent.run import Run
 from serve_app.agent.states import Flag, Loop, State, WebMode
 from serve_app.agent.web_queries import is_plain, web_queries
 from serve_app.errors import BadRequest, MantaError
 from serve_app.grounding.prompt import sources_of
 from serve_app.grounding.suspicion import suspicion
-from serve_app.grounding.untrusted import clean, one_line
+from serve_app.grounding.untrusted import clean
 from serve_app.messages import AgentEvent, Passage, RequestContext, SearchQuery, SearchResult
 from serve_app.websearch.base import WebQuery, WebResult
 
 logger = logging.getLogger("manta.agent")
-
-_MAX_PAGE_CHARS = 4000
-_MAX_TITLE_CHARS = 200
-_MAX_URL_CHARS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +78,11 @@ class Searching:
         helper, question = self._parts.helper, run.question
         assert helper is not None
         run.loops += (Loop.REWRITE,)
-        run.count(None)
         queries: tuple[str, ...] = ()
         try:
-            queries = await within(
+            queries = await helped(
+                run,
                 lambda own: helper.rewrite(question.question, question.history, own),
-                run.context,
                 self._config.budget.rewrite_s,
                 "rewrite",
             )
@@ -152,7 +148,7 @@ class Searching:
         withheld: list[Passage] = []
         for passage in passages:
             texts = (passage.title, *passage.headings, passage.text)
-            score = suspicion("\n".join(clean(text, _MAX_PAGE_CHARS) for text in texts)).score
+            score = suspicion("\n".join(clean(text, MAX_PAGE_CHARS) for text in texts)).score
             (withheld if score >= self._config.withhold_at else kept).append(passage)
         run.passages, run.sources = tuple(kept), sources_of(kept)
         if withheld:
@@ -209,7 +205,7 @@ class Searching:
         pages = {
             page.id: page
             for one in itertools.zip_longest(*found)
-            for page in map(_passage, filter(None, one))
+            for page in map(passage_of, filter(None, one))
         }
         return tuple(query.text for query in queries), tuple(pages.values())[: use.max_results]
 
@@ -219,11 +215,10 @@ class Searching:
         is_rewritten = run.queries != (question.question,)
         if helper is None or is_rewritten or is_plain(question.question, question.history):
             return run.queries
-        run.count(None)
         try:
-            return await within(
+            return await helped(
+                run,
                 lambda own: helper.rewrite(question.question, question.history, own),
-                run.context,
                 self._config.budget.rewrite_s,
                 "web queries",
             )
@@ -258,22 +253,6 @@ class Searching:
             run.move(State.GRADE_CTX)
         else:
             without_passages(run, self._parts)
-
-
-def _passage(page: WebResult) -> Passage:
-    """A page as a passage, cleaned: what is cited later is what was shown to the model."""
-    url = one_line(page.url, _MAX_URL_CHARS)
-    return Passage(
-        id=f"web-{hashlib.sha256(url.encode()).hexdigest()[:16]}",
-        document_id=url,
-        source=WEB_SOURCE,
-        path=url,
-        title=one_line(page.title, _MAX_TITLE_CHARS),
-        headings=(),
-        text=clean(page.text, _MAX_PAGE_CHARS),
-        ordinal=0,
-        metadata={"published": page.published} if page.published else {},
-    )
 
 
 def _retrieval_event(run: Run, found: _Found, withheld: Sequence[str]) -> AgentEvent:

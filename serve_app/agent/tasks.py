@@ -12,8 +12,8 @@ from serve_app.agent import prompts
 from serve_app.agent.parts import Events, Parts
 from serve_app.agent.run import Run
 from serve_app.agent.states import Flag, State
-from serve_app.errors import EngineFailed, MantaError
-from serve_app.streams import close
+from serve_app.errors import DeadlineExceeded, EngineFailed, MantaError
+from serve_app.streams import close, until_deadline
 
 logger = logging.getLogger("manta.agent")
 
@@ -31,7 +31,9 @@ class Tasks:
         agent = self._parts.task
         assert agent is not None
         # The conversation is the pipeline's own, and the turns of it that fit are in the history.
-        events = agent.answer(replace(run.question, session_id=None), run.context)
+        answer = agent.answer(replace(run.question, session_id=None), run.context)
+        # It keeps to the deadline by itself; the timer is for one that hangs.
+        events = until_deadline(answer, run.context.deadline, "task")
         try:
             async for event in events:
                 if event.type == "answer.delta":
@@ -45,12 +47,14 @@ class Tasks:
                 raise EngineFailed("the agent for tasks ended without an answer")
         except MantaError as exc:
             logger.warning("the agent for tasks gave no answer: %s", exc)
-            run.context.deadline.check("task")
-            run.flag(Flag.TASK_UNAVAILABLE)
             if not run.sent:
+                run.context.deadline.check("task")
+                run.flag(Flag.TASK_UNAVAILABLE)
                 run.abstain(prompts.TASK_UNAVAILABLE)
                 run.move(State.GUARD_OUT)
                 return
+            # Text that has left stays, whatever ended it.
+            run.flag(Flag.DEADLINE if isinstance(exc, DeadlineExceeded) else Flag.TASK_UNAVAILABLE)
             run.flag(Flag.INTERRUPTED)
         finally:
             await close(events)

@@ -16,7 +16,7 @@ from serve_app.agent.route import HELP_TEXT, Route
 from serve_app.agent.run import Run
 from serve_app.agent.states import Flag, Loop, State, WebMode
 from serve_app.errors import MantaError
-from serve_app.evaluation.base import Assessment, Metric, Sample
+from serve_app.evaluation.base import Assessment, Judge, Metric, Sample
 from serve_app.evaluation.gate import AnswerVerdict, Decision, decide, metrics_for
 from serve_app.grounding.prompt import render
 from serve_app.messages import AgentEvent, JsonObject
@@ -78,14 +78,14 @@ class Writing:
         asked = metrics_for(is_ambiguous=run.verdict is Verdict.AMBIGUOUS)
         assessment = await self._assess(run, asked)
         run.decision = decide(assessment, asked, self._config.gate)
-        yield AgentEvent(
-            "evaluation",
-            {
-                "verdict": str(run.decision.verdict),
-                "judge": assessment.judge if assessment else None,
-                "metrics": assessment.data() if assessment else {},
-            },
-        )
+        said: JsonObject = {
+            "verdict": str(run.decision.verdict),
+            "judge": assessment.judge if assessment else None,
+            "evaluator": self._judge.evaluator,
+            "metrics": assessment.data() if assessment else {},
+        }
+        run.evaluations.append(said)
+        yield AgentEvent("evaluation", said)
         self._follow(run, run.decision)
 
     # ------------------------------------------------------------ drafts
@@ -115,6 +115,12 @@ class Writing:
 
     # ------------------------------------------------------------ the gate
 
+    @property
+    def _judge(self) -> Judge:
+        judge = self._parts.judge
+        assert judge is not None  # see `_is_judged`
+        return judge
+
     def _is_judged(self, run: Run) -> bool:
         """Whether the gate looks at this draft: quotes are the passages' own words, small talk has none."""
         return self._parts.judge is not None and run.is_grounded
@@ -129,8 +135,7 @@ class Writing:
 
     async def _assess(self, run: Run, asked: Sequence[Metric]) -> Assessment | None:
         """The judge's scores of the draft as it would leave; None if there are none."""
-        judge = self._parts.judge
-        assert judge is not None
+        judge = self._judge
         contexts = tuple(source.text for source in run.sources)
         sample = Sample(run.question.question, run.guarded(), contexts)
         try:

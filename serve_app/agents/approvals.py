@@ -84,8 +84,6 @@ class Approvals:
             raise NotFound(f"no run {decision.run_id!r} of {agent} waits for a decision")
         if not hmac.compare_digest(_hash(decision.token), record["token_sha256"]):
             raise Forbidden("the token is not that of this run")
-        if session.version > 1:
-            raise Conflict(f"the run {decision.run_id!r} was decided before")
         if self._now() >= record["until_s"]:
             await self._store.delete(key, context)
             raise NotFound(f"the run {decision.run_id!r} has waited too long and is given up")

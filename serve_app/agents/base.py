@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from configs.schema.tools import ToolBase
 from serve_app.agent.base import AgentClient
 from serve_app.messages import AgentEvent, ApprovalDecision, JsonObject, Passage, RequestContext
 
@@ -26,6 +27,25 @@ class ToolSpec:
     max_result_chars: int
     needs_approval: bool = False
     when_untrusted: WhenUntrusted = "allow"
+
+    @classmethod
+    def of(
+        cls, config: ToolBase, description: str, parameters: JsonObject, name: str | None = None
+    ) -> ToolSpec:
+        """What the configuration says of every kind of tool, with what a kind says of itself.
+
+        Args:
+            name: if the model calls it by another one than the configuration.
+        """
+        return cls(
+            name or config.name,
+            description,
+            parameters,
+            config.timeout_s,
+            config.max_result_chars,
+            config.approval,
+            config.when_untrusted,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from serve_app.agent.budget import within
+from serve_app.agent.pages import WEB_SOURCE
 from serve_app.agents.arguments import check
 from serve_app.agents.base import Tool, ToolOutput, ToolSpec
 from serve_app.agents.fence import WITHHELD
 from serve_app.agents.run import AgentRun, Flag
 from serve_app.errors import DeadlineExceeded, MantaError
 from serve_app.grounding.prompt import Source
-from serve_app.messages import AgentEvent, JsonObject
+from serve_app.messages import AgentEvent, JsonObject, Passage
 
 logger = logging.getLogger("manta.agents")
 
@@ -106,7 +107,7 @@ class Calling:
             run.count_agent(output.usage)
         if output.passages:
             sources = run.add_passages(output.passages)
-            text = "\n".join(self._shown(source) for source in sources)
+            text = "\n".join(map(self._shown, output.passages, sources))
             run.state.has_read_results = True
             return CallResult(text)
         fenced = run.fence.result(output.text, spec.max_result_chars)
@@ -119,9 +120,10 @@ class Calling:
             return CallResult(fenced.text, f"{spec.name} says that it failed")
         return CallResult(fenced.text)
 
-    def _shown(self, source: Source) -> str:
+    def _shown(self, passage: Passage, source: Source) -> str:
         if self._run.fence.is_suspicious(source.text):
             self._run.flag(Flag.WITHHELD)
             return f"[{source.number}] {WITHHELD}"
-        self._run.read(source.text)
+        # Of a page only its own address may leave, and no link that stands in it.
+        self._run.read(passage.path if passage.source == WEB_SOURCE else source.text)
         return self._run.fence.source(source)

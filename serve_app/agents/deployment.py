@@ -9,7 +9,15 @@ from typing import Any
 
 from ray.serve.handle import DeploymentHandle
 
-from configs.schema import DeclaredAgent, SessionsConfig, StreamsConfig, ToolConfig, TracingConfig
+from configs.schema import (
+    DeclaredAgent,
+    SessionsConfig,
+    StreamsConfig,
+    ToolConfig,
+    TracingConfig,
+    WebSearchConfig,
+    WebTool,
+)
 from serve_app.agent.events import encode_event
 from serve_app.agents.approvals import Approvals
 from serve_app.agents.declared import DeclaredAgentRunner
@@ -24,8 +32,16 @@ from serve_app.sessions.agent_sessions import AgentSessions
 from serve_app.sessions.open import open_sessions
 from serve_app.streams import NO_ITEMS
 from serve_app.telemetry.deployment import Instruments
-from serve_app.telemetry.metrics import AGENT_DEGRADED, AGENT_DURATION, TOOL_DURATION
+from serve_app.telemetry.metrics import (
+    AGENT_DEGRADED,
+    AGENT_DURATION,
+    TOOL_DURATION,
+    WEB_SEARCH_DURATION,
+    count_agent_usage,
+)
 from serve_app.telemetry.tracing import Tracing
+from serve_app.websearch.measured import MeasuredWeb
+from serve_app.websearch.registry import open_web
 
 
 class DeclaredAgentDeployment:
@@ -45,6 +61,7 @@ class DeclaredAgentDeployment:
         sessions: SessionsConfig | None,
         home: Path,
         tracing: TracingConfig,
+        web_search: WebSearchConfig | None = None,
     ) -> None:
         """`models` holds its own, and the one that writes summaries, if they are served; `agents` and
         `descriptions` those that its tools name."""
@@ -56,11 +73,14 @@ class DeclaredAgentDeployment:
         self._tracing = Tracing(tracing, config.name, self._instruments.count)
         tracer = self._tracing.tracer
         clients = model_handles(models, cards, inbox, streams)
+        searches = any(isinstance(tool, WebTool) for tool in tools)
+        self._web = self._open_web(web_search, home) if web_search is not None and searches else None
         self._sources = open_tools(
             tools,
             KnowledgeHandle(knowledge),
             {name: AgentHandle(handle, name, inbox) for name, handle in agents.items()},
             descriptions,
+            self._web,
         )
         keeps = sessions is not None and config.memory == "session"
         self._sessions = (
@@ -124,6 +144,8 @@ class DeclaredAgentDeployment:
         await self._replica.close()
         for source in self._sources:
             await source.close()
+        if self._web is not None:
+            await self._web.close()
         if self._sessions is not None:
             await self._sessions.close()
         if self._waiting is not None:
@@ -144,12 +166,21 @@ class DeclaredAgentDeployment:
             async for event in events:
                 yield encode_event(event)
 
+    def _open_web(self, config: WebSearchConfig, home: Path) -> MeasuredWeb:
+        provider = config.provider.kind
+
+        def observe(outcome: str, seconds: float) -> None:
+            self._instruments.observe(WEB_SEARCH_DURATION, seconds, provider=provider, outcome=outcome)
+
+        return MeasuredWeb(open_web(config, home), observe)
+
     def _count_run(self, run: AgentRun) -> None:
         """Of every run that ended, also of one whose caller has left."""
         name = run.config.name
         self._instruments.observe(AGENT_DURATION, run.seconds(), agent=name, outcome=str(run.outcome()))
         for flag in run.state.flags:
             self._instruments.count(AGENT_DEGRADED, agent=name, reason=flag)
+        count_agent_usage(self._instruments.count, name, run.own_usage)
 
     def _count_call(self, agent: str, tool: str, status: str, seconds: float) -> None:
         self._instruments.observe(TOOL_DURATION, seconds, agent=agent, tool=tool, status=status)

@@ -71,7 +71,6 @@ class HandleModel(Model):
         pieces = CallPieces()
         end = TextDelta()
         self._num_answer_chars = 0
-        yield {"messageStart": {"role": "assistant"}}
         yield {"contentBlockStart": {"start": {}}}
         try:
             async with aclosing(self._deltas(body)) as deltas:

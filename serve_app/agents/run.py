@@ -66,6 +66,11 @@ def _no_usage() -> dict[str, int]:
     return dict.fromkeys(keys, 0)
 
 
+def _add_tokens(to: dict[str, int], usage: JsonObject) -> None:
+    for key in ("prompt_tokens", "completion_tokens", "total_tokens"):
+        to[key] += int(usage.get(key) or 0)
+
+
 @dataclass(slots=True)
 class RunState:
     """What of a run outlives a pause: plain JSON, but for the passages."""
@@ -123,6 +128,8 @@ class AgentRun:
         self.fence = Fence(state.nonce, config.withhold_at)
         self.approval: JsonObject | None = None  # what is asked of a person
         self.is_cancelled = False  # its caller has left
+        # Of calls made since it began or went on, without those of agents that it asked: these count for themselves.
+        self.own_usage = _no_usage()
         self._is_abstained = False
         self._draft = ""  # of this step, as the model wrote it
         self._sent = ""  # of this step, as it left
@@ -165,11 +172,13 @@ class AgentRun:
 
     def count(self, usage: JsonObject | None, num_chars: int) -> None:
         """Tokens of one call of the model; None: it did not tell, and had so many characters to read and write."""
-        self.state.usage["num_model_calls"] += 1
+        for told in (self.state.usage, self.own_usage):
+            told["num_model_calls"] += 1
+            told["num_calls_without_usage"] += usage is None
         if usage is None:
-            self.state.usage["num_calls_without_usage"] += 1
             self.state.num_tokens += num_chars // _CHARS_PER_TOKEN
             return
+        _add_tokens(self.own_usage, usage)
         self._add_tokens(usage)
 
     def count_agent(self, usage: JsonObject) -> None:
@@ -272,8 +281,7 @@ class AgentRun:
         return Flag.TOKEN_LIMIT if num_left_after < _MIN_ANSWER_TOKENS else None
 
     def _add_tokens(self, usage: JsonObject) -> None:
-        for key in ("prompt_tokens", "completion_tokens", "total_tokens"):
-            self.state.usage[key] += int(usage.get(key) or 0)
+        _add_tokens(self.state.usage, usage)
         self.state.num_tokens += int(usage.get("total_tokens") or 0)
 
     def _guarded(self, length: int | None) -> str:

@@ -15,7 +15,7 @@ from serve_app.messages import JsonObject, RequestContext
 
 
 class Metric(StrEnum):
-    """What can be said of an answer, each from 0 to 1. Definitions: `serve_app.evaluation.metrics`."""
+    """What can be said of an answer, each from 0 to 1. Definitions: `serve_app.evaluation.formulas`."""
 
     FAITHFULNESS = "faithfulness"
     ANSWER_RELEVANCY = "answer_relevancy"
@@ -82,6 +82,11 @@ class Judge(Protocol):
     @property
     def name(self) -> str:
         """The model that judges."""
+        ...
+
+    @property
+    def evaluator(self) -> str:
+        """Whose prompts and formulas it is asked with: `builtin`, or RAGAS' with the version."""
         ...
 
     async def assess(self, sample: Sample, metrics: Sequence[Metric], context: RequestContext) -> Assessment:

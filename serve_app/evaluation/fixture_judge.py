@@ -16,6 +16,7 @@ class FixtureJudge:
     """
 
     name = "fixture"
+    evaluator = "fixture"
 
     def __init__(self, *scores: Mapping[Metric, Score]) -> None:
         if not scores:

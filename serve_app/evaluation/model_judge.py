@@ -24,6 +24,8 @@ _NONCE_BYTES = 8
 class ModelJudge:
     """A Judge over a chat model."""
 
+    evaluator = "builtin"
+
     def __init__(
         self,
         name: str,

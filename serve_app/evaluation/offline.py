@@ -85,9 +85,13 @@ async def judge_all(
 
 
 def summarise(
-    judged: Sequence[Judged], judge: str, thresholds: Mapping[Metric, float], max_unknown: float
+    judged: Sequence[Judged],
+    judge: str,
+    evaluator: str,
+    thresholds: Mapping[Metric, float],
+    max_unknown: float,
 ) -> JsonObject:
-    """Means of what is known, how much is not, and which thresholds are met.
+    """Means of what is known, how much is not, and which thresholds are met; by which model, and whose prompts.
 
     A metric of which more than `max_unknown` (0..1) is unknown is not met, whatever the rest says.
     """
@@ -105,6 +109,7 @@ def summarise(
     passed = all(figures.get("is_met", True) for figures in metrics.values())
     return {
         "judge": judge,
+        "evaluator": evaluator,
         "num_cases": len(judged),
         "max_unknown": max_unknown,
         "metrics": metrics,

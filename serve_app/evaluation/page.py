@@ -26,7 +26,8 @@ def page(summary: JsonObject, records: Sequence[JsonObject]) -> str:
     )
     colour = "good" if summary["passed"] else "bad"
     title = f'<h1>Evaluation: <span class="{colour}">{verdict}</span></h1>'
-    about = f"<p>{summary['num_cases']} answers, judged by {escape(str(summary['judge']))}.</p>"
+    about = f"<p>{summary['num_cases']} answers, judged by {escape(str(summary['judge']))}"
+    about += f" with the evaluator {escape(str(summary['evaluator']))}.</p>"
     return "\n".join((head, title, about, _metrics(summary["metrics"]), _cases(records), "</html>\n"))
 
 

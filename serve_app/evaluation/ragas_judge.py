@@ -1,13 +1,17 @@
 """RAGAS 0.4 as a judge: its own metrics and prompts, over our models. Imported only where it is asked for.
 
-RAGAS takes a rating alone where the other one of two failed, and divides by the verdicts that came; here a
-metric whose calls did not all succeed is unknown. Its `silent` usage statistics are switched off before it
-is imported, which takes seconds.
+RAGAS takes a rating alone where the other one of two failed, divides by the verdicts that came, and counts any number
+but 0 as a yes; here a metric of which a reply failed or does not fit is unknown, as with the built-in judge. Its
+`silent` usage statistics are switched off before it is imported, which takes seconds.
+
+Its prompts hold the material as JSON and say nothing of instructions in it: texts are cleaned like those of the
+built-in judge, and framed less well.
 """
 
 from __future__ import annotations
 
 import asyncio
+import importlib.metadata
 import os  # see tests/unit/test_architecture.py
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
@@ -17,7 +21,10 @@ from pydantic import BaseModel, ValidationError
 from serve_app.engines.base import EmbeddingClient, ModelClient
 from serve_app.errors import EngineFailed, MantaError
 from serve_app.evaluation.base import NEED_REFERENCE, Assessment, Metric, Sample, Score
+from serve_app.evaluation.questions import MAX_BLOCK_CHARS
+from serve_app.evaluation.ragas_replies import constrained, fault_of, require_choices
 from serve_app.evaluation.structured import ask
+from serve_app.grounding.untrusted import clean
 from serve_app.messages import JsonObject, RequestContext
 
 os.environ["RAGAS_DO_NOT_TRACK"] = "true"
@@ -38,26 +45,30 @@ class _Llm(InstructorBaseRagasLLM):  # type: ignore[misc, unused-ignore]
         self._context = context
         self.failures: list[MantaError] = []
         self.usages: list[JsonObject | None] = []
-        self.replies: list[BaseModel] = []
+        self.replies: list[JsonObject] = []
 
     def generate(self, prompt: str, response_model: type[ReplyT]) -> ReplyT:
         raise NotImplementedError("a judge is asked inside an event loop")
 
     async def agenerate(self, prompt: str, response_model: type[ReplyT]) -> ReplyT:
         messages = [{"role": "user", "content": prompt}]
+        schema = constrained(response_model.model_json_schema())
         try:
-            schema = response_model.model_json_schema()
             reply = await ask(self._client, self._name, messages, schema, self._context)
-            self.usages.append(reply.usage)
-            found = response_model.model_validate(reply.value)
-        except ValidationError as exc:
-            raise self._failed(
-                EngineFailed(f"{self._name} left out a field: {exc.errors()[0]['msg']}")
-            ) from exc
         except MantaError as exc:
             self.usages.append(None)
             raise self._failed(exc) from None
-        self.replies.append(found)
+        self.usages.append(reply.usage)
+        try:
+            found = response_model.model_validate(reply.value)
+            value = found.model_dump()
+            require_choices(value)
+        except ValidationError as exc:
+            fault = EngineFailed(f"{self._name} left out a field: {exc.errors()[0]['msg']}")
+            raise self._failed(fault) from exc
+        except MantaError as exc:
+            raise self._failed(exc) from None
+        self.replies.append(value)
         return found
 
     def _failed(self, error: MantaError) -> MantaError:
@@ -87,6 +98,8 @@ class _Embedding(BaseRagasEmbedding):  # type: ignore[misc, unused-ignore]
 class RagasJudge:
     """A Judge over RAGAS' metrics."""
 
+    evaluator = f"ragas {importlib.metadata.version('ragas')}"
+
     def __init__(self, name: str, client: ModelClient, embedder: EmbeddingClient | None) -> None:
         """Without an `embedder` answer relevancy is unknown."""
         self.name = name
@@ -94,6 +107,7 @@ class RagasJudge:
         self._embedder = embedder
 
     async def assess(self, sample: Sample, metrics: Sequence[Metric], context: RequestContext) -> Assessment:
+        sample = _cleaned(sample)
         llms = [_Llm(self.name, self._client, context) for _ in metrics]
         scores = await asyncio.gather(
             *(self._score(metric, sample, llm, context) for metric, llm in zip(metrics, llms, strict=True))
@@ -113,9 +127,15 @@ class RagasJudge:
             return Score(None, str(exc))
         if llm.failures:
             return Score(None, str(llm.failures[0]))
+        if fault := fault_of(metric, llm.replies):
+            return Score(None, fault)
+        value = float(result.value)
         if metric is Metric.FAITHFULNESS:
-            return _faithfulness(float(result.value), llm)
-        return Score.of(float(result.value))
+            return Score.of(value, _unsupported(llm.replies[-1]))
+        if metric is Metric.ANSWER_RELEVANCY:
+            # Rounding may carry a cosine over 1; one below 0 means nothing in common.
+            value = min(max(value, 0.0), 1.0)
+        return Score.of(value)
 
     def _way(
         self, metric: Metric, sample: Sample, llm: _Llm, context: RequestContext
@@ -155,11 +175,14 @@ class RagasJudge:
         return _Embedding(self._embedder, context)
 
 
-def _faithfulness(value: float, llm: _Llm) -> Score:
-    """The score with what was not supported, which RAGAS does not tell."""
-    if len(llm.replies) != 2:
-        return Score(None, "the answer claims nothing")
-    claimed, judged = (getattr(reply, "statements", []) for reply in llm.replies)
-    if len(claimed) != len(judged):
-        return Score(None, f"the judge gave {len(judged)} verdicts on {len(claimed)} statements")
-    return Score.of(value, [one.statement for one in judged if one.verdict != 1])
+def _cleaned(sample: Sample) -> Sample:
+    def text(one: str) -> str:
+        return clean(one, MAX_BLOCK_CHARS)
+
+    reference = None if sample.reference is None else text(sample.reference)
+    return Sample(text(sample.question), text(sample.answer), tuple(map(text, sample.contexts)), reference)
+
+
+def _unsupported(verdicts: JsonObject) -> list[str]:
+    """What RAGAS does not tell."""
+    return [one["statement"] for one in verdicts["statements"] if not one["verdict"]]

@@ -31,15 +31,7 @@ class AskAgentTool:
     def __init__(self, config: AgentTool, agent: AgentClient, description: str) -> None:
         self._agent = agent
         self._name = config.agent
-        self._spec = ToolSpec(
-            config.name,
-            config.description or description,
-            _PARAMETERS,
-            config.timeout_s,
-            config.max_result_chars,
-            config.approval,
-            config.when_untrusted,
-        )
+        self._spec = ToolSpec.of(config, config.description or description, _PARAMETERS)
 
     @property
     def spec(self) -> ToolSpec:

@@ -42,15 +42,7 @@ class HttpApiTool:
         )
         self._in_url = frozenset(PLACEHOLDER.findall(config.url))
         self._secret = header_of(config.secret, config.name)
-        self._spec = ToolSpec(
-            config.name,
-            config.description,
-            _schema(config),
-            config.timeout_s,
-            config.max_result_chars,
-            config.approval,
-            config.when_untrusted,
-        )
+        self._spec = ToolSpec.of(config, config.description, _schema(config))
 
     @property
     def spec(self) -> ToolSpec:

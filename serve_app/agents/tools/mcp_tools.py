@@ -97,15 +97,13 @@ class McpTool:
 
     def __init__(self, config: McpTools, tool: types.Tool, server: McpServer) -> None:
         self._own_name = tool.name
+        self._pin = config.pins.get(tool.name)
         self._server = server
-        self._spec = ToolSpec(
-            f"{config.name}_{tool.name}",
+        self._spec = ToolSpec.of(
+            config,
             clean(tool.description or tool.name, _MAX_DESCRIPTION_CHARS),
             {"type": "object", **tool.input_schema},
-            config.timeout_s,
-            config.max_result_chars,
-            config.approval,
-            config.when_untrusted,
+            name=f"{config.name}_{tool.name}",
         )
 
     @property
@@ -113,7 +111,7 @@ class McpTool:
         return self._spec
 
     async def call(self, arguments: JsonObject, context: RequestContext) -> ToolOutput:
-        result = await self._server.call(self._own_name, arguments, context)
+        result = await self._server.call(self._own_name, arguments, context, pin=self._pin)
         texts = [part.text for part in result.content if isinstance(part, types.TextContent)]
         if not texts and result.structured_content is not None:
             texts = [json.dumps(result.structured_content, ensure_ascii=False)]
@@ -145,18 +143,28 @@ class McpServer:
 
         return await self._asked(ask, context)
 
-    async def call(self, name: str, arguments: JsonObject, context: RequestContext) -> types.CallToolResult:
-        """What a tool gives.
+    async def call(
+        self, name: str, arguments: JsonObject, context: RequestContext, *, pin: str | None = None
+    ) -> types.CallToolResult:
+        """What a tool gives; one with a pin only if it is still as pinned, which the same session is asked first.
 
         Raises:
-            Unavailable, EngineFailed: the server cannot be asked, or breaks off.
+            Unavailable, EngineFailed: the server cannot be asked, or breaks off; the tool has changed.
             DeadlineExceeded: the time was over.
         """
 
-        async def ask(client: Client) -> types.CallToolResult:
+        async def ask(client: Client) -> types.CallToolResult | None:
+            if pin is not None:
+                listed = {tool.name: tool for tool in (await client.list_tools()).tools}
+                if name not in listed or tool_hash(listed[name]) != pin:
+                    return None
             return await client.call_tool(name, arguments)
 
-        return await self._asked(ask, context)
+        result = await self._asked(ask, context)
+        if result is None:
+            logger.warning("the tool %s of %s is not called: it is not as pinned", name, self._config.name)
+            raise Unavailable(f"the tool {name} of {self._config.name} has changed since it was pinned")
+        return result
 
     async def close(self) -> None:
         await self._http.aclose()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from configs.schema import AgentTool, HttpTool, McpTools, RetrievalTool, ToolConfig
+from configs.schema import AgentTool, FetchTool, HttpTool, McpTools, RetrievalTool, ToolConfig, WebTool
 from serve_app.agent.base import AgentClient
 from serve_app.agents.base import Tool, ToolSource
 from serve_app.messages import RequestContext
 from serve_app.retrieval.base import KnowledgeClient
+from serve_app.websearch.base import WebSearch
 
 
 async def _nothing() -> None:
@@ -38,17 +39,19 @@ def open_tools(
     knowledge: KnowledgeClient,
     agents: Mapping[str, AgentClient],
     descriptions: Mapping[str, str],
+    web: WebSearch | None = None,
 ) -> tuple[ToolSource, ...]:
     """The sources, in the configuration's order; nothing is reached before its first use.
 
     Args:
         agents: those that tools name.
         descriptions: what each of them is good for.
+        web: for tools that search it.
 
     Raises:
         ConfigError: a secret is not set.
     """
-    return tuple(_open(config, knowledge, agents, descriptions) for config in configs)
+    return tuple(_open(config, knowledge, agents, descriptions, web) for config in configs)
 
 
 def _open(
@@ -56,6 +59,7 @@ def _open(
     knowledge: KnowledgeClient,
     agents: Mapping[str, AgentClient],
     descriptions: Mapping[str, str],
+    web: WebSearch | None,
 ) -> ToolSource:
     if isinstance(config, HttpTool):
         from serve_app.agents.tools.http_tool import HttpApiTool
@@ -66,6 +70,16 @@ def _open(
         from serve_app.agents.tools.retrieval_tool import KnowledgeTool
 
         return OwnTool(KnowledgeTool(config, knowledge))
+    if isinstance(config, WebTool):
+        from serve_app.agents.tools.web_tool import WebSearchTool
+
+        assert web is not None  # the schema sees to it
+        return OwnTool(WebSearchTool(config, web))
+    if isinstance(config, FetchTool):
+        from serve_app.agents.tools.fetch_tool import FetchPageTool
+
+        page = FetchPageTool(config)
+        return OwnTool(page, page.close)
     if isinstance(config, AgentTool):
         from serve_app.agents.tools.agent_tool import AskAgentTool
 

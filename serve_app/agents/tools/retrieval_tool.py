@@ -18,7 +18,7 @@ _PARAMETERS: JsonObject = {
     "additionalProperties": False,
 }
 NOTHING_FOUND = "Nothing was found."
-_CITE = " After a statement that rests on a passage put its number, like [1]."
+CITE = " After a statement that rests on a passage put its number, like [1]."
 
 
 class KnowledgeTool:
@@ -28,15 +28,7 @@ class KnowledgeTool:
         self._knowledge = knowledge
         self._num_passages = config.num_passages
         self._filters: dict[str, Any] = dict(config.filters)
-        self._spec = ToolSpec(
-            config.name,
-            config.description + _CITE,
-            _PARAMETERS,
-            config.timeout_s,
-            config.max_result_chars,
-            config.approval,
-            config.when_untrusted,
-        )
+        self._spec = ToolSpec.of(config, config.description + CITE, _PARAMETERS)
 
     @property
     def spec(self) -> ToolSpec:

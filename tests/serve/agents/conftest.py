@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -112,6 +112,13 @@ async def _endless() -> AsyncIterator[bytes]:
         await asyncio.sleep(0)
 
 
+class ServerWithoutSignals(uvicorn.Server):
+    """Several run at once: of two that overlap, the second would put the first one's handlers back after its end."""
+
+    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
+        return nullcontext()
+
+
 @asynccontextmanager
 async def serving(app: Any, *, lifespan: str = "off") -> AsyncIterator[str]:
     """The address of a server on loopback."""
@@ -123,7 +130,7 @@ async def serving(app: Any, *, lifespan: str = "off") -> AsyncIterator[str]:
         ws="none",
         timeout_graceful_shutdown=1,  # type: ignore[arg-type]
     )
-    server = uvicorn.Server(config)
+    server = ServerWithoutSignals(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         async with asyncio.timeout(60):

@@ -128,6 +128,7 @@ class ScriptedWeb(Stepping):
 
 class ScriptedJudge(Stepping):
     name = "judge"
+    evaluator = "fixture"
 
     def __init__(self, fake: FixtureJudge, steps: list[Any]) -> None:
         super().__init__(steps)
@@ -151,9 +152,7 @@ class ScriptedHelper(Stepping):
         await self.before()
         return await self.fake.route(question, history, context)
 
-    async def rewrite(
-        self, question: str, history: Sequence[JsonObject], context: RequestContext
-    ) -> tuple[str, ...]:
+    async def rewrite(self, question: str, history: Sequence[JsonObject], context: RequestContext) -> Any:
         await self.before()
         return await self.fake.rewrite(question, history, context)
 
@@ -172,6 +171,38 @@ class ScriptedSessions(Stepping):
     ) -> Session:
         await self.before()
         return await self.fake.append(key, turns, basis, context)
+
+
+class ScriptedClerk(Stepping):
+    """An agent for tasks: text to send, seconds to wait, an error to raise or HANG, then its final event."""
+
+    def __init__(self, steps: list[Any], final: JsonObject | None) -> None:
+        super().__init__(steps)
+        self.final = final  # what is unusual in it; None: it ends without one
+
+    async def answer(self, question: AgentQuestion, context: RequestContext) -> AsyncIterator[AgentEvent]:
+        self.num_running += 1
+        text = ""
+        try:
+            yield AgentEvent("run.started", {"run_id": "run_1", "agent": "clerk", "model": "clerk"})
+            for step in self.steps:
+                if isinstance(step, str) and step != HANG:
+                    text += step
+                    yield AgentEvent("answer.delta", {"text": step})
+                else:
+                    await play(step)
+            if self.final is not None:
+                plain: JsonObject = {
+                    "outcome": "answered",
+                    "citations": [],
+                    "flags": [],
+                    "notes": [],
+                    "usage": {},
+                }
+                told = plain | {"text": text or "Done.", "model": "clerk", "run_id": "run_1"}
+                yield AgentEvent("answer.final", told | self.final)
+        finally:
+            self.num_running -= 1
 
 
 async def play(step: Any) -> None:
@@ -219,6 +250,7 @@ class House:
     judge: ScriptedJudge | None
     helper: ScriptedHelper | None
     sessions: ScriptedSessions | None
+    clerk: ScriptedClerk | None
     ended: list[Run]
     generative: frozenset[str]
 
@@ -231,8 +263,9 @@ class House:
             return [event async for event in events]
 
     def num_running(self) -> int:
-        optional = [one for one in (self.web, self.judge, self.helper, self.sessions) if one is not None]
-        return sum(one.num_running for one in (self.knowledge, *self.models.values(), *optional))
+        optional = (self.web, self.judge, self.helper, self.sessions, self.clerk)
+        there = [one for one in optional if one is not None]
+        return sum(one.num_running for one in (self.knowledge, *self.models.values(), *there))
 
 
 @pytest.fixture
@@ -252,6 +285,7 @@ def build() -> Callable[..., House]:
         helper: FixtureHelper | None = None,
         helper_steps: Sequence[Any] = (),
         session_steps: Sequence[Any] | None = None,
+        clerk: tuple[Sequence[Any], JsonObject | None] | None = None,
         embedding_id: str | None = None,
         calibrations: Calibrations | None = None,
         **config: Any,
@@ -269,6 +303,7 @@ def build() -> Callable[..., House]:
         wise = None if judge is None else ScriptedJudge(judge, list(judge_steps))
         small = None if helper is None else ScriptedHelper(helper, list(helper_steps))
         sessions = None if session_steps is None else ScriptedSessions(list(session_steps))
+        tasks = None if clerk is None else ScriptedClerk(list(clerk[0]), clerk[1])
         ended: list[Run] = []
         pipeline = AnswerPipeline(
             settings,
@@ -282,10 +317,11 @@ def build() -> Callable[..., House]:
             judge=wise,
             helper=small,
             sessions=sessions,
+            task=tasks,
             on_end=ended.append,
         )
         generative = frozenset(clients) - set(extractive)
-        return House(knowledge, clients, pipeline, web, wise, small, sessions, ended, generative)
+        return House(knowledge, clients, pipeline, web, wise, small, sessions, tasks, ended, generative)
 
     return make
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from serve_app.agent.helper import ModelHelper
+from serve_app.agent.helper import ModelHelper, Told
 from serve_app.agent.route import Route
 from serve_app.errors import EngineFailed, Overloaded
 from serve_app.messages import Deadline, Endpoint, JsonObject, RequestContext
@@ -16,6 +16,9 @@ HISTORY = (
     {"role": "user", "content": "What is a deadline?"},
     {"role": "assistant", "content": "A moment."},
 )
+
+
+USAGE = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
 
 
 class Model:
@@ -32,7 +35,7 @@ class Model:
         if isinstance(self.reply, bytes):
             return self.reply
         content = self.reply if isinstance(self.reply, str) else json.dumps(self.reply)
-        return json.dumps({"choices": [{"message": {"content": content}}]}).encode()
+        return json.dumps({"choices": [{"message": {"content": content}}], "usage": USAGE}).encode()
 
 
 def helper(reply: Any) -> tuple[ModelHelper, Model]:
@@ -42,7 +45,7 @@ def helper(reply: Any) -> tuple[ModelHelper, Model]:
 
 async def test_a_route_is_one_of_the_schemas() -> None:
     small, model = helper({"route": "fresh"})
-    assert await small.route("What of today?", HISTORY, CONTEXT) is Route.FRESH
+    assert await small.route("What of today?", HISTORY, CONTEXT) == Told(Route.FRESH, USAGE)
     schema = model.body["response_format"]["json_schema"]["schema"]
     assert set(schema["properties"]["route"]["enum"]) == set(Route) - {Route.TASK}
     assert [turn["role"] for turn in model.body["messages"]] == ["system", "user", "assistant", "user"]
@@ -52,7 +55,7 @@ async def test_a_route_is_one_of_the_schemas() -> None:
 async def test_tasks_are_a_route_where_an_agent_takes_them() -> None:
     model = Model({"route": "task"})
     small = ModelHelper("small", model, "Books\nrooms.")  # type: ignore[arg-type]
-    assert await small.route("Get me a room.", (), CONTEXT) is Route.TASK
+    assert (await small.route("Get me a room.", (), CONTEXT)).value is Route.TASK
     schema = model.body["response_format"]["json_schema"]["schema"]
     assert set(schema["properties"]["route"]["enum"]) == set(Route)
     assert "of which it is said: Books rooms." in model.body["messages"][0]["content"]
@@ -76,7 +79,7 @@ async def test_an_answer_that_is_none_is_an_error(reply: Any) -> None:
     ],
 )
 async def test_at_most_two_queries_are_kept_clean(queries: list[Any], kept: tuple[str, ...]) -> None:
-    assert await helper({"queries": queries})[0].rewrite("q", HISTORY, CONTEXT) == kept
+    assert await helper({"queries": queries})[0].rewrite("q", HISTORY, CONTEXT) == Told(kept, USAGE)
 
 
 @pytest.mark.parametrize(

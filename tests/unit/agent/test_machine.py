@@ -153,7 +153,9 @@ def test_a_judge_that_fails_is_no_verdict(build: Build, virtual: Virtual, failur
     events = virtual(build(judge=FixtureJudge(scores(1.0)), judge_steps=[failure]).ask)
     final = final_of(events)
     assert (final["outcome"], final["flags"]) == ("answered", ["unevaluated"])
-    assert data_of(events, "evaluation") == [{"verdict": "unknown", "judge": None, "metrics": {}}]
+    assert data_of(events, "evaluation") == [
+        {"verdict": "unknown", "judge": None, "evaluator": "fixture", "metrics": {}}
+    ]
 
 
 @pytest.mark.parametrize("value", [None, float("nan"), 7.0])

@@ -9,6 +9,7 @@ import pytest
 
 from configs.schema import BudgetConfig
 from serve_app.agent import prompts
+from serve_app.agent.helper import FixtureHelper
 from serve_app.agent.route import HELP_TEXT
 from serve_app.errors import BadRequest, DeadlineExceeded, EngineFailed, Overloaded, Unavailable
 from serve_app.grounding.prompt import NOTHING_FITS, parse
@@ -244,6 +245,18 @@ def test_a_model_that_fails_first_gives_way_to_the_next(build: Build, virtual: V
     assert final["flags"] == ["unevaluated", "model_fallback"]
     assert any("best" in note for note in final["notes"])
     assert final["usage"]["num_calls_without_usage"] == 1
+
+
+@pytest.mark.parametrize(("steps", "total"), [([], 9), ([BROKEN], 0)])
+def test_a_helpers_tokens_count_if_it_told_them(
+    build: Build, virtual: Virtual, steps: list[Any], total: int
+) -> None:
+    usage = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
+    alone = final_of(virtual(build().ask))["usage"]
+    helped = final_of(virtual(build(helper=FixtureHelper(usage=usage), helper_steps=steps).ask))["usage"]
+    assert helped["num_model_calls"] == alone["num_model_calls"] + 1
+    assert helped["total_tokens"] == alone["total_tokens"] + total
+    assert helped["num_calls_without_usage"] == alone["num_calls_without_usage"] + (total == 0)
 
 
 @pytest.mark.parametrize("steps", [[], ["  \n"], ["![x](http://evil/?q=1)"]], ids=str)

@@ -75,6 +75,22 @@ HELPERS = st.one_of(
     st.none(),
     st.builds(FixtureHelper, st.sampled_from(Route), st.sampled_from([(), ("deadline rpc",), ("a", "b c")])),
 )
+# An agent for tasks, and what is unusual in its final event.
+CLERKS = st.one_of(
+    st.none(),
+    st.tuples(
+        st.lists(st.one_of(st.sampled_from(["It is ", "booked."]), DELAYS, FAULTS), max_size=4),
+        st.sampled_from(
+            [
+                {},
+                {"flags": ["deadline"], "outcome": "degraded"},
+                {"outcome": "abstained"},
+                {"outcome": "paused"},
+                None,
+            ]
+        ),
+    ),
+)
 
 
 UNFAITHFUL = {Metric.FAITHFULNESS: Score(0.4), Metric.ANSWER_RELEVANCY: Score(0.9)}
@@ -122,10 +138,13 @@ RESULTS = st.sampled_from(
     helper=HELPERS,
     helper_steps=STEPS,
     session_steps=st.one_of(st.none(), STEPS),
+    clerk=CLERKS,
     policies=st.tuples(st.booleans(), st.booleans(), st.sampled_from(["flag", "abstain"])),
     max_loops=st.sampled_from([0, 1, 2, 3, 3]),
     is_calm=st.booleans(),
-    asked=st.sampled_from(["How does the deadline travel?", "News on the deadline of today?", "Hello!"]),
+    asked=st.sampled_from(
+        ["How does the deadline travel?", "News on the deadline of today?", "Hello!", "Book a deadline."]
+    ),
     within_s=st.sampled_from([0.5, 3.0, 12.0, 60.0]),
     cancel_at_s=st.sampled_from([None, None, None, 0.1, 1.0, 4.0]),
 )
@@ -143,6 +162,7 @@ def test_every_run_ends_once_in_time_and_leaves_nothing(
     helper: FixtureHelper | None,
     helper_steps: list[Any],
     session_steps: list[Any] | None,
+    clerk: tuple[list[Any], JsonObject | None] | None,
     policies: tuple[bool, bool, str],
     max_loops: int,
     is_calm: bool,
@@ -169,6 +189,9 @@ def test_every_run_ends_once_in_time_and_leaves_nothing(
         helper=helper,
         helper_steps=helper_steps,
         session_steps=session_steps,
+        clerk=clerk,
+        task_agent="clerk",
+        task_words=("book",),
         abstain_when_incorrect=abstains,
         max_loops=max_loops,
         budget=BudgetConfig(),
@@ -200,6 +223,9 @@ def test_every_run_ends_once_in_time_and_leaves_nothing(
     for state in {step["state"] for step in final["run"]} | {final["outcome"]}:
         event(state)  # for --hypothesis-show-statistics: each is reached
     check_trace(final, max_loops)
+    if State.TASK in [step["state"] for step in final["run"]]:
+        check_task(final, events, None if clerk is None else clerk[1])
+        return
     check_flags(final, house, search_flags, has_judge=judge is not None)
     if when_unevaluated == "abstain" and judge is not None and Flag.UNEVALUATED in final["flags"]:
         is_talk = asked == "Hello!" or "ungrounded" in final["flags"] or "chitchat" in str(events)
@@ -234,6 +260,19 @@ def check_trace(final: JsonObject, max_loops: int) -> None:
         State.WEB in states and max_loops == 0
     )  # a question for the web is no loop
     assert (State.DEADLINE in states) <= (Flag.DEADLINE in final["flags"])
+
+
+def check_task(final: JsonObject, events: list[AgentEvent], told: JsonObject | None) -> None:
+    """A task that was done is told as its agent told it; one that was not says why, and keeps what has left."""
+    flags = set(final["flags"])
+    has_text = any(event.type == "answer.delta" and event.data["text"] == "It is " for event in events)
+    if not flags & {Flag.TASK_UNAVAILABLE, Flag.DEADLINE}:
+        assert told is not None
+        asked = told.get("outcome", "answered")
+        assert final["outcome"] == ("degraded" if asked == "answered" and flags else asked)
+        return
+    assert final["outcome"] in ("degraded", "abstained")
+    assert final["outcome"] == "degraded" or not has_text or told == {"outcome": "abstained"}
 
 
 def check_flags(final: JsonObject, house: Any, search_flags: tuple[str, ...], *, has_judge: bool) -> None:

@@ -12,6 +12,7 @@ from configs.schema import AgentConfig
 from serve_app.agent.helper import FixtureHelper
 from serve_app.agent.pipeline import AnswerPipeline
 from serve_app.agent.route import Route, route
+from serve_app.agent.run import Run
 from serve_app.errors import MantaError, Unavailable
 from serve_app.messages import AgentEvent, AgentQuestion, RequestContext, SearchResult
 from serve_app.sessions.base import SessionKey
@@ -116,8 +117,14 @@ async def test_a_task_goes_to_the_agent_for_tasks(context: RequestContext) -> No
 
 
 async def test_a_helper_finds_tasks(context: RequestContext) -> None:
-    events = await ask(Clerk(final()), "Get me a taxi", context, helper=FixtureHelper(Route.TASK))
+    ended: list[Run] = []
+    helper = FixtureHelper(Route.TASK)
+    events = await ask(Clerk(final()), "Get me a taxi", context, helper=helper, on_end=ended.append)
     assert events[1].data == {"route": "task", "reason": "helper"}
+    assert events[-1].data["usage"]["num_model_calls"] == 3
+    # Metrics count the helper's call here, and the clerk's where they were made.
+    own = ended[0].own_usage()
+    assert (own["num_model_calls"], own["total_tokens"]) == (1, 0)
 
 
 @pytest.mark.parametrize("question", ["book a room", "Get me a taxi"])

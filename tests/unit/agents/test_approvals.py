@@ -73,6 +73,10 @@ async def test_an_approved_run_goes_on_where_it_was(paused: Any) -> None:
         approval["run_id"],
     )
     assert final["usage"]["num_model_calls"] == 2  # of the whole run
+    assert [run.own_usage["num_model_calls"] for run in paused.ended] == [
+        1,
+        1,
+    ]  # what metrics count of each part
     contents = [
         message["content"] for message in paused.model.bodies[1]["messages"] if message["role"] == "tool"
     ]

@@ -61,7 +61,7 @@ def test_a_broken_line_is_named(tmp_path: Path, line: Any, fault: str) -> None:
 async def test_means_are_of_what_is_known_and_the_unknown_is_counted(tmp_path: Path) -> None:
     seen: list[int] = []
     found = await judged(tmp_path, [1.0, 0.5, None], advance=lambda: seen.append(1))
-    summary = summarise(found, "j", {F: 0.7}, max_unknown=0.5)
+    summary = summarise(found, "j", "builtin", {F: 0.7}, max_unknown=0.5)
     assert len(seen) == 3
     assert summary["metrics"]["faithfulness"] == {
         "num_known": 2,
@@ -80,14 +80,14 @@ async def test_means_are_of_what_is_known_and_the_unknown_is_counted(tmp_path: P
 async def test_a_low_mean_and_too_much_that_is_unknown_fail(
     tmp_path: Path, values: list[float | None], max_unknown: float
 ) -> None:
-    summary = summarise(await judged(tmp_path, values), "j", {F: 0.7}, max_unknown)
+    summary = summarise(await judged(tmp_path, values), "j", "builtin", {F: 0.7}, max_unknown)
     assert not summary["passed"]
     assert ("mean" in summary["metrics"]["faithfulness"]) == (values != [None, None])
 
 
 async def test_the_page_escapes_what_it_shows(tmp_path: Path) -> None:
     found = await judged(tmp_path, [0.2, None])
-    text = page(summarise(found, "<judge>", {F: 0.7}, 1.0), [one.record() for one in found])
+    text = page(summarise(found, "<judge>", "<ragas>", {F: 0.7}, 1.0), [one.record() for one in found])
     assert "<b>q</b>" in text
     assert "unsupported: &lt;b&gt;" in text
     assert "&lt;judge&gt;" in text
