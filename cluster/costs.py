@@ -16,39 +16,38 @@ from configs.schema import PoolConfig
 # EKS extended support for Kubernetes versions pricing" (unchanged for standard support; read 2026-11).
 CONTROL_PLANE_USD = 0.10
 NOT_COUNTED = (
-    "load balancers, NAT gateways, EBS volumes, traffic, ElastiCache, RDS, OpenSearch domains, logs, and the fee of "
-    "EKS Auto Mode"
+    "the nodes of controllers and of Prometheus, load balancers, NAT gateways, EBS volumes, traffic, ElastiCache, RDS, "
+    "OpenSearch domains, logs, and the fee of EKS Auto Mode"
 )
 
-# EC2's quotas, in vCPUs: first letters of a family -> code and name, on demand and on spot. Codes: Service Quotas'
-# list for `ec2`; names: "Spot Instance quotas" of the EC2 User Guide (read 2026-11).
-_QUOTAS: tuple[tuple[tuple[str, ...], tuple[str, str], tuple[str, str]], ...] = (
-    (
-        ("inf",),
+# EC2's quotas, in vCPUs: how a family begins -> code and name, on demand and on spot; the first that fits. Codes:
+# Service Quotas' list for `ec2`; names: "Spot Instance quotas" of the EC2 User Guide (read 2026-11).
+_QUOTAS: dict[tuple[str, ...], tuple[tuple[str, str], tuple[str, str]]] = {
+    ("inf",): (
         ("L-1945791B", "Running On-Demand Inf instances"),
         ("L-B5D1601B", "All Inf Spot Instance Requests"),
     ),
-    (
-        ("trn",),
+    ("trn",): (
         ("L-2C3B7624", "Running On-Demand Trn instances"),
         ("L-6B0D517C", "All Trn Spot Instance Requests"),
     ),
-    (
-        ("g",),
+    ("g",): (
         ("L-DB2E81BA", "Running On-Demand G and VT instances"),
         ("L-3819A6DF", "All G and VT Spot Instance Requests"),
     ),
-    (
-        ("p",),
+    ("p5",): (
+        ("L-417A185B", "Running On-Demand P instances"),
+        ("L-C4BD4855", "All P5 Spot Instance Requests"),
+    ),
+    ("p",): (
         ("L-417A185B", "Running On-Demand P instances"),
         ("L-7212CCBC", "All P4, P3 and P2 Spot Instance Requests"),
     ),
-    (
-        ("c", "m", "r"),
+    ("c", "m", "r"): (
         ("L-1216C47A", "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances"),
         ("L-34B43A08", "All Standard (A, C, D, H, I, M, R, T, Z) Spot Instance Requests"),
     ),
-)
+}
 
 
 def control_plane() -> CostLine:
@@ -59,8 +58,10 @@ def control_plane() -> CostLine:
 
 def group_cost(group: WorkerGroup, pool: PoolConfig, num_zones: int) -> CostLine:
     """A group's nodes, places that are kept free included."""
-    counts = (group.min_pods + pool.buffer_pods, group.expected_pods + pool.buffer_pods, group.max_pods)
-    least, expected, most = (_money(group.best, pool, count, num_zones) for count in counts)
+    counts = (group.min_pods, group.expected_pods, group.max_pods)
+    least, expected, most = (
+        _money(group.best, pool, count + group.spare_pods, num_zones) for count in counts
+    )
     return CostLine(group.name, least, expected, most)
 
 
@@ -96,7 +97,7 @@ def quotas(bought: Iterable[tuple[Instance, int, bool]]) -> tuple[QuotaNeed, ...
 
 def quota_of(instance: Instance, *, is_spot: bool) -> tuple[str, str]:
     """Code and name of the quota that an instance counts against."""
-    for beginnings, on_demand, spot in _QUOTAS:
+    for beginnings, (on_demand, spot) in _QUOTAS.items():
         if instance.family.startswith(beginnings):
             return spot if is_spot else on_demand
     raise AssertionError(f"no quota is known for {instance.family}")

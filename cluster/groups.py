@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from cluster.fitting import pods_per_node, shortfalls
+from cluster.packing import num_bins
 from cluster.plan_types import GIB, ColdStart, Fit, ImageName, Misfit, PodShape, Replica, WorkerGroup
 from configs.instances import Instance, of_family
 from configs.prices import REGION, SPOT_SHARE, USD_PER_HOUR
@@ -71,7 +72,8 @@ def peak_nodes_of(group: WorkerGroup, num_zones: int) -> int:
     def nodes(num_pods: int) -> int:
         return nodes_of(num_pods, group.best.pods_per_node, num_zones)
 
-    return max(nodes(group.peak_pods), nodes(group.max_pods) + nodes(group.min_pods))
+    spare = group.spare_pods
+    return max(nodes(group.peak_pods + spare), nodes(group.max_pods + spare) + nodes(group.min_pods))
 
 
 def _ingress_group(cluster: ClusterConfig, shared: Sequence[Replica]) -> WorkerGroup:
@@ -80,7 +82,8 @@ def _ingress_group(cluster: ClusterConfig, shared: Sequence[Replica]) -> WorkerG
         _require_room(pod, replica)
 
     def pods(count: Callable[[Replica], int]) -> int:
-        return _packed(pod, [replica for replica in shared for _ in range(count(replica))])
+        sizes = [(one.num_cpus, one.memory_bytes) for one in shared for _ in range(count(one))]
+        return num_bins(sizes, (pod.num_cpus, pod.ray_memory_bytes))
 
     # One a zone at least, where there are replicas for it: three in one pod would go with it.
     spread = min(len(cluster.zones), max(replica.min_replicas for replica in shared))
@@ -156,19 +159,6 @@ def _require_room(pod: PodShape, replica: Replica) -> None:
         )
 
 
-def _packed(pod: PodShape, replicas: Sequence[Replica]) -> int:
-    """Pods that hold these replicas, the largest placed first, each where it fits first."""
-    free: list[tuple[float, int]] = []  # CPUs, bytes
-    for replica in sorted(replicas, key=lambda one: (-one.num_cpus, -one.memory_bytes)):
-        for index, (cpus, memory) in enumerate(free):
-            if replica.num_cpus <= cpus + 1e-9 and replica.memory_bytes <= memory:
-                free[index] = (cpus - replica.num_cpus, memory - replica.memory_bytes)
-                break
-        else:
-            free.append((pod.num_cpus - replica.num_cpus, pod.ray_memory_bytes - replica.memory_bytes))
-    return len(free)
-
-
 def _group(
     cluster: ClusterConfig,
     name: str,
@@ -195,6 +185,7 @@ def _group(
         expected_pods=counts.expected,
         max_pods=counts.most,
         peak_pods=counts.peak,
+        spare_pods=pool.buffer_pods,
         capacity=pool.capacity,
         fits=fits,
         misfits=misfits,

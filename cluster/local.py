@@ -7,6 +7,7 @@ they start, so they are set before Ray is imported; docs/decisions/0003 has the 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import os
@@ -25,11 +26,12 @@ import psutil
 from cluster.serve_variables import SERVE_VARIABLES, haproxy_threads
 from configs.load import Profile
 from configs.schema import VllmModel
-from serve_app.engines.vllm.devices import device_of
+from serve_app.engines.vllm.devices import CudaDevice, device_of
 from serve_app.errors import ConfigError
 from serve_app.health.reasons import last_line
 
 CLOSE_TIMEOUT_S = 10.0  # for replicas to close their engines, before Ray's shutdown ends them
+END_TIMEOUT_S = 5.0  # for processes that are asked to end, before they are killed
 
 # What a local run prints goes through `on_states`; Ray's and Serve's own lines are in Ray's logs.
 _QUIET = ("ray", "ray.serve", "manta")
@@ -105,7 +107,22 @@ class LocalApplication:
         self._profile = profile
 
     def stop(self) -> None:
-        """Stop what `start` started; returns when the processes are gone. Stopping twice is fine."""
+        """Stop what `start` started; returns when the processes are gone. Stopping twice is fine.
+
+        Who interrupts it (a second Ctrl-C) has the processes asked to end at once, instead of their requests first;
+        who interrupts that too has them killed.
+        """
+        try:
+            self._stop_in_order()
+        finally:
+            if self._folder is not None:
+                try:
+                    _end_processes_of(self._folder)
+                finally:
+                    shutil.rmtree(self._folder, ignore_errors=True)
+                    self._folder = None
+
+    def _stop_in_order(self) -> None:
         import ray
         from ray import serve
 
@@ -117,10 +134,6 @@ class LocalApplication:
             if self._folder is not None:
                 _end_processes_of(self._folder, "haproxy")
             ray.shutdown()
-        if self._folder is not None:
-            _end_processes_of(self._folder)
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
 
     def memory_bytes(self) -> int:
         """Memory of all processes of this application, shared pages counted once (PSS)."""
@@ -233,9 +246,10 @@ def require_free_port(host: str, port: int) -> None:
 
 def require_devices(profile: Profile) -> None:
     """Raise ConfigError if a model wants devices that this machine has not: Ray would wait for them for ever."""
-    for model in profile.platform.models:
-        if isinstance(model, VllmModel):
-            device_of(model).check(model)
+    models = [model for model in profile.platform.models if isinstance(model, VllmModel)]
+    for model in models:
+        device_of(model).check(model)
+    CudaDevice().check_together([model for model in models if model.device == "cuda"])
 
 
 def _listener(port: int) -> str:
@@ -253,16 +267,25 @@ def _listener(port: int) -> str:
 def _end_processes_of(folder: Path, name: str = "") -> None:
     """End what Ray's shutdown left: HAProxy is a child of a replica, and outlives one that was killed.
 
-    With a name, only what is called so.
+    With a name, only what is called so; without, what they started as well, for Ray's workers have other names.
     """
     of_folder = [
         process for process in psutil.process_iter(["name", "cmdline"]) if str(folder) in _words(process)
     ]
-    left = [process for process in of_folder if process.info["name"] == name or not name]
-    for process in left:
-        process.terminate()
-    for process in psutil.wait_procs(left, timeout=5.0)[1]:
-        process.kill()
+    left = {process for process in of_folder if process.info["name"] == name or not name}
+    for process in of_folder if not name else ():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            left.update(process.children(recursive=True))
+    try:
+        for process in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.terminate()
+        psutil.wait_procs(left, timeout=END_TIMEOUT_S)
+    finally:
+        # Nor is another process killed that has the number of one of them by now: psutil looks.
+        for process in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 def _words(process: psutil.Process) -> str:

@@ -110,6 +110,7 @@ class WorkerGroup:
     expected_pods: int
     max_pods: int  # with all replicas at their most
     peak_pods: int  # and an update under way: Ray's maxReplicas
+    spare_pods: int  # places that are kept free besides, always
     capacity: tuple[Capacity, ...]  # the preferred one first
     fits: tuple[
         Fit, ...
@@ -148,7 +149,9 @@ class NodePool:
     role: Role
     instance_types: tuple[Instance, ...]  # what some pod of the role fits on, the preferred one first
     capacity: tuple[Capacity, ...]
-    min_nodes: int  # of the best instance types, when everything is at its least
+    min_nodes: (
+        int  # of the best instance types, when everything is at its least; places kept free are counted
+    )
     expected_nodes: int
     max_nodes: int
     peak_nodes: int  # while an update is under way; the configured bound is not less

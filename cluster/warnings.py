@@ -16,6 +16,7 @@ def warnings(config: PlatformConfig, groups: Sequence[WorkerGroup]) -> Iterator[
     """Each with the line of the profile to look at."""
     yield from _images(config)
     yield from _streams(config)
+    yield from _proxy(config)
     for group in groups:
         yield from _spot_alone(group)
         for replica in group.replicas:
@@ -38,6 +39,19 @@ def _streams(config: PlatformConfig) -> Iterator[Forced]:
             "ingress.scaling.graceful_shutdown_timeout_s",
             f"{grace_s:g} s, and a request may take {longest_s:g} s (ingress.default_deadline_s): when a pod goes, "
             "longer streams are cut",
+        )
+
+
+def _proxy(config: PlatformConfig) -> Iterator[Forced]:
+    """LiteLLM's processes share a port, and each counts for itself."""
+    settings = config.litellm
+    if cluster_of(config).parts.litellm is None or settings is None or settings.num_workers == 1:
+        return
+    if "prometheus" in settings.callbacks:
+        yield Forced(
+            "litellm.num_workers",
+            f"{settings.num_workers}: Prometheus finds one of a pod's processes at a time, and its counters jump; "
+            "take more pods instead (cluster.parts.litellm)",
         )
 
 

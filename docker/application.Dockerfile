@@ -37,7 +37,7 @@ RUN CMAKE_ARGS="$(/build/llama_cpp_flags.sh "${TARGETARCH}" "${CPU_LEVEL}")" \
 
 # Where it will be, so that the editable installation finds it.
 FROM libraries AS source
-COPY pyproject.toml README.md /app/
+COPY LICENSE pyproject.toml README.md /app/
 COPY configs /app/configs
 COPY serve_app /app/serve_app
 COPY cluster /app/cluster

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from kuberay.connection import Answer, Lost, Query, Transport
-from kuberay.errors import Refused, Unreachable
-from kuberay.objects import Document, at
+from kuberay.connection import Answer, Body, Lost, Query, Transport
+from kuberay.errors import ClusterError, Unreachable
+from kuberay.objects import at
 from kuberay.refusals import is_passing, raised_by
 
 FIRST_PAUSE_S = 0.25
@@ -39,14 +39,18 @@ class Asker:
         doing: str,
         *,
         query: Query = (),
-        body: Document | None = None,
+        body: Body = None,
         content_type: str = "application/json",
         may_repeat: bool = True,
+        passes: Callable[[Answer], bool] = is_passing,
     ) -> Answer:
         """An answer below 300, as long as patience lasts; `doing` is what a refusal says of it.
 
+        `passes`: whether a refusal is one that may be none a little later.
+
         Raises:
             Refused: the server said no, and means it.
+            Ending: the namespace is being deleted.
             Unreachable: the connection broke, again and again.
         """
         give_up_s = self._now_s() + self._patience_s
@@ -55,8 +59,8 @@ class Asker:
                 answer = self._transport.send(method, path, query=query, body=body, content_type=content_type)
                 if answer.code < 300:
                     return answer
-                fault: Refused | Unreachable = raised_by(answer, doing)
-                is_worth_it = is_passing(answer)
+                fault: ClusterError = raised_by(answer, doing)
+                is_worth_it = passes(answer)
                 wait_s = max(pause_s, _retry_after_s(answer))
             except Lost as exc:
                 fault = Unreachable(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -11,12 +11,14 @@ from typing import Any, Literal, Self
 
 from kuberay.asking import Asker
 from kuberay.connection import Answer, Lost, Transport, connect
-from kuberay.errors import Absent, Changed, FieldConflict, Unreachable
+from kuberay.errors import Absent, Changed, Ending, FieldConflict, Refused, Unreachable
 from kuberay.kinds import Kinds
-from kuberay.objects import Document, Ref, at, ref_of
-from kuberay.refusals import raised_by
+from kuberay.objects import Document, Ref, at, content, ref_of
+from kuberay.refusals import is_passing, is_passing_for_apply, raised_by
 
 APPLY = "application/apply-patch+yaml"
+JSON_PATCH = "application/json-patch+json"
+GONE = 410
 FIRST_ANSWER_S = 10.0  # an API server that is there answers within one
 Outcome = Literal["created", "changed", "unchanged"]
 Propagation = Literal["Background", "Foreground", "Orphan"]
@@ -123,17 +125,28 @@ class Cluster:
         query = [("limit", "500")]
         query += [("labelSelector", labels)] if labels else []
         query += [("fieldSelector", fields)] if fields else []
-        found: list[Document] = []
+        for tries_left in (2, 1, 0):
+            try:
+                return list(self._pages(path, kind, api_version, query))
+            except Refused as exc:
+                # A list that took so long that the server forgot where it was: from the beginning.
+                if exc.http_code != GONE or not tries_left:
+                    raise
+        raise AssertionError("the last try returns or raises")
+
+    def _pages(
+        self, path: str, kind: str, api_version: str, query: list[tuple[str, str]]
+    ) -> Iterator[Document]:
         more = ""
         while True:
             page = self._asker.ask(
                 "get", path, f"list {kind}", query=[*query, *([("continue", more)] if more else [])]
             ).document
             # Items of a list do not say what they are.
-            found += [{"apiVersion": api_version, "kind": kind} | one for one in page.get("items") or ()]
+            yield from ({"apiVersion": api_version, "kind": kind} | one for one in page.get("items") or ())
             more = at(page, "metadata", "continue") or ""
             if not more:
-                return found
+                return
 
     def create(self, document: Mapping[str, Any], *, manager: str, dry_run: bool = False) -> Document:
         """The object as it was made.
@@ -158,9 +171,13 @@ class Cluster:
             FieldConflict: somebody else owns some of the fields, and `force` is not given.
             Invalid: a field is unknown, or breaks a rule.
             KindMissing: the cluster does not have the kind.
+            Ending: one of that name is being deleted.
         """
         ref = ref_of(document)
         before = self.get(ref)
+        if before is not None and at(before, "metadata", "deletionTimestamp") and not dry_run:
+            held = ", ".join(at(before, "metadata", "finalizers") or ())
+            raise Ending(f"{ref} is still being deleted" + (f", held by {held}" if held else ""))
         path = self._kinds.resource(ref.api_version, ref.kind).path(ref.namespace, ref.name)
         try:
             answer = self._patch(path, ref, document, manager, force=force, dry_run=dry_run)
@@ -169,21 +186,30 @@ class Cluster:
             if {owner for _, owner in exc.conflicts} != {manager}:
                 raise
             answer = self._patch(path, ref, document, manager, force=True, dry_run=dry_run)
-        return Applied(
-            ref,
-            _outcome(before, answer.document, is_stored=not dry_run),
-            answer.document,
-            before,
-            answer.warnings,
-        )
+        return Applied(ref, _outcome(before, answer.document), answer.document, before, answer.warnings)
 
     def _patch(
         self, path: str, ref: Ref, document: Mapping[str, Any], manager: str, *, force: bool, dry_run: bool
     ) -> Answer:
         query = [*_write(manager, dry_run=dry_run), ("force", "true" if force else "false")]
+        has_version = at(document, "metadata", "resourceVersion") is not None
         return self._asker.ask(
-            "patch", path, f"apply {ref}", query=query, body=dict(document), content_type=APPLY
-        )
+            "patch", path, f"apply {ref}", query=query, body=dict(document), content_type=APPLY,
+            passes=is_passing if has_version else is_passing_for_apply,
+        )  # fmt: skip
+
+    def patch(self, ref: Ref, operations: Sequence[Mapping[str, Any]], *, manager: str) -> Document:
+        """The object after the operations of a JSON patch (RFC 6902), which may be sent twice: say `add`.
+
+        Raises:
+            Invalid: a `test` among them fails, or the result breaks the schema.
+            Absent: it is not there.
+        """
+        path = self._kinds.resource(ref.api_version, ref.kind).path(ref.namespace, ref.name)
+        return self._asker.ask(
+            "patch", path, f"change {ref}", query=_write(manager, dry_run=False),
+            body=[dict(one) for one in operations], content_type=JSON_PATCH,
+        ).document  # fmt: skip
 
     def delete(self, ref: Ref, *, propagation: Propagation = "Background", uid: str = "") -> bool:
         """Ask for an object's end; False: it was not there. Finalizers may keep it for a while.
@@ -199,16 +225,18 @@ class Cluster:
         except Absent:
             return False
         except Changed:
-            if not uid:
+            if uid:
+                return False  # another one of that name is there by now
+            # Older servers say so of a namespace that they are emptying already.
+            if (now := self.get(ref)) is not None and not at(now, "metadata", "deletionTimestamp"):
                 raise
-            return False  # another one of that name is there by now
         return True
 
     def watch(self, ref: Ref, resource_version: str, timeout_s: float) -> Iterator[Document]:
         """Events of one object, raw, bookmarks included, until the server ends the watch; see `kuberay.watching`.
 
         Raises:
-            Lost: the connection broke.
+            Lost: the connection broke, or the server cannot answer at this moment.
             Refused: the server refused; code 410 means that the version is too old to go on from.
         """
         path = self._kinds.resource(ref.api_version, ref.kind).path(ref.namespace)
@@ -219,8 +247,12 @@ class Cluster:
         for event in self._transport.stream(path, query=query, timeout_s=timeout_s + FIRST_ANSWER_S):
             status = event.get("object") if event.get("type") == "ERROR" else event
             if status and status.get("kind") == "Status":
-                code = int(status.get("code") or 0)
-                raise raised_by(Answer(code, status), f"watch {ref}")
+                answer = Answer(int(status.get("code") or 0), status)
+                refusal = raised_by(answer, f"watch {ref}")
+                # A fault of the server's own ends one watch and says nothing of the next.
+                if is_passing(answer) or answer.code >= 500:
+                    raise Lost(str(refusal))
+                raise refusal
             yield event
 
 
@@ -229,19 +261,7 @@ def _write(manager: str, *, dry_run: bool) -> list[tuple[str, str]]:
     return [*query, ("dryRun", "All")] if dry_run else query
 
 
-def _outcome(before: Document | None, after: Document, *, is_stored: bool) -> Outcome:
-    """The server leaves an object's version alone when nothing changes, and in a dry run always."""
+def _outcome(before: Document | None, after: Document) -> Outcome:
     if before is None:
         return "created"
-    if is_stored:
-        same = at(before, "metadata", "resourceVersion") == at(after, "metadata", "resourceVersion")
-    else:
-        same = _content(before) == _content(after)
-    return "unchanged" if same else "changed"
-
-
-def _content(document: Document) -> Document:
-    """An object without what tells who wrote it and when."""
-    written = ("managedFields", "resourceVersion")
-    metadata = {key: value for key, value in document.get("metadata", {}).items() if key not in written}
-    return document | {"metadata": metadata}
+    return "unchanged" if content(before) == content(after) else "changed"

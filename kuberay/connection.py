@@ -18,6 +18,7 @@ from kuberay.errors import ClusterError, NoCluster
 from kuberay.objects import Document
 
 Query = Sequence[tuple[str, str]]
+Body = Document | list[dict[str, Any]] | None  # an object; or the operations of a JSON patch
 
 
 class Lost(ClusterError):
@@ -52,7 +53,7 @@ class Transport(Protocol):
         path: str,
         *,
         query: Query = (),
-        body: Document | None = None,
+        body: Body = None,
         content_type: str = "application/json",
         timeout_s: float = 30.0,
     ) -> Answer:
@@ -149,7 +150,7 @@ class OfficialTransport:
         self._requests = DynamicClient(client, discoverer=_NoDiscovery)
 
     def send(
-        self, method: str, path: str, *, query: Query = (), body: Document | None = None,
+        self, method: str, path: str, *, query: Query = (), body: Body = None,
         content_type: str = "application/json", timeout_s: float = 30.0,
     ) -> Answer:  # fmt: skip
         with self._asked(method, path, query, body, content_type, timeout_s) as response:
@@ -163,12 +164,13 @@ class OfficialTransport:
     def stream(self, path: str, *, query: Query, timeout_s: float) -> Iterator[Document]:
         with self._asked("get", path, query, None, "application/json", timeout_s) as response:
             if response.status >= 300:
-                yield _document(response.data)
+                # What stands in front of an API server says no in other words than Status documents.
+                yield {"kind": "Status", "code": response.status} | _document(response.data)
                 return
             rest = b""
             for piece in response.stream(2**14, decode_content=True):
                 *lines, rest = (rest + piece).split(b"\n")
-                yield from (json.loads(line) for line in lines if line.strip())
+                yield from (_event(line) for line in lines if line.strip())
             if rest.strip():
                 raise Lost("the watch ended in the middle of a line")
 
@@ -179,7 +181,7 @@ class OfficialTransport:
 
     @contextmanager
     def _asked(
-        self, method: str, path: str, query: Query, body: Document | None, content_type: str, timeout_s: float
+        self, method: str, path: str, query: Query, body: Body, content_type: str, timeout_s: float
     ) -> Iterator[Any]:
         """The response, unread, refused or not; reading it may fail in the block."""
         import urllib3.exceptions as failures
@@ -217,6 +219,16 @@ class _Read:
 class _NoDiscovery:
     def __init__(self, client: object, cache_file: object) -> None:
         """Ask nothing."""
+
+
+def _event(line: bytes) -> Document:
+    try:
+        found = json.loads(line)
+    except ValueError as exc:
+        raise Lost(f"the watch said {line[:80]!r}, which is no event") from exc
+    if not isinstance(found, dict):
+        raise Lost(f"the watch said {line[:80]!r}, which is no event")
+    return found
 
 
 def _document(data: Any) -> Document:

@@ -8,11 +8,11 @@ garbage collector runs it was about to, and some clusters have none.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kuberay.cluster import Cluster
 from kuberay.evidence import CLUSTER_LABEL, KIND_LABEL, SERVICE_LABEL
-from kuberay.objects import RAY, Document, Ref, at, ref_of
+from kuberay.objects import RAY, Document, Ref, at, condition, is_true, ref_of
 
 LOOK_EVERY_S = 1.0
 
@@ -23,22 +23,44 @@ class Left:
 
     ref: Ref
     held_by: tuple[str, ...] = ()  # finalizers
+    says: str = ""  # of a namespace, what its controller still waits for
 
     def __str__(self) -> str:
-        return f"{self.ref}" + (f", held by {', '.join(self.held_by)}" if self.held_by else "")
+        held = f", held by {', '.join(self.held_by)}" if self.held_by else ""
+        return f"{self.ref}{held}" + (f": {self.says}" if self.says else "")
+
+
+# https://github.com/kubernetes/kubernetes, pkg/controller/namespace/deletion/status_condition_utils.go
+_WAITS = (
+    "NamespaceDeletionDiscoveryFailure",
+    "NamespaceDeletionGroupVersionParsingFailure",
+    "NamespaceDeletionContentFailure",
+    "NamespaceContentRemaining",
+    "NamespaceFinalizersRemaining",
+)
+
+
+def left_of(document: Document) -> Left:
+    """What is said of an object whose end is waited for."""
+    held = tuple(at(document, "metadata", "finalizers") or ())
+    if document["kind"] != "Namespace":
+        return Left(ref_of(document), held)
+    said = [one for kind in _WAITS if is_true(one := condition(document, kind)) and one is not None]
+    return Left(ref_of(document), held, " ".join(str(one.get("message") or "") for one in said))
 
 
 def delete_service(
     cluster: Cluster, ref: Ref, *, timeout_s: float, tell: Callable[[str], None]
 ) -> list[Left]:
     """Delete a RayService and wait for all that is its own; what is left when the time is over."""
+    ref = replace(ref, namespace=ref.namespace or "default")  # none would mean all when its parts are listed
     until_s = cluster.now_s() + timeout_s
     ray_clusters = {one["metadata"]["name"] for one in _ray_clusters(cluster, ref)}
     cluster.delete(ref)
     told: set[Left] = set()
     while True:
         found = list(_own(cluster, ref, ray_clusters))
-        left = [Left(ref_of(one), tuple(at(one, "metadata", "finalizers") or ())) for one in found]
+        left = [left_of(one) for one in found]
         for one in left:
             if one not in told:
                 told.add(one)

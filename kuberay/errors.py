@@ -4,8 +4,12 @@ ClusterError
 |-- NoCluster            name a kubeconfig and a context that exist
 |-- Unreachable          nothing answers there, or it stopped answering
 |-- KindMissing          install the operator that brings the kind
+|-- Ending               it, or its namespace, is still being deleted: wait for its end
 |-- Refused              the API server said no: `status`, `reason`
 |   |-- Absent           it is not there
+|   |-- Forbidden        we are known, and may not
+|   |-- Denied           we may, and admission (a webhook, a policy, a quota) says no: fix the object, or ask for more
+|   |-- NoDryRun         it cannot be asked without being done: a webhook in the way takes no dry runs
 |   |-- FieldConflict    somebody else owns these fields: leave them out, or force
 |   |-- Changed          it was changed or made meanwhile: read it again
 |   `-- Invalid          the object is wrong: fix it
@@ -41,6 +45,10 @@ class KindMissing(ClusterError):
         self.kind = kind
 
 
+class Ending(ClusterError):
+    """An object of that name, or its namespace, is being deleted: what is applied now goes with it."""
+
+
 class Refused(ClusterError):
     """The API server answered with a Status: its HTTP code, its reason and its message."""
 
@@ -54,12 +62,24 @@ class Absent(Refused):
     """Nothing of that name is there."""
 
 
+class Forbidden(Refused):
+    """Who we are may not do this."""
+
+
 class Changed(Refused):
     """The object changed, or came into being, since it was last read."""
 
 
 class Invalid(Refused):
     """The object breaks its schema or a rule of the server's."""
+
+
+class Denied(Refused):
+    """Admission refused the object: a webhook, a policy, a quota, a Pod Security Standard."""
+
+
+class NoDryRun(Refused):
+    """A webhook has side effects, so the server asks it nothing in a dry run and refuses that instead."""
 
 
 class FieldConflict(Refused):

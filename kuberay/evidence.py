@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from kuberay.cluster import Cluster
 from kuberay.errors import KindMissing, Refused
 from kuberay.objects import RAY, Document, Ref, at
+from kuberay.service_status import clusters_in_force
 
 KARPENTER = "karpenter.sh/v1"
 SERVICE_LABEL = "ray.io/originated-from-cr-name"  # on what the operator makes for a RayService
@@ -32,7 +33,7 @@ class Evidence:
 
 
 def gather(cluster: Cluster, ref: Ref, service: Document | None) -> Evidence:
-    """The evidence about one RayService, whose document the caller has.
+    """The evidence about one RayService, whose document the caller has: of the RayClusters that it has not given up.
 
     Raises:
         Unreachable: the API server does not answer.
@@ -40,6 +41,8 @@ def gather(cluster: Cluster, ref: Ref, service: Document | None) -> Evidence:
     reader = Reader(cluster)
     chosen = f"{SERVICE_LABEL}={ref.name},{KIND_LABEL}=RayService"
     ray_clusters = reader.find(RAY, "RayCluster", ref.namespace, chosen)
+    if service is not None and (in_force := clusters_in_force(service)):
+        ray_clusters = [one for one in ray_clusters if one["metadata"]["name"] in in_force]
     pods: list[Document] = []
     if ray_clusters:
         names = ",".join(one["metadata"]["name"] for one in ray_clusters)

@@ -1,7 +1,9 @@
 """What was applied before, kept in the cluster beside it, so that anybody can go back.
 
-A revision is a ConfigMap with the objects (gzipped JSON; they name secrets and hold none) and what became of
-them. The newest KEPT stay. Nothing here applies anything.
+A revision is a ControllerRevision, as those of Deployments' elder kinds are: its data, the objects as gzipped JSON, can
+never be changed, and the roles that come with Kubernetes and let people write ConfigMaps (`edit`) do not let them write
+it. For whoever can, decides what a rollback applies. What became of it stands in annotations. Of Secrets only the
+names are kept. The newest KEPT stay. Nothing here applies anything.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import gzip
 import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -21,10 +23,12 @@ from kuberay.errors import Changed, ClusterError, NoRevision
 from kuberay.objects import Document, Ref, at
 
 KEPT = 6
-INSTANCE_LABEL = "app.kubernetes.io/instance"
-COMPONENT_LABEL = "app.kubernetes.io/component"
-COMPONENT = "revision"
-MAX_BYTES = 1_000_000  # of a ConfigMap's data, by the API server: 1 MiB
+# Of our own: StatefulSets and DaemonSets adopt, and count out, whatever revisions their selectors match.
+OWNER_LABEL = "manta.dev/revision-of"
+STATE, NOTE = "manta.dev/state", "manta.dev/note"
+API, KIND = "apps/v1", "ControllerRevision"
+MAX_BYTES = 1_000_000  # etcd takes 1.5 MiB
+MAX_NOTE = 2000
 
 
 class State(StrEnum):
@@ -74,8 +78,7 @@ class History:
     def revisions(self) -> list[Revision]:
         """All that are kept, the newest first."""
         found = self._cluster.find(
-            "v1", "ConfigMap", namespace=self._namespace,
-            labels=f"{INSTANCE_LABEL}={self._name},{COMPONENT_LABEL}={COMPONENT}",
+            API, KIND, namespace=self._namespace, labels=f"{OWNER_LABEL}={self._name}"
         )  # fmt: skip
         return sorted(map(_read, found), key=lambda one: one.number, reverse=True)
 
@@ -116,7 +119,7 @@ class History:
         kept = self.revisions()
         number = kept[0].number + 1 if kept else 1
         started_at = self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
-        made = tuple(map(dict, objects))
+        made = tuple(map(_without_values, objects))
         revision = Revision(number, State.APPLYING, started_at, note, made, tuple(wave_sizes))
         try:
             self._cluster.create(self._document(revision), manager=self._manager)
@@ -132,8 +135,12 @@ class History:
 
     def finish(self, revision: Revision, state: State, note: str = "") -> None:
         """Note what became of it."""
-        done = replace(revision, state=state, note=note or revision.note)
-        self._cluster.apply(self._document(done), manager=self._manager, force=True)
+        said = {STATE: state.value, NOTE: (note or revision.note)[:MAX_NOTE]}
+        operations = [
+            {"op": "add", "path": f"/metadata/annotations/{key.replace('/', '~1')}", "value": value}
+            for key, value in said.items()
+        ]
+        self._cluster.patch(self._ref(revision.number), operations, manager=self._manager)
 
     def supersede(self, chosen: Revision) -> None:
         """Note of everything newer than `chosen` that it was rolled back."""
@@ -147,7 +154,7 @@ class History:
             self._cluster.delete(self._ref(one.number))
 
     def _ref(self, number: int) -> Ref:
-        return Ref("v1", "ConfigMap", self._namespace, f"{self._name}-revision-{number}")
+        return Ref(API, KIND, self._namespace, f"{self._name}-revision-{number}")
 
     def _document(self, revision: Revision) -> Document:
         packed = gzip.compress(json.dumps(revision.objects, sort_keys=True).encode(), mtime=0)
@@ -163,27 +170,39 @@ class History:
             "metadata": {
                 "name": ref.name,
                 "namespace": ref.namespace,
-                "labels": {
-                    INSTANCE_LABEL: self._name,
-                    COMPONENT_LABEL: COMPONENT,
-                    "app.kubernetes.io/managed-by": self._manager,
-                },
+                "labels": {OWNER_LABEL: self._name, "app.kubernetes.io/managed-by": self._manager},
+                "annotations": {STATE: revision.state.value, NOTE: revision.note[:MAX_NOTE]},
             },
+            "revision": revision.number,
             "data": {
-                "number": str(revision.number),
-                "state": revision.state.value,
                 "startedAt": revision.started_at,
-                "note": revision.note[:2000],
-                "waves": ",".join(map(str, revision.wave_sizes)),
+                "waveSizes": list(revision.wave_sizes),
+                "objects.json.gz": text,
             },
-            "binaryData": {"objects.json.gz": text},
         }
 
 
 def _read(document: Document) -> Revision:
-    packed = base64.b64decode(at(document, "binaryData", "objects.json.gz") or "")
-    data = document.get("data") or {}
-    sizes = tuple(int(size) for size in data.get("waves", "").split(",") if size)
-    objects = tuple(json.loads(gzip.decompress(packed)))
-    state = State(data["state"])
-    return Revision(int(data["number"]), state, data["startedAt"], data.get("note", ""), objects, sizes)
+    data, said = document["data"], at(document, "metadata", "annotations") or {}
+    objects = tuple(json.loads(gzip.decompress(base64.b64decode(data["objects.json.gz"]))))
+    state = State(said.get(STATE, State.APPLYING))
+    return Revision(
+        int(document["revision"]),
+        state,
+        data["startedAt"],
+        said.get(NOTE, ""),
+        objects,
+        tuple(data["waveSizes"]),
+    )
+
+
+def is_secret(document: Mapping[str, Any]) -> bool:
+    """Whether it is a Secret, of which a revision keeps the name alone, and which a rollback leaves as it is."""
+    return (document.get("apiVersion"), document.get("kind")) == ("v1", "Secret")
+
+
+def _without_values(document: Mapping[str, Any]) -> Document:
+    if not is_secret(document):
+        return dict(document)
+    named = {key: document["metadata"][key] for key in ("name", "namespace") if key in document["metadata"]}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": named}

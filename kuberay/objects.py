@@ -51,6 +51,13 @@ def at(document: Mapping[str, Any], *path: str) -> Any:
     return value
 
 
+def content(document: Mapping[str, Any]) -> Document:
+    """What an object is, without its status, which operators write at any time, and without who wrote what when."""
+    written = ("managedFields", "resourceVersion", "generation")
+    metadata = {key: value for key, value in document.get("metadata", {}).items() if key not in written}
+    return {key: value for key, value in document.items() if key != "status"} | {"metadata": metadata}
+
+
 def condition(document: Mapping[str, Any], kind: str) -> Mapping[str, Any] | None:
     """A condition of the object's status; None: it has none of that type."""
     for one in at(document, "status", "conditions") or ():

@@ -11,14 +11,16 @@ Changes are server-side applies under a field manager, so that what others own (
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from kuberay.bounds import carry_bounds
 from kuberay.cluster import Applied, Cluster
 from kuberay.deletion import Left, delete_service
 from kuberay.diagnosis import Reason, explain
-from kuberay.errors import Absent, Changed, NotServing
+from kuberay.errors import Absent, Changed, NoDryRun, NotServing
 from kuberay.evidence import gather
 from kuberay.fields import applied_by
 from kuberay.history import History, Revision, State
@@ -41,8 +43,9 @@ class RayService:
     def __init__(self, cluster: Cluster, namespace: str, name: str, *, manager: str = MANAGER) -> None:
         self._cluster = cluster
         self._manager = manager
-        self.ref = Ref(RAY, "RayService", namespace, name)
-        self.history = History(cluster, namespace, name, manager=manager)
+        # Never none: that would mean every namespace where its parts are looked for.
+        self.ref = Ref(RAY, "RayService", namespace or "default", name)
+        self.history = History(cluster, self.ref.namespace, name, manager=manager)
 
     def get(self) -> Document | None:
         """The whole object; None: it is not there."""
@@ -75,17 +78,22 @@ class RayService:
     ) -> Applied:
         """Make it be like this, and note it in the history (`record`), from where `rollback` takes it.
 
+        Bounds of worker groups that changed are carried to the RayCluster that runs (`kuberay.bounds`).
+
         Raises:
             FieldConflict: others own some of these fields; `force` takes them over.
             Invalid: it breaks the schema; unknown fields are errors.
             KindMissing: KubeRay is not installed.
+            Ending: it is being deleted.
         """
         wanted = self._named(document)
-        if dry_run or not record:
-            return self._cluster.apply(wanted, manager=self._manager, force=force, dry_run=dry_run)
-        self._cluster.apply(wanted, manager=self._manager, force=force, dry_run=True)
-        self.history.begin([wanted])
-        return self._cluster.apply(wanted, manager=self._manager, force=force)
+        if dry_run:
+            return self._cluster.apply(wanted, manager=self._manager, force=force, dry_run=True)
+        if record:
+            with contextlib.suppress(NoDryRun):
+                self._cluster.apply(wanted, manager=self._manager, force=force, dry_run=True)
+            self.history.begin([wanted])
+        return self._applied(wanted, force=force)
 
     def update_serve_config(self, text: str, *, force: bool = False, dry_run: bool = False) -> Applied:
         """Change `serveConfigV2` alone: Serve updates its applications in place, on the RayCluster that runs.
@@ -156,7 +164,7 @@ class RayService:
         self.history.supersede(chosen)
         for document in mine:
             # Whatever happened since to fields that were ours, they are ours again.
-            self._cluster.apply(document, manager=self._manager, force=True)
+            self._applied(document, force=True)
         return chosen
 
     def delete(self, *, timeout_s: float = 600.0, tell: Tell = _nothing) -> list[Left]:
@@ -165,6 +173,11 @@ class RayService:
         if not left:
             self.history.forget()
         return left
+
+    def _applied(self, wanted: Document, *, force: bool) -> Applied:
+        applied = self._cluster.apply(wanted, manager=self._manager, force=force)
+        carry_bounds(self._cluster, applied, manager=self._manager, tell=_nothing)
+        return applied
 
     def _note(self, state: State, note: str = "") -> None:
         newest = next(iter(self.history.revisions()), None)

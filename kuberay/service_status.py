@@ -16,7 +16,11 @@ from typing import Any
 from kuberay.objects import at, condition, is_true
 
 # Reasons of `Ready: False` that no waiting mends (KubeRay v1.7.0, ray-operator/apis/ray/v1/rayservice_types.go).
-_FINAL_REASONS = ("ValidationFailed", "InitializingTimeout")
+# For ever, in the second case: the operator does not look at it again, whatever is applied.
+_FINAL_REASONS = {
+    "ValidationFailed": "",
+    "InitializingTimeout": "; KubeRay has given it up: delete it, and apply it again",
+}
 # KubeRay's conditions of RayClusters have the kind's name before them; its RayServices' are spelt in both ways here.
 _SUSPENDED = ("Suspending", "Suspended", "RayServiceSuspending", "RayServiceSuspended")
 # A deployment that the autoscaler changes serves meanwhile (ray/serve/schema.py, DeploymentStatus).
@@ -131,8 +135,9 @@ def _phase(  # noqa: PLR0911 (one answer a case, the first that holds)
     if at(document, "spec", "suspend") or any(is_true(condition(document, kind)) for kind in _SUSPENDED):
         return Phase.SUSPENDED, "spec.suspend is set" if at(document, "spec", "suspend") else said
     if ready.get("reason") in _FINAL_REASONS:
-        return Phase.FAILED, said
-    if failed := [one for one in _applications(pending or active) if one.status == "DEPLOY_FAILED"]:
+        return Phase.FAILED, f"{said}{_FINAL_REASONS[ready['reason']]}"
+    judged = active if _is_going_back(document) else pending or active
+    if failed := [one for one in _applications(judged) if one.status == "DEPLOY_FAILED"]:
         return Phase.FAILED, "; ".join(map(str, failed))
     if not is_true(ready):
         # The operator writes no new observedGeneration while it waits for the first pod, so this comes first.
@@ -148,6 +153,24 @@ def _phase(  # noqa: PLR0911 (one answer a case, the first that holds)
     if ill := [one for one in applications if not one.is_well]:
         return Phase.DEGRADED, "; ".join(map(str, ill))
     return Phase.SERVING, ""
+
+
+def clusters_in_force(document: Mapping[str, Any]) -> set[str]:
+    """Names of the RayClusters that serve, or are to serve; empty: the status names none yet.
+
+    A RayCluster that was given up is there for as long as `rayClusterDeletionDelaySeconds` says, with all its troubles.
+    """
+    keys = (
+        ["activeServiceStatus"]
+        if _is_going_back(document)
+        else ["activeServiceStatus", "pendingServiceStatus"]
+    )
+    return {name for key in keys if (name := at(document, "status", key, "rayClusterName"))}
+
+
+def _is_going_back(document: Mapping[str, Any]) -> bool:
+    """What KubeRay goes back from stays pending, with its failed applications, until the traffic has left it."""
+    return is_true(condition(document, "RollbackInProgress"))
 
 
 def _applications(cluster: RayClusterStatus | None) -> tuple[Application, ...]:

@@ -8,9 +8,10 @@ from kuberay.cluster import Cluster
 from kuberay.diagnosis import Reason, explain
 from kuberay.errors import NotServing
 from kuberay.evidence import gather
-from kuberay.objects import Document, Ref
+from kuberay.objects import RAY, Document, Ref
 from kuberay.patience import Patience
 from kuberay.service_status import ServiceStatus, read_status
+from kuberay.versions import outdated
 from kuberay.watching import follow
 
 TICK_S = 5.0
@@ -59,7 +60,8 @@ def wait_until_serving(
     for document in follow(cluster, ref, until_s=until_s, tick_s=patience.tick_s(TICK_S)):
         status = read_status(document) if document is not None else None
         told.state(status)
-        if judge.is_settled(status) and status is not None:
+        if judge.is_settled(status) and status is not None and document is not None:
+            _refuse_another_version(cluster, document, status)
             return status
         if told.is_due() or judge.has_failed:
             told.explain(document)
@@ -69,6 +71,20 @@ def wait_until_serving(
             raise _not_serving(ref, f"does not serve, and waiting will not mend it: {stuck}", told)
     told.explain(document)
     raise _not_serving(ref, f"does not serve after {timeout_s:.0f} s; it is {told.line}", told)
+
+
+def _refuse_another_version(cluster: Cluster, document: Document, status: ServiceStatus) -> None:
+    """
+    Raises:
+        NotServing: what serves is not what was asked for, and KubeRay leaves it at that.
+    """
+    name = status.active.name if status.active else ""
+    found = cluster.get(Ref(RAY, "RayCluster", status.namespace, name)) if name else None
+    if found is not None and (said := outdated(document, found)):
+        raise NotServing(
+            f"RayService {status.namespace}/{status.name} serves an old version, and KubeRay makes no RayCluster of "
+            f"the new one: in {name} {said}; see its upgradeStrategy.type, and the operator's feature gates"
+        )
 
 
 def _not_serving(ref: Ref, what: str, told: _Told) -> NotServing:

@@ -1,6 +1,7 @@
 """An object as it changes: read, then watched, through broken connections and versions that are gone.
 
-Yields states, not events: whoever looks sees the newest, and need not know what happened to the connection.
+Whoever may read and not watch reads again at every tick. Yields states, not events: whoever looks sees the newest, and
+need not know what happened to the connection.
 """
 
 from __future__ import annotations
@@ -8,13 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kuberay.asking import FIRST_PAUSE_S, MAX_PAUSE_S
-from kuberay.cluster import Cluster
+from kuberay.cluster import GONE, Cluster
 from kuberay.connection import Lost
-from kuberay.errors import Refused
+from kuberay.errors import Forbidden, Refused
 from kuberay.objects import Document, Ref, at
-
-GONE = 410
-TOO_MANY = 429
 
 
 def follow(cluster: Cluster, ref: Ref, *, until_s: float, tick_s: float = 5.0) -> Iterator[Document | None]:
@@ -23,32 +21,30 @@ def follow(cluster: Cluster, ref: Ref, *, until_s: float, tick_s: float = 5.0) -
     None: it is not there. Breaking off the loop ends the watch.
 
     Raises:
-        Refused: the server does not let us, for another reason than an old version or too many requests.
+        Refused: the server does not let us read it.
         Unreachable: it stopped answering for longer than the cluster's patience.
     """
-    pause_s = FIRST_PAUSE_S
+    pause_s, may_watch = FIRST_PAUSE_S, True
     while True:
         document = cluster.get(ref)
         yield document
         left_s = until_s - cluster.now_s()
         if left_s <= 0:
             return
-        if document is None:
+        if document is None or not may_watch:
             cluster.sleep(min(tick_s, left_s, 1.0))
             continue
         try:
             yield from _changes(cluster, ref, document, until_s=until_s, tick_s=tick_s)
             pause_s = FIRST_PAUSE_S
-        except Lost:
+        except Forbidden:
+            may_watch = False
+        except (Lost, Refused) as exc:
+            if isinstance(exc, Refused) and exc.http_code != GONE:
+                raise
             # Reading it again is what tells a short break from a server that is gone.
             cluster.sleep(min(pause_s, max(0.0, until_s - cluster.now_s())))
             pause_s = min(2 * pause_s, MAX_PAUSE_S)
-        except Refused as exc:
-            if exc.http_code == TOO_MANY:
-                cluster.sleep(min(pause_s, max(0.0, until_s - cluster.now_s())))
-                pause_s = min(2 * pause_s, MAX_PAUSE_S)
-            elif exc.http_code != GONE:
-                raise
 
 
 def _changes(

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from cluster.lifecycle.checking import Checked, check, missing_kinds, refuse_missing_kinds
+from cluster.lifecycle.checking import Checked, check, kinds_defined, known_part, lacks_another
 from cluster.lifecycle.going_back import NEVER, go_back
 from cluster.lifecycle.tree import Tree, Wave
-from cluster.lifecycle.waves import wait_until_ready
+from cluster.lifecycle.waves import LOOK_EVERY_S, wait_until_ready
+from kuberay.bounds import carry_bounds
 from kuberay.cluster import Applied, Cluster
-from kuberay.errors import ClusterError, NotServing
+from kuberay.errors import ClusterError, Ending, NotServing, Refused
 from kuberay.history import History, Revision, State
 from kuberay.objects import Document, Ref, ref_of
 from kuberay.patience import Patience
@@ -21,6 +22,7 @@ from kuberay.patience import Patience
 Tell = Callable[[str], None]
 MANAGER = "manta"
 MAX_TOLD = 20
+SEEN_S = 60.0  # a webhook's cache follows its watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class Progress:
     """What was applied so far."""
 
     num_objects: int
+    num_left_out: int = 0
     applied: list[Applied] = field(default_factory=list)
     wave: str = ""
 
@@ -51,8 +54,9 @@ class Progress:
         }
         words = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
         where = f", up to wave {self.wave}" if self.wave else ""
+        without = f"; {self.num_left_out} were left out" if self.num_left_out else ""
         return f"{len(self.applied)} of {self.num_objects} objects were applied{where}" + (
-            f": {words}" if words else ""
+            f": {words}{without}" if words else without
         )
 
 
@@ -71,9 +75,14 @@ def dry_run(cluster: Cluster, tree: Tree, options: Options) -> Checked:
     Raises:
         KindMissing: the cluster lacks kinds.
     """
-    return check(
-        cluster, _wanted(cluster, tree, options, lambda _: None), manager=MANAGER, force=options.force
+    left_out: list[str] = []
+    checked = check(
+        cluster,
+        known_part(cluster, tree, skip_missing=options.skip_missing, tell=left_out.append),
+        manager=MANAGER,
+        force=options.force,
     )
+    return replace(checked, unasked=(*left_out, *checked.unasked))
 
 
 def apply_tree(cluster: Cluster, tree: Tree, options: Options, tell: Tell) -> Outcome:
@@ -88,23 +97,26 @@ def apply_tree(cluster: Cluster, tree: Tree, options: Options, tell: Tell) -> Ou
         raise ClusterError(
             f"{tree.path} is a part of a tree: only the whole says what it has no longer (--prune)"
         )
-    tree = _wanted(cluster, tree, options, tell)
+    num_objects = len(tree.objects)
+    tree = known_part(cluster, tree, skip_missing=options.skip_missing, tell=tell)
     tell(f"asking the server about {len(tree.objects)} objects before applying any")
     _refuse(check(cluster, tree, manager=MANAGER, force=options.force), tell)
-    return _Run(cluster, tree, options, tell).all_waves()
+    return _Run(cluster, tree, options, tell, num_objects - len(tree.objects)).all_waves()
 
 
 class _Run:
     """One apply: where it is, and what it would go back to."""
 
-    def __init__(self, cluster: Cluster, tree: Tree, options: Options, tell: Tell) -> None:
+    def __init__(self, cluster: Cluster, tree: Tree, options: Options, tell: Tell, num_left_out: int) -> None:
         self._cluster = cluster
         self._tree = tree
         self._options = options
         self._tell = tell
-        self._progress = Progress(len(tree.objects))
+        self._progress = Progress(len(tree.objects), num_left_out)
+        self._defined = set(kinds_defined(tree.objects))
         self._history = History(cluster, tree.namespace, tree.name)
         self._way_back = self._history.last_serving()
+        self._touched: set[Ref] = set()  # an answer that was lost leaves no trace in the progress
 
     def all_waves(self) -> Outcome:
         self._apply_namespace()
@@ -140,7 +152,42 @@ class _Run:
         """The history lives in the tree's namespace, so that comes before everything."""
         for one in self._tree.objects:
             if one["kind"] == "Namespace" and one["metadata"]["name"] == self._tree.namespace:
-                self._cluster.apply(one, manager=MANAGER, force=self._options.force)
+                self._apply(one)
+
+    def _apply(self, document: Document) -> Applied:
+        """Apply an object; if its former self is still being deleted, after that has ended.
+
+        Where a webhook has not seen yet what this one needs, it is given a moment.
+        """
+        cluster, started_s, told = self._cluster, self._cluster.now_s(), ""
+        while True:
+            try:
+                return cluster.apply(document, manager=MANAGER, force=self._options.force)
+            except Ending as exc:
+                wait_s, hope = self._options.timeout_s, "it is applied when it is gone"
+                fault: ClusterError = exc
+            except Refused as exc:
+                if not lacks_another(exc, document, self._tree.objects):
+                    raise
+                wait_s, hope = SEEN_S, "it was applied a moment ago"
+                fault = exc
+            if cluster.now_s() - started_s >= wait_s:
+                raise fault
+            if str(fault) != told:
+                told = str(fault)
+                self._tell(f"{told}; {hope}")
+            cluster.sleep(LOOK_EVERY_S)
+
+    def _await_kind(self, document: Document) -> None:
+        """A kind that the tree itself defines is served a moment later: its names are looked at first."""
+        kind, until_s = (
+            (document["apiVersion"], document["kind"]),
+            self._cluster.now_s() + self._options.timeout_s,
+        )
+        if kind in self._defined and not self._cluster.knows(*kind):
+            self._tell(f"waiting until the cluster serves {document['kind']} ({document['apiVersion']})")
+            while not self._cluster.knows(*kind) and self._cluster.now_s() < until_s:
+                self._cluster.sleep(LOOK_EVERY_S)
 
     def _apply_wave(self, wave: Wave) -> None:
         cluster, options = self._cluster, self._options
@@ -149,11 +196,13 @@ class _Run:
         self._tell(f"wave {wave.name}: {num_objects} object{'s' if num_objects > 1 else ''}")
         self._progress.wave = wave.name
         for one in wave.objects:
-            _await_kind(cluster, one)
-            found = cluster.apply(one, manager=MANAGER, force=options.force)
+            self._await_kind(one)
+            self._touched.add(ref_of(one))
+            found = self._apply(one)
             self._progress.applied.append(found)
             if found.outcome != "unchanged":
                 self._tell(f"{found.ref} {found.outcome}")
+            carry_bounds(cluster, found, manager=MANAGER, tell=self._tell)
         if options.wait:
             wait_until_ready(
                 cluster, wave.objects, timeout_s=options.timeout_s, patience=options.patience, tell=self._tell
@@ -180,17 +229,11 @@ class _Run:
             return f"it was left as it is; rollback goes back to revision {way_back.number}"
         self._tell(f"going back to revision {way_back.number}, which served")
         created = [one.ref for one in self._progress.applied if one.before is None]
-        if self._tree.is_part:
-            # Whoever may apply a part may not touch the rest.
-            touched = {one.ref for one in self._progress.applied}
-            way_back = replace(
-                way_back,
-                objects=tuple(one for one in way_back.objects if ref_of(one) in touched),
-                wave_sizes=(),
-            )
+        # The rest is as it was; and a history that somebody wrote into must not reach further than this apply did.
+        mine = tuple(one for one in way_back.objects if ref_of(one) in self._touched)
         go_back(
-            self._cluster, way_back, created=created, timeout_s=options.timeout_s, patience=options.patience,
-            tell=self._tell,
+            self._cluster, replace(way_back, objects=mine, wave_sizes=()), created=created,
+            timeout_s=options.timeout_s, patience=options.patience, tell=self._tell,
         )  # fmt: skip
         self._history.finish(revision, State.ROLLED_BACK, fault)
         return f"rolled back to revision {way_back.number}, which serves again"
@@ -213,24 +256,6 @@ class _Run:
         return [ref for ref in there if ref.kind in NEVER]
 
 
-def _wanted(cluster: Cluster, tree: Tree, options: Options, tell: Tell) -> Tree:
-    """The tree without what the cluster has no kind for, if that is allowed."""
-    missing = missing_kinds(cluster, tree)
-    if not options.skip_missing:
-        refuse_missing_kinds(missing)
-        return tree
-    for api_version, kind in missing:
-        tell(f"left out: the cluster has no kind {kind} ({api_version})")
-    kept = (
-        replace(
-            wave,
-            objects=tuple(one for one in wave.objects if (one["apiVersion"], one["kind"]) not in missing),
-        )
-        for wave in tree.waves
-    )
-    return replace(tree, waves=tuple(wave for wave in kept if wave.objects))
-
-
 def _refuse(checked: Checked, tell: Tell) -> None:
     for reason in checked.unasked:
         tell(f"not checked: {reason}")
@@ -242,11 +267,4 @@ def _refuse(checked: Checked, tell: Tell) -> None:
     for fault in checked.refused[:MAX_TOLD]:
         tell(str(fault))
     more = f" ({len(checked.refused)} objects are refused)" if len(checked.refused) > 1 else ""
-    raise ClusterError(f"nothing was applied: {checked.refused[0]}{more}")
-
-
-def _await_kind(cluster: Cluster, document: Document) -> None:
-    """A kind that an earlier wave has defined is served a moment later."""
-    until_s = cluster.now_s() + 60.0
-    while not cluster.knows(document["apiVersion"], document["kind"]) and cluster.now_s() < until_s:
-        cluster.sleep(1.0)
+    raise ClusterError(f"nothing was applied: {checked.refused[0]}{more}{checked.way_out}")

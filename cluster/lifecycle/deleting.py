@@ -1,18 +1,20 @@
 """The end of a tree: the last wave first, each gone before the next, and data only on request.
 
-RayServices end with their RayClusters and pods (`kuberay.deletion`), load balancers by their finalizers, and
-nodes with their NodePools: none of these may lose what they need for it, so nothing goes on while they are there.
+RayServices end with their RayClusters and pods (`kuberay.deletion`), load balancers by their finalizers, users of
+OpenSearch in its cluster, and nodes with their NodePools: none of these may lose what they need for it, so nothing goes
+on while they are there, neither to the wave before nor, within a wave, to the kind before.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kuberay.cluster import Cluster
-from kuberay.deletion import Left, delete_service
-from kuberay.errors import KindMissing
-from kuberay.objects import Document, Ref, at, ref_of
+from kuberay.deletion import Left, delete_service, left_of
+from kuberay.errors import ClusterError, KindMissing
+from kuberay.objects import Document, Ref, ref_of
 
 Tell = Callable[[str], None]
 LOOK_EVERY_S = 1.0
@@ -34,17 +36,27 @@ class Deleted:
 def delete_waves(
     cluster: Cluster, waves: Iterable[Iterable[Document]], *, with_data: bool, timeout_s: float, tell: Tell
 ) -> Deleted:
-    """Delete the objects of waves, given in the order in which they were applied; `timeout_s` for each wave."""
+    """Delete the objects of waves, given in the order in which they were applied; `timeout_s` for each wave.
+
+    Raises:
+        ClusterError: the server refused, or was lost; says what was deleted by then.
+    """
     keep = SHARED if with_data else (*SHARED, *DATA)
     num_deleted, kept = 0, []
     for wave in reversed([list(wave) for wave in waves]):
         refs = [ref_of(one) for one in reversed(wave)]
         kept += [ref for ref in refs if ref.kind in keep]
         going = [ref for ref in refs if ref.kind not in keep and _is_there(cluster, ref)]
-        left = _delete(cluster, going, timeout_s, tell)
-        num_deleted += len(going) - len({one.ref for one in left} & set(going))
-        if left:
-            return Deleted(num_deleted, tuple(kept), tuple(left))
+        until_s = cluster.now_s() + timeout_s
+        for _, same in itertools.groupby(going, key=lambda ref: (ref.api_version, ref.kind)):
+            refs = list(same)
+            try:
+                left = _delete(cluster, refs, until_s, tell)
+            except ClusterError as exc:
+                raise ClusterError(f"{exc}; {num_deleted} objects or more were deleted by then") from exc
+            num_deleted += len(refs) - len({one.ref for one in left} & set(refs))
+            if left:
+                return Deleted(num_deleted, tuple(kept), tuple(left))
     return Deleted(num_deleted, tuple(ref for ref in kept if _is_there(cluster, ref)), ())
 
 
@@ -55,8 +67,7 @@ def _is_there(cluster: Cluster, ref: Ref) -> bool:
         return False
 
 
-def _delete(cluster: Cluster, refs: list[Ref], timeout_s: float, tell: Tell) -> list[Left]:
-    until_s = cluster.now_s() + timeout_s
+def _delete(cluster: Cluster, refs: list[Ref], until_s: float, tell: Tell) -> list[Left]:
     for ref in refs:
         if ref.kind == "RayService":
             tell(f"{ref}: deleting it, its RayClusters and their pods")
@@ -78,7 +89,7 @@ def _wait_until_gone(cluster: Cluster, refs: list[Ref], until_s: float, tell: Te
                 continue
             document = cluster.get(ref)
             if document is not None:
-                left.append(Left(ref, tuple(at(document, "metadata", "finalizers") or ())))
+                left.append(replace(left_of(document), ref=ref))
                 continue
             gone.add(ref)
             tell(f"{ref} deleted")
@@ -97,4 +108,4 @@ def _nodes_of(cluster: Cluster, pools: list[str]) -> list[Left]:
     if not pools or not cluster.knows(KARPENTER, "NodeClaim"):
         return []
     found = cluster.find(KARPENTER, "NodeClaim", labels=f"{POOL_LABEL} in ({','.join(pools)})")
-    return [Left(ref_of(one), tuple(at(one, "metadata", "finalizers") or ())) for one in found]
+    return [left_of(one) for one in found]

@@ -8,7 +8,7 @@ from cluster.lifecycle.readiness import readiness
 from cluster.lifecycle.target import Target
 from kuberay.cluster import Cluster
 from kuberay.diagnosis import explain
-from kuberay.errors import KindMissing, Refused
+from kuberay.errors import Forbidden, KindMissing, Refused
 from kuberay.evidence import gather
 from kuberay.history import Revision
 from kuberay.objects import Document, Ref, ref_of
@@ -24,6 +24,7 @@ class Look:
     num_objects: int
     not_ready: tuple[tuple[Ref, str], ...]
     revisions: tuple[Revision, ...]
+    not_read: tuple[str, ...] = ()  # what we may not look at
 
     @property
     def is_well(self) -> bool:
@@ -48,14 +49,18 @@ def look_at(cluster: Cluster, target: Target) -> Look:
     serves = status is not None and status.phase is Phase.SERVING
     reasons = () if serves else tuple(one.text for one in explain(gather(cluster, service.ref, document)))
     others = [one for one in objects if one["kind"] != "RayService"]
-    judged = ((ref_of(one), _waits_for(cluster, one)) for one in others)
+    not_read: list[str] = []
+    judged = [(ref_of(one), _waits_for(cluster, one, not_read)) for one in others]
     not_ready = tuple((ref, waits_for) for ref, waits_for in judged if waits_for)
-    return Look(status, reasons, len(objects), not_ready, tuple(revisions))
+    return Look(status, reasons, len(objects), not_ready, tuple(revisions), tuple(not_read))
 
 
-def _waits_for(cluster: Cluster, wanted: Document) -> str:
+def _waits_for(cluster: Cluster, wanted: Document, not_read: list[str]) -> str:
     try:
         document = cluster.get(ref_of(wanted))
     except KindMissing:
         return "the cluster does not have its kind"
+    except Forbidden:
+        not_read.append(str(ref_of(wanted)))
+        return ""
     return "not there" if document is None else readiness(document).waits_for

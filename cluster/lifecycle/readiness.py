@@ -6,6 +6,7 @@ A status that speaks of an older generation than the object's is not believed. R
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -60,16 +61,27 @@ def _workload(document: Object) -> Readiness:
     wanted = 1 if wanted is None else wanted
     updated = at(document, "status", "updatedReplicas") or 0
     available = at(document, "status", "availableReplicas") or 0
-    if min(updated, available) < wanted:
+    if min(updated + _kept_back(document, wanted), available) < wanted:
         return Readiness(f"{available} of {wanted} pods are available, {updated} are of this version")
     return READY
+
+
+def _kept_back(document: Object, wanted: int) -> int:
+    """Pods that are to stay as they are: those below a partition, or, where that is the strategy, until somebody
+    deletes them.
+    """
+    strategy = at(document, "spec", "updateStrategy") or {}
+    if strategy.get("type") == "OnDelete":
+        return wanted
+    return min(wanted, int(at(strategy, "rollingUpdate", "partition") or 0))
 
 
 def _daemon_set(document: Object) -> Readiness:
     if _is_old(document):
         return Readiness("its controller has not seen the change yet")
     wanted = at(document, "status", "desiredNumberScheduled") or 0
-    available = min(at(document, "status", key) or 0 for key in ("numberAvailable", "updatedNumberScheduled"))
+    updated = (at(document, "status", "updatedNumberScheduled") or 0) + _kept_back(document, wanted)
+    available = min(at(document, "status", "numberAvailable") or 0, updated)
     if available < wanted:
         return Readiness(f"{available} of {wanted} pods are available")
     return READY
@@ -127,6 +139,18 @@ def _condition_of(document: Object, kind: str) -> Readiness:
     )
 
 
+# `status.syncedResourceVersion`: the generation, then a hash of labels and annotations.
+_SYNCED = re.compile(r"(\d+)-")
+
+
+def _external_secret(document: Object) -> Readiness:
+    seen = _SYNCED.match(str(at(document, "status", "syncedResourceVersion") or ""))
+    judged = _condition_of(document, "Ready")
+    if judged.is_ready and seen and int(seen[1]) < (at(document, "metadata", "generation") or 0):
+        return Readiness("its operator has not seen the change yet")
+    return judged
+
+
 def _route(document: Object) -> Readiness:
     parents = at(document, "status", "parents") or ()
     if not parents:
@@ -153,7 +177,7 @@ _RULES: dict[tuple[str, str], Callable[[Object], Readiness]] = {
     ("batch", "Job"): _job,
     ("apiextensions.k8s.io", "CustomResourceDefinition"): _established,
     ("networking.k8s.io", "Ingress"): _load_balancer,
-    ("external-secrets.io", "ExternalSecret"): _says("Ready"),
+    ("external-secrets.io", "ExternalSecret"): _external_secret,
     ("external-secrets.io", "SecretStore"): _says("Ready"),
     ("external-secrets.io", "ClusterSecretStore"): _says("Ready"),
     ("karpenter.sh", "NodePool"): _says("Ready"),

@@ -6,6 +6,7 @@ kustomize's own business: such a tree is built first, and the result is given.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from configs.load import ProfileError, read_manifests
 from kuberay.objects import Document, Ref, ref_of
 
 KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+_MAX_NAME = 50  # and a revision's number, of the 63 characters of a label's value
 # What others stand on, if a wave has several kinds; all the rest stays in the order of its files.
 _FIRST = (
     "Namespace",
@@ -93,7 +95,9 @@ def read_tree(path: Path) -> Tree:
     if service is not None:
         return Tree(path, waves, service.namespace or "default", service.name)
     namespace = next((ref.namespace for ref in seen if ref.namespace), "default")
-    return Tree(path, waves, namespace, path.resolve().stem)
+    # Whatever the folder is called, its history is kept under a name that Kubernetes takes.
+    name = re.sub(r"[^a-z0-9]+", "-", path.resolve().stem.lower())[:_MAX_NAME].strip("-")
+    return Tree(path, waves, namespace, name or "tree")
 
 
 def _whole(path: Path) -> Path:
@@ -180,6 +184,9 @@ def _objects(path: Path) -> list[Document]:
             raise ProfileError(
                 f"{path}: document {number} is no Kubernetes object: it needs apiVersion, kind, metadata.name"
             )
+        if one["kind"] == "RayService":
+            # What belongs to it is looked for by namespace, and none would mean all of them.
+            one["metadata"] = {"namespace": "default"} | metadata
     return objects
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from cluster.lifecycle.readiness import Readiness, readiness
 from kuberay.cluster import Cluster
 from kuberay.diagnosis import explain_pods
-from kuberay.errors import NotServing
+from kuberay.errors import Forbidden, NotServing
 from kuberay.evidence import Reader
 from kuberay.objects import Document, Ref, at, ref_of
 from kuberay.patience import Patience
@@ -24,7 +24,7 @@ _GONE = Readiness("it is not there any more", is_final=True)
 def wait_until_ready(
     cluster: Cluster, objects: Iterable[Document], *, timeout_s: float, patience: Patience, tell: Tell
 ) -> None:
-    """Return when every object is ready.
+    """Return when every object is ready. What we may not look at is told, and not waited for.
 
     Raises:
         NotServing: one cannot get ready, or the time is over; its `reasons` have what was found.
@@ -50,7 +50,7 @@ class _Wait:
 
     def until_ready(self, pending: list[Ref], until_s: float) -> None:
         while pending:
-            documents = {ref: self._cluster.get(ref) for ref in pending}
+            documents = {ref: document for ref in pending for document in self._read(ref)}
             judged = {ref: readiness(one) if one else _GONE for ref, one in documents.items()}
             waiting = {ref: one for ref, one in judged.items() if not one.is_ready}
             if not waiting:
@@ -68,6 +68,14 @@ class _Wait:
                     )
             pending = list(waiting)
             self._cluster.sleep(LOOK_EVERY_S)
+
+    def _read(self, ref: Ref) -> list[Document | None]:
+        """The object, None where it is not there; nothing at all where we may not look."""
+        try:
+            return [self._cluster.get(ref)]
+        except Forbidden as exc:
+            self._tell_once(f"not waited for: {exc}")
+            return []
 
     def _tell_once(self, text: str) -> None:
         if text not in self._told:
@@ -95,13 +103,14 @@ def _not_ready(
 def _reasons(cluster: Cluster, document: Document) -> list[str]:
     """What keeps a workload's pods."""
     ref = ref_of(document)
+    namespace = ref.namespace or "default"
     chosen = at(document, "spec", "selector", "matchLabels")
     if ref.kind not in _WITH_PODS or not chosen:
         return []
     labels = ",".join(f"{key}={value}" for key, value in chosen.items())
     reader = Reader(cluster)
-    pods = reader.find("v1", "Pod", ref.namespace, labels)
+    pods = reader.find("v1", "Pod", namespace, labels)
     return [
-        *(one.text for one in explain_pods(pods, reader.warnings(ref.namespace), str(ref))),
+        *(one.text for one in explain_pods(pods, reader.warnings(namespace), str(ref))),
         *reader.not_read,
     ]

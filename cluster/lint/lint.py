@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from cluster.lint import inputs, serve_config
+from cluster.lint.builds import Build
 from cluster.lint.findings import Finding, Severity, in_order
+from cluster.lint.inputs import Inputs
 from cluster.lint.rules import (
+    engines,
     head,
     kuberay,
     models,
@@ -25,6 +28,7 @@ from cluster.lint.rules import (
     secrets,
     selectors,
     serve,
+    serve_code,
     values,
 )
 from cluster.lint.schemas import Schemas
@@ -49,9 +53,11 @@ _PATCHES_MEND = (
 RULES: tuple[Callable[[World], Iterator[Finding]], ...] = (
     kuberay.check,
     serve.check,
+    serve_code.check,
     ray.check,
     replicas.check,
     pods.check,
+    engines.check,
     values.check,
     placement.check,
     scaling.check,
@@ -79,20 +85,42 @@ def lint(
         OSError: a name leads nowhere.
     """
     read = inputs.read(names, stdin)
-    given = [manifest.data for manifest in read.manifests if manifest.kind == "CustomResourceDefinition"]
+    everything = [*read.manifests, *(each for build in read.builds for each in build.manifests)]
+    given = [manifest.data for manifest in everything if manifest.kind == "CustomResourceDefinition"]
     known = Schemas([*given, *_crds(schemas)])
-    world = World(read.manifests, read.generated)
-    found = [*read.findings, *schema.check(world.manifests, known)]
+    found = [*read.findings, *schema.check(everything, known)]
     for name, document in read.serve_files:
         found.extend(serve_config.check(ServeFile(name, document)))
-    for rule in RULES:
-        found.extend(rule(world))
-    patched = {manifest.file for manifest in world.manifests if manifest.is_patched}
+    for world in _worlds(read):
+        for rule in RULES:
+            found.extend(rule(world))
+    patched = {manifest.file for manifest in everything if manifest.is_patched}
     return in_order(_as_patched(each) if each.place.file in patched else each for each in found)
 
 
+def _worlds(read: Inputs) -> list[World]:
+    """What is applied together: all of it, but for kustomizations that make the same objects, each by itself."""
+    apart = [build for build in read.builds if any(_overlap(build, other) for other in read.builds)]
+    common = Build(read.manifests)
+    for build in read.builds:
+        if build not in apart:
+            common.manifests = [*common.manifests, *build.manifests]
+            common.generated.extend(build.generated)
+    return [
+        World([*common.manifests, *build.manifests], [*common.generated, *build.generated])
+        for build in apart or [Build()]
+    ]
+
+
+def _overlap(one: Build, other: Build) -> bool:
+    """Whether two kustomizations are variants: `dev` and `prod` of one base."""
+    return one is not other and not {each.identity for each in one.manifests}.isdisjoint(
+        each.identity for each in other.manifests
+    )
+
+
 def _as_patched(found: Finding) -> Finding:
-    """A patch that is not applied here may add what is missing."""
+    """What is not applied here may add what is missing."""
     return replace(found, severity=Severity.NOTE) if found.rule.startswith(_PATCHES_MEND) else found
 
 

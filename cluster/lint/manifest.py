@@ -21,6 +21,35 @@ class Located(Protocol):
         """Where that part is, or the nearest part above it."""
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where a part was written.
+
+    Args:
+        path: within the document.
+        num_before: lines of the file before the document's first, where the document is text within another.
+    """
+
+    file: str
+    document: Document
+    path: Path = ()
+    num_before: int = 0
+
+    def within(self, path: Path) -> Origin:
+        """Where that part of this part was written."""
+        return Origin(self.file, self.document, (*self.path, *path), self.num_before)
+
+    @property
+    def line(self) -> int:
+        return self.document.line_of(self.path) + self.num_before
+
+    @property
+    def text_line(self) -> int | None:
+        """The line of the first line of a literal block; None for anything else."""
+        line = self.document.text_line(self.path)
+        return None if line is None else line + self.num_before
+
+
 @dataclass(frozen=True, eq=False)
 class Manifest:
     """An object.
@@ -34,6 +63,9 @@ class Manifest:
         added_labels: by kustomizations, to the object.
         added_pod_labels: likewise, to its template of pods.
         is_patched: by a kustomization, in a way that is not applied here.
+        is_renamed: by a kustomization, which follows the name within Kubernetes' own kinds only.
+        former: the object before a patch was applied.
+        traces: path -> where a patch wrote that part, or at which path it was in the former object.
     """
 
     file: str
@@ -44,6 +76,9 @@ class Manifest:
     added_labels: Mapping[str, str] = field(default_factory=dict)
     added_pod_labels: Mapping[str, str] = field(default_factory=dict)
     is_patched: bool = False
+    is_renamed: bool = False
+    former: Manifest | None = None
+    traces: Mapping[Path, Origin | Path] = field(default_factory=dict)
 
     @property
     def api_version(self) -> str:
@@ -75,13 +110,30 @@ class Manifest:
     def title(self) -> str:
         return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
 
+    @property
+    def identity(self) -> tuple[str, str, str, str]:
+        """(group, kind, namespace, name): what the API server tells objects apart by."""
+        return self.group, self.kind, self.namespace, self.name
+
     def get(self, *path: str | int) -> Any:
         """The part at the path; None if it is not there."""
         return at(self.data, *path)
 
     def place(self, *path: str | int) -> Place:
-        full = (*self.root, *path)
-        return Place(self.file, self.document.number, self.document.line_of(full), path_text(path))
+        origin = self.origin(path)
+        return Place(origin.file, origin.document.number, origin.line, path_text(path))
+
+    def origin(self, path: Path) -> Origin:
+        """Where that part was written: in the object's own file, or in a patch."""
+        for length in range(len(path), -1, -1):
+            trace = self.traces.get(path[:length])
+            if isinstance(trace, Origin):
+                return trace.within(path[length:])
+            if trace is not None and self.former is not None:
+                return self.former.origin((*trace, *path[length:]))
+        if self.former is not None:
+            return self.former.origin(path)
+        return Origin(self.file, self.document, (*self.root, *path))
 
     def inner(self, *path: str | int) -> list[InnerText]:
         """The YAML documents within the text at the path."""
@@ -112,7 +164,7 @@ class InnerText:
     def line_place(self, line: int, path: Path = ()) -> Place:
         """The place of a line of the text, counted from 1."""
         outer = self.owner.place(*self.path)
-        first = self.owner.document.text_line((*self.owner.root, *self.path))
+        first = self.owner.origin(self.path).text_line
         within = path_text(path)
         shown = f"{outer.path} > {within}" if within else outer.path
         return Place(outer.file, outer.document, outer.line if first is None else first + line - 1, shown)

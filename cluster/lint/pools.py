@@ -20,7 +20,7 @@ _TYPE, _FAMILY = "node.kubernetes.io/instance-type", "karpenter.k8s.aws/instance
 _WELL_KNOWN = (
     "kubernetes.io/", "node.kubernetes.io/", "topology.kubernetes.io/", "karpenter.sh/", "karpenter.k8s.aws/",
     "eks.amazonaws.com/", "topology.ebs.csi.aws.com/", "beta.kubernetes.io/", "failure-domain.beta.kubernetes.io/",
-    "topology.k8s.aws/", "nvidia.com/",
+    "topology.k8s.aws/", "nvidia.com/", "feature.node.kubernetes.io/", "alpha.eksctl.io/", "node-role.kubernetes.io/",
 )  # fmt: skip
 
 Expression = Mapping[str, Any]  # key, operator, values
@@ -79,6 +79,8 @@ class Pool:
             return _holds(expression, {key: self.labels[key]})
         asked = {str(value) for value in items(expression.get("values"))}
         mine = [each for each in self.requirements if each.get("key") == key]
+        if not mine and self.instances and key in _facts(self.instances[0]):
+            return any(_holds(expression, _facts(instance)) for instance in self.instances)
         if not mine and not key.startswith(_WELL_KNOWN):
             return expression.get("operator") in ("NotIn", "DoesNotExist")
         if expression.get("operator") != "In" or not mine:

@@ -18,6 +18,7 @@ from typing import Any
 from cluster.lint.findings import Finding, Place, Severity
 from cluster.lint.manifest import InnerText, Located, error, items, mapping, mappings, note, warning
 from cluster.lint.schemas import Kind
+from cluster.lint.serve_llm import BUILDERS, as_deployments, check_llm, llm_configs
 from cluster.lint.strict import Misfit, misfits
 from cluster.lint.words import closest
 from cluster.lint.yaml_text import Document, Path, path_text
@@ -91,18 +92,36 @@ def applications(config: ServeConfig) -> list[tuple[Path, Mapping[str, Any]]]:
 
 
 def deployments(config: ServeConfig) -> list[tuple[Path, Mapping[str, Any]]]:
-    """Each deployment of each application with its path."""
-    return [
-        ((*path, "deployments", index), each)
-        for path, application in applications(config)
-        for index, each in mappings(application.get("deployments"))
-    ]
+    """Each deployment of each application with its path, those that Ray makes of models among them."""
+    found: list[tuple[Path, Mapping[str, Any]]] = []
+    for path, application in applications(config):
+        found += [
+            ((*path, "deployments", index), each) for index, each in mappings(application.get("deployments"))
+        ]
+        if application.get("import_path") in BUILDERS:
+            found += as_deployments((*path, "args"), application.get("args"))
+    return found
 
 
 @cache
 def _schema() -> Kind:
     document = json.loads(FilePath(__file__).with_name("serve_schema.json").read_text())
     return Kind(document["schema"], tuple(document["parts"]), is_namespaced=False, is_native=True)
+
+
+@cache
+def _deployment_schema() -> Kind:
+    whole = _schema()
+
+    def below(schema: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+        inner = whole.parts[schema["$ref"]] if "$ref" in schema else schema
+        found: Mapping[str, Any] = inner["items"] if key == "[]" else inner["properties"][key]
+        return found
+
+    found: Mapping[str, Any] = whole.schema
+    for key in ("applications", "[]", "deployments", "[]"):
+        found = below(found, key)
+    return Kind(dict(found), whole.parts, is_namespaced=False, is_native=True)
 
 
 def _translated(config: Located, misfit: Misfit, path: Path) -> Finding:
@@ -153,7 +172,7 @@ def _route_of(application: Mapping[str, Any]) -> str | None:
 def _application(config: ServeConfig, path: Path, application: Mapping[str, Any]) -> Iterator[Finding]:
     yield from _import_path(config, path, application.get("import_path"))
     yield from _route(config, path, application.get("route_prefix"))
-    yield from _runtime_env(config, (*path, "runtime_env"), application.get("runtime_env"))
+    yield from check_runtime_env(config, (*path, "runtime_env"), application.get("runtime_env"))
     if path:
         for key in ("host", "port"):
             if key in application:
@@ -161,6 +180,8 @@ def _application(config: ServeConfig, path: Path, application: Mapping[str, Any]
                 yield error("serve/http", config, (*path, key), message, f"move it to http_options.{key}")
     if application.get("import_path") == MANTA:
         yield from _platform(config, (*path, "args"), application.get("args"))
+    elif application.get("import_path") in BUILDERS:
+        yield from _llm(config, (*path, "args"), application.get("args"))
     names: set[str] = set()
     for index, deployment in mappings(application.get("deployments")):
         where = (*path, "deployments", index)
@@ -197,6 +218,16 @@ def _platform(config: ServeConfig, path: Path, args: object) -> Iterator[Finding
             )
 
 
+def _llm(config: ServeConfig, path: Path, args: object) -> Iterator[Finding]:
+    """Models of Ray Serve LLM's, and the deployments that it makes of them."""
+    yield from check_llm(config, path, args)
+    for where, llm in llm_configs(path, args):
+        yield from check_runtime_env(config, (*where, "runtime_env"), llm.get("runtime_env"))
+        for misfit in misfits(_deployment_schema(), {"name": "", **mapping(llm.get("deployment_config"))}):
+            yield _translated(config, misfit, (*where, "deployment_config", *misfit.path))
+        yield from _deployment(config, (*where, "deployment_config"), mapping(llm.get("deployment_config")))
+
+
 def _scales_itself(deployment: Mapping[str, Any]) -> bool:
     return deployment.get("num_replicas") == "auto" or deployment.get("autoscaling_config") is not None
 
@@ -225,7 +256,14 @@ def _route(config: ServeConfig, path: Path, value: object) -> Iterator[Finding]:
         yield error("serve/route", config, (*path, "route_prefix"), message, f"write {fixed}")
 
 
-def _runtime_env(config: ServeConfig, path: Path, value: object) -> Iterator[Finding]:
+def check_runtime_env(
+    config: Located, path: Path, value: object, *, takes_folders: bool = False
+) -> Iterator[Finding]:
+    """What Ray refuses or does not know of a runtime_env.
+
+    Args:
+        takes_folders: of the machine that hands it in, as jobs do.
+    """
     environment = mapping(value)
     for key in environment:
         if key not in _RUNTIME_ENV:
@@ -249,6 +287,8 @@ def _runtime_env(config: ServeConfig, path: Path, value: object) -> Iterator[Fin
         (("py_modules", index), each) for index, each in enumerate(items(environment.get("py_modules")))
     ]
     for where, folder in folders:
+        if takes_folders:
+            break
         if isinstance(folder, str) and folder and folder.partition("://")[0] not in _REMOTE:
             message = f"{folder!r} is no URI: Ray takes remote ones, and local:// for what the image has"
             yield error(
@@ -262,7 +302,7 @@ def _runtime_env(config: ServeConfig, path: Path, value: object) -> Iterator[Fin
 
 def _deployment(config: ServeConfig, path: Path, deployment: Mapping[str, Any]) -> Iterator[Finding]:
     yield from _replicas(config, path, deployment)
-    yield from _runtime_env(
+    yield from check_runtime_env(
         config,
         (*path, "ray_actor_options", "runtime_env"),
         mapping(deployment.get("ray_actor_options")).get("runtime_env"),

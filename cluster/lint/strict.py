@@ -124,6 +124,10 @@ class _Check:
     def _wrong_type(self, value: object, wanted: str, path: Path) -> bool:
         is_number = isinstance(value, (bool, int, float))
         fix = f'quote it: "{_plain(value)}"' if wanted == "text" and is_number else f"write {wanted}"
+        if isinstance(value, (dict, list)) and wanted == "text":
+            fix = "write it as a block of text: a | after the colon"
+        elif isinstance(value, dict) and wanted == "a list":
+            fix = "begin each entry with a -"
         if isinstance(value, str) and wanted in ("a whole number", "a number", "true or false"):
             fix = f"write {wanted}, without quotes" if _looks_like(value, wanted) else f"write {wanted}"
         self._say("type", path, f"{_shown(value)} is {_name(value)}, where {wanted} belongs", fix)

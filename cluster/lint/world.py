@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from cluster.lint.inputs import Generated
+from cluster.lint.kustomize import Generated
 from cluster.lint.manifest import Manifest, at, items, mapping, mappings, texts
+from cluster.lint.templates import pod_templates, ray_specs
 from cluster.lint.yaml_text import Path
 
 # Where a kind keeps the template of its pods.
@@ -34,6 +36,11 @@ _NATIVE_GROUPS = ("", "apps", "batch", "keda.sh")
 # Ports that KubeRay gives a head without ports of its own, and their names:
 # https://github.com/ray-project/kuberay, ray-operator/controllers/ray/utils/constant.go
 RAY_PORTS = {"gcs-server": 6379, "dashboard": 8265, "metrics": 8080, "client": 10001, "serve": 8000}
+_RAY_AGENT_PORTS = {
+    52365,
+    44217,
+    44227,
+}  # of the dashboard's agent, the dashboard's and the autoscaler's metrics
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +116,33 @@ class Pods:
             return named
         defaults = RAY_PORTS if not items(self.main.get("ports")) else {"metrics": RAY_PORTS["metrics"]}
         return {**defaults, **named}
+
+    def known_ports(self) -> set[int]:
+        """Numbers of the ports that the containers give, those of Ray among them; empty where one gives none."""
+        if self.spec.get("hostNetwork") is True:
+            return set()
+        given = [
+            [each.get("containerPort") for _, each in mappings(container.get("ports"))]
+            for _, container in self.containers()
+        ]
+        if not self.role and not all(given):
+            return set()
+        of_init = [
+            each.get("containerPort")
+            for _, container in mappings(self.spec.get("initContainers"))
+            for _, each in mappings(container.get("ports"))
+        ]
+        numbers = {port for ports in [*given, of_init] for port in ports if isinstance(port, int)}
+        return numbers | (set(RAY_PORTS.values()) | _RAY_AGENT_PORTS if self.role else set())
+
+    def mentions(self, number: int) -> bool:
+        """Whether a container says the number in its command, its variables or its probes."""
+        word = re.compile(rf"(?<!\d){number}(?!\d)")
+        for _, container in self.containers(with_init=True):
+            parts = [container.get(key) for key in ("command", "args", "env")]
+            if any(word.search(str(part)) for part in parts):
+                return True
+        return False
 
     def has_labels(self, wanted: Mapping[str, str]) -> bool:
         """Whether the pods have all these labels, or may have."""
@@ -198,8 +232,18 @@ class World:
 
     @cached_property
     def ray_clusters(self) -> list[RayCluster]:
-        found = (_ray_cluster(manifest) for manifest in self.of(*_RAY_SPECS) if manifest.group == "ray.io")
-        return [cluster for cluster in found if cluster is not None]
+        own = [
+            _ray_cluster(manifest, _RAY_SPECS[manifest.kind])
+            for manifest in self.of(*_RAY_SPECS)
+            if manifest.group == "ray.io"
+        ]
+        others = [
+            _ray_cluster(manifest, path)
+            for manifest in self.manifests
+            if not is_known_maker(manifest)
+            for path in ray_specs(manifest.data)
+        ]
+        return [cluster for cluster in [*own, *others] if cluster is not None]
 
     @cached_property
     def pods(self) -> list[Pods]:
@@ -208,6 +252,14 @@ class World:
         for kind, path in _TEMPLATES.items():
             native = [manifest for manifest in self.of(kind) if manifest.group in _NATIVE_GROUPS]
             found.extend(_pods(manifest, path) for manifest in native)
+        for manifest in self.manifests:
+            if not is_known_maker(manifest):
+                clusters = list(ray_specs(manifest.data))
+                found.extend(
+                    _foreign_pods(manifest, path)
+                    for path in pod_templates(manifest.data)
+                    if not any(path[: len(cluster)] == cluster for cluster in clusters)
+                )
         for cluster in self.ray_clusters:
             found.extend(group.pods for group in cluster.groups)
         for manifest in self.of("RayJob"):
@@ -221,10 +273,29 @@ class World:
     @cached_property
     def services(self) -> list[Service]:
         own = [_service(manifest) for manifest in self.of("Service") if manifest.group == ""]
-        return own + [service for cluster in self.ray_clusters for service in _ray_services(cluster)]
+        return [
+            *own,
+            *(service for cluster in self.ray_clusters for service in _ray_services(cluster)),
+            *(service for manifest in self.of("RayService") for service in _ray_gateway(manifest)),
+        ]
 
     def pods_in(self, namespace: str) -> list[Pods]:
         return [pods for pods in self.pods if same_namespace(pods.namespace, namespace)]
+
+
+def is_known_maker(manifest: Manifest) -> bool:
+    """Whether the kind's pods are known by its fields, or it makes none."""
+    return is_native(manifest) or (manifest.group == "ray.io" and manifest.kind in _RAY_SPECS)
+
+
+def is_native(manifest: Manifest) -> bool:
+    """Whether the kind is Kubernetes' own, or as good as that."""
+    return manifest.group in _NATIVE_GROUPS or manifest.group in ("policy", "autoscaling")
+
+
+def _foreign_pods(manifest: Manifest, path: Path) -> Pods:
+    template = mapping(manifest.get(*path))
+    return Pods(manifest, path, template, _template_labels(template), {})
 
 
 def same_namespace(one: str, other: str) -> bool:
@@ -272,8 +343,7 @@ def _template_labels(template: Mapping[str, Any]) -> dict[str, str]:
     return texts(mapping(template.get("metadata")).get("labels"))
 
 
-def _ray_cluster(manifest: Manifest) -> RayCluster | None:
-    path = _RAY_SPECS[manifest.kind]
+def _ray_cluster(manifest: Manifest, path: Path) -> RayCluster | None:
     spec = manifest.get(*path)
     if not isinstance(spec, Mapping):
         return None
@@ -322,6 +392,8 @@ def _ray_labels(manifest: Manifest, role: str, group: str) -> tuple[dict[str, st
     names = {"ray.io/cluster": manifest.name, "ray.io/identifier": manifest.name}
     if manifest.kind == "RayCluster":
         return {**labels, "ray.io/cluster": manifest.name, "ray.io/identifier": f"{manifest.name}-{role}"}, {}
+    if manifest.kind not in _RAY_SPECS:
+        return labels, names  # another operator makes the RayCluster
     if manifest.kind == "RayService":
         labels["ray.io/serve"] = "true"
     owner = {"ray.io/originated-from-cr-name": manifest.name, "ray.io/originated-from-crd": manifest.kind}
@@ -369,3 +441,15 @@ def _ray_services(cluster: RayCluster) -> Iterator[Service]:
                 else ports
             )
             yield Service(manifest, name, manifest.namespace, None, chosen, labels, is_made=True)
+
+
+def _ray_gateway(manifest: Manifest) -> Iterator[Service]:
+    """The Service before the Gateway that KubeRay's operator makes where upgrades go by steps, by its usual name.
+
+    https://gateway-api.sigs.k8s.io/geps/gep-1762/#resource-attachment: the Gateway's name and its class.
+    """
+    strategy = mapping(manifest.get("spec", "upgradeStrategy"))
+    gateway_class = at(strategy, "clusterUpgradeOptions", "gatewayClassName")
+    if strategy.get("type") == "NewClusterWithIncrementalUpgrade" and isinstance(gateway_class, str):
+        name = f"{manifest.name}-gateway-{gateway_class}"
+        yield Service(manifest, name, manifest.namespace, None, [("http", 80, 80)], {}, is_made=True)

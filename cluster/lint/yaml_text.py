@@ -63,6 +63,7 @@ class Document:
     line: int
     value: object = None
     faults: list[Fault] = field(default_factory=list)
+    is_foreign: bool = False  # cannot be read, and is no object: CloudFormation's tags, for one
     _node: yaml.Node | None = None
     _offset: int = 0  # lines before the text that the node's marks count from
 
@@ -139,7 +140,7 @@ def _documents(chunk: str, offset: int, number: int) -> Iterator[Document]:
             node = loader.get_node()
             if node is None or (isinstance(node, yaml.ScalarNode) and _scalar(node) is None):
                 continue
-            yield _read(node, offset, number)
+            yield _read(node, offset, number, is_template=_TEMPLATE.search(chunk) is not None)
             number += 1
     except yaml.YAMLError as exc:
         document = Document(number, offset + 1)
@@ -150,13 +151,15 @@ def _documents(chunk: str, offset: int, number: int) -> Iterator[Document]:
             loader.dispose()
 
 
-def _read(node: yaml.Node, offset: int, number: int) -> Document:
+def _read(node: yaml.Node, offset: int, number: int, *, is_template: bool) -> Document:
     document = Document(number, node.start_mark.line + 1 + offset, _node=node, _offset=offset)
     reader = _Reader(offset, document.faults)
     try:
         document.value = reader.value(node, ())
     except _Unreadable as exc:
-        document.faults.append(exc.fault)
+        keys = {key.value for key, _ in node.value} if isinstance(node, yaml.MappingNode) else set()
+        document.is_foreign = isinstance(node, yaml.MappingNode) and not keys & {"apiVersion", "kind"}
+        document.faults.append(_template_fault(exc.fault.line) if is_template else exc.fault)
     return document
 
 
@@ -293,15 +296,16 @@ def _why(exc: yaml.YAMLError, chunk: str, offset: int) -> Fault:
     mark = getattr(exc, "problem_mark", None) or getattr(exc, "context_mark", None)
     line = (mark.line if mark is not None else _line_of_character(exc, chunk)) + 1 + offset
     if _TEMPLATE.search(chunk):
-        return Fault(
-            line,
-            "a template of Helm ({{ }}), not YAML",
-            "render it first: helm template CHART | manta cluster lint -",
-        )
+        return _template_fault(line)
     problem = getattr(exc, "problem", None) or getattr(exc, "reason", None) or str(exc)
     context = getattr(exc, "context", None)
     said = f"{context}: {problem}" if context else str(problem)
     return Fault(line, f"no YAML: {' '.join(said.split())}", "mend the text at this line or just above it")
+
+
+def _template_fault(line: int) -> Fault:
+    fix = "render it first: helm template CHART | manta cluster lint -"
+    return Fault(line, "a template of Helm ({{ }}), not YAML", fix)
 
 
 def _line_of_character(exc: yaml.YAMLError, chunk: str) -> int:

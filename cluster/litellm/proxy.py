@@ -50,7 +50,7 @@ class Hooks(CustomLogger):  # type: ignore[misc,unused-ignore]
     ) -> dict[str, Any]:
         """The request's data with our headers, whatever its body said of them."""
         is_ours = data.get("model") in self._models
-        return with_own_headers(data, self._secret if is_ours else None, user_api_key_dict)
+        return with_own_headers(data, self._secret if is_ours else None, user_api_key_dict, call_type)
 
 
 _models = os.environ.get("MANTA_GATEWAY_MODELS", "")

@@ -16,6 +16,9 @@ from configs.schema import LiteLLMConfig, OtherModel, PlatformConfig, RedisConfi
 # Of the application, beyond the longest deadline that it grants: its own 504 shall be the one that clients see.
 PATIENCE_S = 10.0
 HOOKS = "cluster.litellm.proxy.hooks"
+_FALLBACKS = frozenset(
+    {"fallbacks", "default_fallbacks", "context_window_fallbacks", "content_policy_fallbacks"}
+)
 
 JsonObject = dict[str, Any]
 
@@ -38,6 +41,7 @@ def render(config: PlatformConfig, upstream: str) -> JsonObject:
     }
     for section in ("litellm_settings", "general_settings", "router_settings"):
         check(section, document[section], f"litellm.{section}")
+        _check_fallbacks(document[section], set(names_of(config)), f"litellm.{section}")
     return document
 
 
@@ -133,6 +137,22 @@ def _other_model(other: OtherModel) -> JsonObject:
         "litellm_params": params | other.params,
         "model_info": {"mode": other.kind},
     }
+
+
+def _check_fallbacks(settings: JsonObject, own: set[str], where: str) -> None:
+    """Return if none leads from one of the application's models, whose requests carry the gateway's secret.
+
+    Raises:
+        ProfileError: one does.
+    """
+    for key in _FALLBACKS & settings.keys():
+        entries = settings[key] if isinstance(settings[key], list) else [settings[key]]
+        sources = {name for one in entries if isinstance(one, dict) for name in one}
+        if key == "default_fallbacks" or not sources.isdisjoint({*own, "*"}):
+            raise ProfileError(
+                f"{where}.{key}: leads from models of the application to others, which would be told the secret by "
+                "which the gateway proves itself; the application falls back by itself: front.groups"
+            )
 
 
 def _litellm_settings(config: PlatformConfig, gateway: LiteLLMConfig) -> JsonObject:

@@ -1,11 +1,13 @@
 """The AWS account: who we are there, the region, zones, instance types, quotas, secrets, the certificate, EKS.
 
-Reads, and of secrets only that they exist. Every answer of AWS becomes a finding; nothing here raises for one.
+Reads, and of secrets only that they exist, unless their keys are asked for. Every answer of AWS becomes a finding;
+nothing here raises for one.
 """
 
 from __future__ import annotations
 
 import functools
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -30,8 +32,13 @@ def clients_of(region: str, profile: str | None = None) -> Clients:
     return functools.partial(session.client, region_name=region, config=settings)
 
 
-def check_account(clients: Clients, cluster: ClusterConfig, made: ClusterPlan) -> Iterator[Finding]:
-    """Findings about the account; only one when it does not let us in."""
+def check_account(
+    clients: Clients, cluster: ClusterConfig, made: ClusterPlan, *, reads_secrets: bool = False
+) -> Iterator[Finding]:
+    """Findings about the account; only one when it does not let us in.
+
+    `reads_secrets`: whether to look for the keys in secrets as well, for which AWS gives the values out.
+    """
     told = list(_guarded(lambda: _identity(clients, cluster), AREA, "identity"))
     yield from told
     if any(finding.state == "bad" and finding.subject == "identity" for finding in told):
@@ -41,7 +48,7 @@ def check_account(clients: Clients, cluster: ClusterConfig, made: ClusterPlan) -
         (AREA, "zones", lambda: _zones(clients, cluster)),
         (AREA, "instance types", lambda: _offerings(clients, cluster, made)),
         (QUOTAS, "quotas", lambda: _quotas(clients, cluster, made)),
-        (SECRETS, "Secrets Manager", lambda: _secrets(clients, cluster)),
+        (SECRETS, "Secrets Manager", lambda: _secrets(clients, cluster, reads_values=reads_secrets)),
         (AREA, "certificate", lambda: _certificate(clients, cluster)),
         (AREA, "EKS", lambda: _eks(clients, cluster)),
     )
@@ -191,8 +198,8 @@ def _used_vcpus(clients: Clients, cluster: ClusterConfig) -> dict[str, int]:
     return used
 
 
-def _secrets(clients: Clients, cluster: ClusterConfig) -> Iterator[Finding]:
-    """That each secret is there. Its value is never read, so neither is whether it has the property."""
+def _secrets(clients: Clients, cluster: ClusterConfig, *, reads_values: bool) -> Iterator[Finding]:
+    """That each secret is there, and, where values may be read, that it has the key; none is kept or told."""
     from botocore.exceptions import ClientError
 
     store = clients("secretsmanager")
@@ -207,9 +214,35 @@ def _secrets(clients: Clients, cluster: ClusterConfig) -> Iterator[Finding]:
             continue
         if found.get("DeletedDate"):
             yield Finding(SECRETS, variable, "bad", f"{source.remote} is to be deleted")
-        else:
+        elif not source.property or not reads_values:
             key = f", key {source.property} not looked at" if source.property else ""
             yield Finding(SECRETS, variable, "ok", f"{source.remote} is there{key}")
+        else:
+            state, said = _key(store, source.remote, source.property)
+            yield Finding(SECRETS, variable, state, f"{source.remote} {said}")
+
+
+def _key(store: Any, name: str, key: str) -> tuple[State, str]:
+    """Whether a secret's JSON has a key, as the External Secrets Operator will look for it."""
+    from botocore.exceptions import ClientError
+
+    try:
+        text = store.get_secret_value(SecretId=name).get("SecretString")
+    except ClientError as exc:
+        # As long as nobody has put one there, the value is not found although the secret is.
+        if exc.response.get("Error", {}).get("Code") == "ResourceNotFoundException":
+            return "bad", "is there and has no value yet"
+        return "skipped", f"is there, key {key} not looked at: {exc.response.get('Error', {}).get('Code')}"
+    try:
+        value = json.loads(text or "")
+    except ValueError:
+        return "bad", f"is no JSON, so it has no key {key}"
+    # A name with dots may be a way into the document.
+    for step in [key] if isinstance(value, dict) and key in value else key.split("."):
+        if not isinstance(value, dict) or step not in value:
+            return "bad", f"has no key {key}"
+        value = value[step]
+    return "ok", f"is there, with key {key}"
 
 
 def _certificate(clients: Clients, cluster: ClusterConfig) -> Iterator[Finding]:

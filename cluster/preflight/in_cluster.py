@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from cluster.lifecycle.operators import bringer
 from cluster.preflight.findings import Finding, State
 from cluster.preflight.references import secrets_needed
+from cluster.render.names import KUBERAY_NAMESPACE
 from kuberay.cluster import Cluster
 from kuberay.errors import Refused
 from kuberay.objects import Document, Ref, at
@@ -16,15 +17,17 @@ AREA = "cluster"
 SECRETS = "secrets"
 LEAST_KUBERNETES = (1, 32)  # sidecars, and CEL in CRDs as KubeRay 1.7 and Karpenter 1.14 use it
 LEAST_KUBERAY = (1, 7)
-# API group -> `app.kubernetes.io/name` of the Deployment that serves it, as its chart labels it.
-DEPLOYMENTS: dict[str, str] = {
-    "ray.io": "kuberay-operator",
-    "karpenter.k8s.aws": "karpenter",
-    "external-secrets.io": "external-secrets",
-    "keda.sh": "keda-operator",
-    "elbv2.k8s.aws": "aws-load-balancer-controller",
-    "networking.k8s.io": "aws-load-balancer-controller",
+# API group -> `app.kubernetes.io/name` of the Deployment that serves it, as its chart labels it; KubeRay's
+# kustomization has another one than its chart.
+DEPLOYMENTS: dict[str, tuple[str, ...]] = {
+    "ray.io": ("kuberay-operator", "kuberay"),
+    "karpenter.k8s.aws": ("karpenter",),
+    "external-secrets.io": ("external-secrets",),
+    "keda.sh": ("keda-operator",),
+    "elbv2.k8s.aws": ("aws-load-balancer-controller",),
+    "networking.k8s.io": ("aws-load-balancer-controller",),
 }
+AUTO_MODE = "eks.amazonaws.com"  # has its own load balancers, outside the cluster
 _NUMBERS = re.compile(r"(\d+)\.(\d+)")
 
 
@@ -66,14 +69,27 @@ def _kinds(cluster: Cluster, objects: Sequence[Document]) -> Iterator[Finding]:
 
 def _operators(cluster: Cluster, objects: Sequence[Document]) -> Iterator[Finding]:
     groups = {one["apiVersion"].rpartition("/")[0] for one in objects if one["kind"] != "NetworkPolicy"}
+    if AUTO_MODE in groups:
+        groups.discard("networking.k8s.io")
     wanted = dict.fromkeys(DEPLOYMENTS[group] for group in sorted(groups) if group in DEPLOYMENTS)
-    for name in wanted:
+    for names in wanted:
+        chosen = f"app.kubernetes.io/name in ({','.join(names)})"
         try:
-            found = cluster.find("apps/v1", "Deployment", labels=f"app.kubernetes.io/name={name}")
+            found = cluster.find("apps/v1", "Deployment", labels=chosen)
         except Refused as exc:
-            yield Finding(AREA, name, "skipped", str(exc))
+            yield Finding(AREA, names[0], "skipped", str(exc))
             continue
-        yield _operator(name, found)
+        yield _operator(names[0], found)
+        if names[0] == "kuberay-operator" and any(one["kind"] == "NetworkPolicy" for one in objects):
+            yield from _elsewhere(found)
+
+
+def _elsewhere(deployments: list[Document]) -> Iterator[Finding]:
+    """An operator whose requests the rules of the network would drop: nothing would ever serve, nor say why."""
+    places = sorted({one["metadata"].get("namespace", "") for one in deployments})
+    if places and KUBERAY_NAMESPACE not in places:
+        text = f"runs in {', '.join(places)}; the NetworkPolicies let it reach Ray from {KUBERAY_NAMESPACE} alone"
+        yield Finding(AREA, "kuberay-operator's namespace", "warn", text)
 
 
 def _operator(name: str, deployments: list[Document]) -> Finding:
@@ -103,15 +119,20 @@ def _image_version(name: str, image: str) -> tuple[State, str]:
 
 
 def _secrets(cluster: Cluster, objects: Sequence[Document]) -> Iterator[Finding]:
-    """Secrets that no ExternalSecret of the tree makes, and somebody else must have."""
-    for namespace, name, who in secrets_needed(objects):
-        subject = f"{namespace}/{name}"
+    """Secrets that no ExternalSecret of the tree makes, and somebody else must have, with each key that is named."""
+    for needed in secrets_needed(objects):
+        subject = f"{needed.namespace}/{needed.name}"
         try:
-            found = cluster.get(Ref("v1", "Secret", namespace, name))
+            found = cluster.get(Ref("v1", "Secret", needed.namespace, needed.name))
         except Refused as exc:
             yield Finding(SECRETS, subject, "skipped", str(exc))
             continue
+        missing = [] if found is None else sorted(set(needed.keys) - set(found.get("data") or ()))
         if found is None:
-            yield Finding(SECRETS, subject, "bad", f"{who} refers to it, and nothing makes it")
+            yield Finding(SECRETS, subject, "bad", f"{needed.who} refers to it, and nothing makes it")
+        elif missing:
+            yield Finding(
+                SECRETS, subject, "bad", f"{needed.who} refers to it, and it has no key {', '.join(missing)}"
+            )
         else:
-            yield Finding(SECRETS, subject, "ok", f"{who} refers to it")
+            yield Finding(SECRETS, subject, "ok", f"{needed.who} refers to it")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kuberay.objects import Document, at
@@ -21,17 +22,31 @@ def images_of(objects: Iterable[Document]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def secrets_needed(objects: Iterable[Document]) -> list[tuple[str, str, str]]:
-    """(namespace, secret, who needs it) of secrets that nothing among the objects makes."""
+@dataclass(frozen=True, slots=True)
+class SecretNeeded:
+    """A secret that nothing among the objects makes; `keys` are those that are named one by one."""
+
+    namespace: str
+    name: str
+    who: str
+    keys: tuple[str, ...] = ()
+
+
+def secrets_needed(objects: Iterable[Document]) -> list[SecretNeeded]:
+    """Secrets that somebody else must have, in the order of their names."""
     objects = list(objects)
     made = set(_made(objects))
-    needed: dict[tuple[str, str], str] = {}
+    needed: dict[tuple[str, str], SecretNeeded] = {}
     for one in objects:
         namespace = at(one, "metadata", "namespace") or ""
-        for name in _named(one):
-            if (namespace, name) not in made:
-                needed.setdefault((namespace, name), f"{one['kind']} {one['metadata']['name']}")
-    return [(namespace, name, who) for (namespace, name), who in sorted(needed.items())]
+        who = f"{one['kind']} {one['metadata']['name']}"
+        for name, key in _named(one):
+            if (namespace, name) in made:
+                continue
+            found = needed.get((namespace, name), SecretNeeded(namespace, name, who))
+            keys = {*found.keys, key} - {""}
+            needed[namespace, name] = replace(found, keys=tuple(sorted(keys)))
+    return [needed[ref] for ref in sorted(needed)]
 
 
 def _made(objects: Iterable[Document]) -> Iterator[tuple[str, str]]:
@@ -43,19 +58,19 @@ def _made(objects: Iterable[Document]) -> Iterator[tuple[str, str]]:
             yield namespace, at(one, "spec", "target", "name") or one["metadata"]["name"]
 
 
-def _named(value: Any, key: str = "") -> Iterator[str]:
-    """Names in secretKeyRef, secretRef, volumes' secret and imagePullSecrets, anywhere in an object."""
+def _named(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """(secret, key in it or nothing) of secretKeyRef, secretRef, volumes' secret and imagePullSecrets, anywhere."""
     if isinstance(value, Mapping):
         if key in ("secretKeyRef", "secretRef") and value.get("name") and not value.get("optional"):
-            yield value["name"]
+            yield value["name"], str(value.get("key") or "")
         elif key == "secret" and value.get("secretName") and not value.get("optional"):
-            yield value["secretName"]
+            yield from ((value["secretName"], item["key"]) for item in value.get("items") or ({"key": ""},))
         for name, inner in value.items():
             yield from _named(inner, name)
     elif isinstance(value, list):
         for item in value:
             if key == "imagePullSecrets" and isinstance(item, Mapping) and item.get("name"):
-                yield item["name"]
+                yield item["name"], ""
             yield from _named(item, key)
 
 

@@ -33,7 +33,7 @@ _SHOWN = {
         "serviceaccounts",
         "services",
     ],
-    "apps": ["deployments", "replicasets", "statefulsets"],
+    "apps": ["controllerrevisions", "deployments", "replicasets", "statefulsets"],
     "autoscaling": ["horizontalpodautoscalers"],
     "autoscaling.x-k8s.io": ["capacitybuffers"],
     "batch": ["cronjobs", "jobs"],
@@ -51,7 +51,7 @@ _SHOWN = {
 # Of those, what an operator changes: what is applied after the foundation and the nodes, and is in a namespace.
 _CHANGED = {
     "": ["configmaps", "pods", "podtemplates", "services"],
-    "apps": ["deployments", "deployments/scale"],
+    "apps": ["controllerrevisions", "deployments", "deployments/scale"],
     "autoscaling": ["horizontalpodautoscalers"],
     "autoscaling.x-k8s.io": ["capacitybuffers"],
     "batch": ["cronjobs", "jobs"],

@@ -25,12 +25,14 @@ from configs.schema import (
     AgentTool,
     ClusterConfig,
     DeclaredAgent,
+    FetchTool,
     HttpTool,
     KagentPart,
     McpTools,
     PlatformConfig,
     RetrievalTool,
     ToolConfig,
+    WebTool,
 )
 
 _API = "kagent.dev/v1alpha2"
@@ -76,7 +78,7 @@ def _of(agent: DeclaredAgent, tools: dict[str, ToolConfig]) -> list[ToolConfig]:
 
 def _can_run(agent: DeclaredAgent, tools: dict[str, ToolConfig]) -> bool:
     """Whether kagent can be told all of it."""
-    return not any(isinstance(tool, HttpTool) for tool in _of(agent, tools))
+    return not any(isinstance(tool, HttpTool | WebTool | FetchTool) for tool in _of(agent, tools))
 
 
 def _is_mantas(tool: ToolConfig, config: PlatformConfig) -> bool:

@@ -38,7 +38,12 @@ def values(cluster: ClusterConfig, part: LangfusePart) -> Document:
             "nodeSelector": {names.ROLE_LABEL: "system"},
             "tolerations": [names.role_toleration("system")],
             "pod": {"labels": names.labels("langfuse")},
-            "podSecurityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+            "podSecurityContext": {
+                "runAsNonRoot": True,
+                # Of both images; they name their users (nextjs, expressjs), and a name the kubelet refuses.
+                "runAsUser": 1001,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
             "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
             "logging": {"format": "json"},
         },

@@ -15,6 +15,7 @@ from cluster.plan_types import ClusterPlan
 from cluster.render import names
 from cluster.render.collector import traces_url
 from cluster.render.objects import Object, metadata
+from cluster.render.upgrades import service_of_ray
 from cluster.render.workloads import (
     Workload,
     config_map,
@@ -37,9 +38,6 @@ _PORTS = {"http": names.LITELLM_PORT}
 # Controller asks for), and clients that kept a connection open have come back to another one.
 _DRAIN_S = 15
 _TARGET_CPU_PERCENT = 60
-# Istio's name for the Service before a Gateway is the Gateway's name and its class
-# (https://istio.io/latest/docs/tasks/traffic-management/ingress/gateway-api/#automated-deployment).
-_ISTIO = "istio"
 
 
 def litellm(config: PlatformConfig, _plan: ClusterPlan) -> list[Object]:
@@ -73,24 +71,22 @@ def as_yaml(config: PlatformConfig) -> str:
 def upstream(config: PlatformConfig) -> str:
     """Where LiteLLM finds the application: where `litellm.upstream` says, else Ray's own Service, or its Gateway.
 
-    The Service leads to one cluster of Ray, until an upgrade is complete to the old one, which by then may be empty:
-    where upgrades go by steps, only the Gateway that KubeRay makes leads to both.
-
     Raises:
         ProfileError: it is behind a Gateway whose proxies have a name that is not known here.
     """
     if config.litellm is not None and config.litellm.upstream is not None:
         return config.litellm.upstream
     cluster = cluster_of(config)
-    domain = f"{cluster.namespaces.application}.svc.cluster.local"
-    if not isinstance(cluster.entrance, GatewayApiEntrance):
-        return f"http://{names.SERVE_SERVICE}.{domain}:{names.HTTP_PORT}"
-    if cluster.entrance.gateway_class != _ISTIO:
+    found = service_of_ray(config)
+    if found is None:
+        assert isinstance(cluster.entrance, GatewayApiEntrance)
         raise ProfileError(
             f"litellm.upstream: not set; where is the Gateway {names.RAY_GATEWAY} of KubeRay? Its address is the "
             f"Service that the class {cluster.entrance.gateway_class} makes for it"
         )
-    return f"http://{names.RAY_GATEWAY}-{_ISTIO}.{domain}"
+    service, port = found
+    address = f"http://{service}.{cluster.namespaces.application}.svc.cluster.local"
+    return address if port == 80 else f"{address}:{port}"
 
 
 def _workload(config: PlatformConfig, cluster: ClusterConfig, part: LiteLLMPart, text: str) -> Workload:

@@ -7,7 +7,7 @@ LITELLM = "litellm"
 COLLECTOR = "otel-collector"
 INGESTION = "ingestion"
 SERVE_SERVICE = f"{RAY_SERVICE}-serve-svc"  # KubeRay makes it: the RayService's name and this ending
-HEAD_SERVICE = f"{RAY_SERVICE}-head-svc"
+ENTRANCE = "manta"  # the Gateway, or the Ingress, that lets clients in
 # The Gateway that KubeRay makes where upgrades go by steps: it shares out traffic between two clusters of Ray.
 RAY_GATEWAY = f"{RAY_SERVICE}-gateway"
 
@@ -23,7 +23,6 @@ GATEWAY_SECRET = "litellm-env"  # noqa: S105
 KNOWLEDGE_SECRET = "opensearch-env"  # noqa: S105
 SECRET_STORE = "aws-secrets-manager"  # noqa: S105
 OBSERVABILITY_SECRET = "observability-env"  # noqa: S105
-RAY_TOKEN_SECRET = "manta-ray-token"  # noqa: S105
 
 # Labels of everything that is rendered; the component tells the parts apart.
 NAME_LABEL = "app.kubernetes.io/name"
@@ -42,11 +41,7 @@ RAY_GROUP_LABEL = "manta-group"
 
 # What the KubeRay operator puts on pods of its own accord
 # (KubeRay v1.7.0, ray-operator/controllers/ray/utils/constant.go).
-RAY_NODE_TYPE_LABEL = "ray.io/node-type"  # head | worker
 RAY_CLUSTER_LABEL = "ray.io/cluster"
-RAY_GROUP_NAME_LABEL = "ray.io/group"
-RAY_POD_LABEL = "ray.io/is-ray-node"  # "yes"
-RAY_SERVE_LABEL = "ray.io/serve"  # "true" while a pod can be sent requests
 
 # Where weights and everything else below MANTA_HOME is: on the node's NVMe where it has one.
 HOME_PATH = "/var/lib/manta"

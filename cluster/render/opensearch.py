@@ -153,7 +153,7 @@ def _cluster(cluster: ClusterConfig, part: OpenSearchPart, store: OpenSearchStor
                     "transport": {"enabled": True, "generate": True, "perNode": True},
                 },
             },
-            "nodePools": [_nodes(part)],
+            "nodePools": [_nodes(part, len(cluster.zones))],
         },
     }
 
@@ -221,7 +221,7 @@ def _security_files(cluster: ClusterConfig, password: str) -> Object:
     }
 
 
-def _nodes(part: OpenSearchPart) -> Object:
+def _nodes(part: OpenSearchPart, num_zones: int) -> Object:
     memory, cpu = quantity_gib(part.memory_gib), quantity_cpus(part.cpus)
     heap_mib = round(part.memory_gib * _HEAP_SHARE * 1024)
     return {
@@ -238,8 +238,10 @@ def _nodes(part: OpenSearchPart) -> Object:
             {
                 "maxSkew": 1,
                 "topologyKey": "topology.kubernetes.io/zone",
-                # A volume binds its node to a zone for ever: three in one zone could never be spread again.
+                # A volume binds its node to a zone for ever: three in one zone could never be spread again. Without
+                # the number of zones only those count that have a node of the pool already: at first that is one.
                 "whenUnsatisfiable": "DoNotSchedule",
+                "minDomains": min(part.nodes, num_zones),
                 "labelSelector": {"matchLabels": {names.COMPONENT_LABEL: NAME}},
             }
         ],

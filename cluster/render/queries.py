@@ -13,6 +13,10 @@ from serve_app.telemetry.metrics import Metric
 # Four scrapes at least, of which one may fail.
 RATE_WINDOW = "5m"
 
+# HAProxy tells of what it answers itself too, above all of the probes of every pod every few seconds; these carry no
+# application. A `route` is its prefix for the whole application, so nothing is told by it
+# (ray/serve/_private/haproxy_templates.py, Ray 2.60).
+FOR_THE_APPLICATION = 'application!=""'
 HTTP_REQUESTS = "ray_serve_num_http_requests_total"
 HTTP_ERRORS = "ray_serve_num_http_error_requests_total"
 HTTP_LATENCY_MS = "ray_serve_http_request_latency_ms"
@@ -23,6 +27,8 @@ HEALTH_CHECK_FAILURES = "ray_serve_health_check_failures_total"
 WANTED_REPLICAS = "ray_serve_autoscaling_desired_replicas"
 REPLICA_START_MS = "ray_serve_replica_startup_latency_ms"
 RUNNING = "ray_serve_replica_processing_queries"
+# Of every call that ended, however it did: calls that were refused are among them.
+CALLS = "ray_serve_deployment_processing_latency_ms_count"
 NODE_CPU_PERCENT = "ray_node_cpu_utilization"
 NODE_MEMORY_USED = "ray_node_mem_used"
 NODE_MEMORY_TOTAL = "ray_node_mem_total"
@@ -46,10 +52,8 @@ VLLM_ANSWER_TOKENS = "ray_vllm_generation_tokens_total"
 VLLM_FIRST_TOKEN_S = "ray_vllm_time_to_first_token_seconds"  # noqa: S105 (no password)
 VLLM_TOKEN_GAP_S = "ray_vllm_inter_token_latency_seconds"  # noqa: S105
 VLLM_QUEUE_S = "ray_vllm_request_queue_time_seconds"
-VLLM_E2E_S = "ray_vllm_e2e_request_latency_seconds"
 VLLM_CACHE_QUERIES = "ray_vllm_prefix_cache_queries_total"
 VLLM_CACHE_HITS = "ray_vllm_prefix_cache_hits_total"
-VLLM_FINISHED = "ray_vllm_request_success_total"
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,9 +83,7 @@ def _needed(config: PlatformConfig, plan: ClusterPlan, namespace: str) -> Sum:
     needed = Sum()
     if namespace == spaces.application:
         for group in (plan.head, *plan.groups):
-            pool = cluster.pool(group.role)
-            spare = 0 if pool is None else pool.buffer_pods
-            needed.add_group(group, group.peak_pods * _VERSIONS_AT_ONCE + spare)
+            needed.add_group(group, group.peak_pods * _VERSIONS_AT_ONCE + group.spare_pods)
     where = {
         names.LITELLM: spaces.gateway,
         names.COLLECTOR: spaces.observability,

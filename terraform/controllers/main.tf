@@ -119,6 +119,9 @@ resource "helm_release" "opensearch" {
   repository       = "https://opensearch-project.github.io/opensearch-k8s-operator"
   chart            = "opensearch-operator"
   version          = "3.0.2"
+
+  # With its webhooks the chart needs cert-manager, and takes no role before its cluster is there.
+  values = [yamlencode({ webhook = { enabled = false } })]
 }
 
 # They tell the kubelet of devices. Auto Mode's nodes know already, and so do Bottlerocket's with GPUs.

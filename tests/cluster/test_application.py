@@ -159,6 +159,33 @@ def test_documents_are_listed_searched_and_deleted(http: httpx.Client) -> None:
     assert http.get("/v1/knowledge/status", headers=headers).json()["num_chunks"] == 0
 
 
+def test_posted_files_are_a_job_that_can_be_followed_to_its_end(http: httpx.Client) -> None:
+    headers = {"x-manta-tenant": "posting"}
+    files = [
+        ("file", ("handbook.md", HANDBOOK.encode(), "text/markdown")),
+        ("file", ("broken.pdf", b"%PDF-1.4 nothing more", "application/pdf")),
+    ]
+    posted = http.post(
+        "/v1/knowledge/documents",
+        data={"source": "posted", "metadata": '{"team": "sea"}'},
+        files=files,
+        headers=headers,
+    )
+    assert posted.status_code == 202, posted.text
+    job_id = posted.json()["id"]
+    with http.stream("GET", f"/v1/knowledge/jobs/{job_id}/events", headers=headers) as events:
+        last = [line for line in events.iter_lines() if line.startswith("event: ")][-1]
+    assert last == "event: job.finished"
+    job = http.get(posted.headers["location"], headers=headers).json()
+    assert (job["status"], job["num_done"], job["num_documents"]) == ("done", 2, 2)
+    assert [one["path"] for one in job["failed"]] == ["broken.pdf"]
+    body = {"query": "dogs on Fridays", "filters": {"metadata.team": "sea"}}
+    found = http.post("/v1/knowledge/search", json=body, headers=headers).json()
+    assert "Dogs are welcome" in found["data"][0]["text"]
+    # Whose job it is not, does not learn that there is one.
+    assert http.get(f"/v1/knowledge/jobs/{job_id}", headers={"x-manta-tenant": "third"}).status_code == 404
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status", "word"),
     [

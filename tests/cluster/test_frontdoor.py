@@ -22,7 +22,7 @@ needs_redis = pytest.mark.skipif(
 
 
 def benchmark(repository: Path, folder: Path, *arguments: str) -> dict[str, Any]:
-    """Its summary."""
+    """The summaries of its parts, as one."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "frontdoor", *arguments, "--out", str(folder)],
         cwd=repository,
@@ -32,11 +32,10 @@ def benchmark(repository: Path, folder: Path, *arguments: str) -> dict[str, Any]
         timeout=800,
         check=False,
     )
-    found = list(folder.glob("*-frontdoor/summary.json"))
+    found = [json.loads(path.read_text()) for path in folder.glob("*-frontdoor-*/summary.json")]
     assert found, done.stdout + done.stderr
-    summary: dict[str, Any] = json.loads(found[0].read_text())
-    assert summary["did_not_start"] == [], done.stdout + done.stderr
-    return summary
+    assert [one["did_not_start"] for one in found] == [[] for _ in found], done.stdout + done.stderr
+    return {name: value for one in found for name, value in one.items()}
 
 
 @patient
@@ -72,6 +71,20 @@ def test_replicas_keep_to_one_limit_and_tenants_share(repository: Path, tmp_path
         assert 0 < row["taken"] <= 1.05 * row["allowed"]
     assert sum(row["share"] for row in summary["shares"]) == pytest.approx(1, abs=0.001)
     assert len(summary["replicas"]["requests_by_replica"]) == 2
+
+
+@patient
+@pytest.mark.slow
+@needs_redis
+def test_hits_of_both_kinds_are_what_they_are_called(repository: Path, tmp_path: Path) -> None:
+    summary = benchmark(
+        repository,
+        tmp_path,
+        *("--parts", "hits", "--stores", "redis", "--callers", "2", "--duration", "4", "--warm-up", "1"),
+    )
+    assert {(row["hit"], row["kind"]) for row in summary["hits"]} == {
+        (hit, kind) for hit in ("exact", "semantic") for kind in ("stream", "json")
+    }
 
 
 @patient

@@ -74,9 +74,3 @@ def test_the_load_test(documented: str, repository: Path, tmp_path: Path) -> Non
     assert re.search(r"Requests +\d+ answered", done.stdout), done.stdout
     (page,) = tmp_path.glob("*/report.html")
     assert "embeddings" in page.read_text()
-
-
-def test_every_file_that_is_linked_is_there(repository: Path) -> None:
-    for page in [repository / "README.md", *(repository / "docs").rglob("*.md")]:
-        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"

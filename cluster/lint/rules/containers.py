@@ -236,6 +236,8 @@ def _probe(
         )
     for name in handlers:
         port = mapping(probe[name]).get("port")
+        if isinstance(port, int):
+            yield from _probed_number(pods, (*path, name, "port"), key, port)
         named = [str(each.get("name")) for _, each in mappings(container.get("ports"))]
         if (
             isinstance(port, str)
@@ -256,6 +258,15 @@ def _probe(
     if isinstance(timeout, int) and isinstance(period, int) and 0 < period < timeout:
         message = f"{key} waits {timeout} s for an answer and asks every {period} s"
         yield note("pods/probe", owner, (*path, "timeoutSeconds"), message, f"write at most {period}")
+
+
+def _probed_number(pods: Pods, path: Path, key: str, number: int) -> Iterator[Finding]:
+    """A number that no container gives as its port, nor says anywhere else."""
+    known = pods.known_ports()
+    if known and number not in known and not pods.mentions(number):
+        shown = listed(str(port) for port in sorted(known))
+        message = f"{key} asks the port {number}, and the containers have {shown}: nothing would answer"
+        yield warning("pods/probe", pods.owner, path, message, f"use one of {shown}, or list the port")
 
 
 def _end(pods: Pods, path: Path, container: Mapping[str, Any]) -> Iterator[Finding]:

@@ -1,7 +1,7 @@
 """What the head of a Ray cluster that serves needs to live long: its state kept elsewhere, and nobody to disrupt it.
 
-Where the files bring nodes of Karpenter's, something will disrupt them, and what the head lacks is a warning; elsewhere
-it is a note.
+Where the files bring nodes of Karpenter's, something will disrupt them, and what the head lacks is a warning; so it is
+where a budget or a Redis among the files says that this shall last. Elsewhere, in an example, it is a note.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from cluster.lint.findings import Finding
-from cluster.lint.manifest import Manifest, at, mapping, note, warning
+from cluster.lint.manifest import Manifest, at, mapping, mappings, note, warning
 from cluster.lint.pools import Pool, candidates, pools_of
 from cluster.lint.rules.kuberay_cluster import has_fault_tolerance
-from cluster.lint.world import Pods, RayCluster, World, selects
+from cluster.lint.world import Pods, RayCluster, World, same_namespace, selects
 
 _KEEP = "karpenter.sh/do-not-disrupt"
+_REDIS = 6379
 Say = Callable[[str, Manifest, tuple[str | int, ...], str, str], Finding]
 
 
@@ -26,8 +27,9 @@ def check(world: World) -> Iterator[Finding]:
         where = candidates(cluster.head.pods, pools)
         say: Say = warning if where else note
         if cluster.owner.kind == "RayService":
-            yield from _state(cluster, say)
-            yield from _work(cluster)
+            shall_last: Say = warning if where or _shall_last(world, cluster) else note
+            yield from _state(cluster, shall_last)
+            yield from _work(cluster, shall_last)
         yield from _disruption(cluster, where)
         yield from _budget(world, cluster.head.pods, say)
 
@@ -39,13 +41,25 @@ def _state(cluster: RayCluster, say: Say) -> Iterator[Finding]:
         yield say("head/fault-tolerance", cluster.owner, cluster.head.path, message, fix)
 
 
-def _work(cluster: RayCluster) -> Iterator[Finding]:
+def _shall_last(world: World, cluster: RayCluster) -> bool:
+    """Whether the files say so: state kept elsewhere, a Redis for it, or a budget."""
+    near = [each for each in world.manifests if same_namespace(each.namespace, cluster.owner.namespace)]
+    has_redis = any(each.kind == "Service" and _REDIS in _ports(each) for each in near)
+    has_budget = any(each.kind == "PodDisruptionBudget" for each in near)
+    return has_fault_tolerance(cluster) or has_redis or has_budget
+
+
+def _ports(service: Manifest) -> list[object]:
+    return [port.get("port") for _, port in mappings(service.get("spec", "ports"))]
+
+
+def _work(cluster: RayCluster, say: Say) -> Iterator[Finding]:
     cpus = cluster.head.start_params.get("num-cpus")
     told = mapping(cluster.head.spec.get("resources")).get("CPU")
     if str(cpus if cpus is not None else told) not in ("0", "0.0") and cluster.workers:
         message = "the head takes replicas too: one that uses up its memory ends the cluster"
         path = (*cluster.head.path, "rayStartParams")
-        yield note("head/work", cluster.owner, path, message, 'set num-cpus: "0"')
+        yield say("head/work", cluster.owner, path, message, 'set num-cpus: "0"')
 
 
 def _disruption(cluster: RayCluster, pools: list[Pool]) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cluster.lint.findings import Finding
-from cluster.lint.manifest import at, error, items, mapping, mappings, note
+from cluster.lint.manifest import at, error, items, mapping, mappings, note, warning
 from cluster.lint.rules.schema import label_faults
 from cluster.lint.world import RayCluster, RayGroup
 from cluster.lint.yaml_text import Path
@@ -293,6 +293,16 @@ def _autoscaler(cluster: RayCluster) -> Iterator[Finding]:
                     message,
                     "write Never, or remove it",
                 )
+    elif cluster.is_autoscaled and _is_v2(cluster):
+        # The operator looks at the option only; the autoscaler does the same by the variable.
+        for group in cluster.groups:
+            policy = group.pods.spec.get("restartPolicy")
+            if policy not in (None, "", "Never"):
+                message = (
+                    f"restartPolicy {policy} of {group.name}: a pod that restarts is lost to autoscaler v2"
+                )
+                where = (*group.pods.spec_path, "restartPolicy")
+                yield warning(rule, owner, where, message, "write Never, or remove it")
     path = (*cluster.path, "autoscalerOptions")
     if isinstance(options.get("idleTimeoutSeconds"), int) and options["idleTimeoutSeconds"] < 0:
         yield error(

@@ -11,6 +11,7 @@ from zoneinfo import available_timezones
 
 from cluster.lint.findings import Finding
 from cluster.lint.manifest import Manifest, at, error, mapping, mappings, note
+from cluster.lint.serve_config import check_runtime_env
 from cluster.lint.yaml_text import Path, read_documents
 
 _RULE = "kuberay/job"
@@ -127,6 +128,8 @@ def check_job(manifest: Manifest, path: Path) -> Iterator[Finding]:
         for document in read_documents(environment):
             for fault in document.faults:
                 yield error(_RULE, manifest, (*path, "runtimeEnvYAML"), fault.message, fault.fix)
+        for inner in manifest.inner(*path, "runtimeEnvYAML"):
+            yield from check_runtime_env(inner, (), inner.data, takes_folders=True)
 
 
 def _mode(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,18 +10,30 @@ from cluster.lint.findings import Finding, Severity
 from cluster.lint.manifest import InnerText, Manifest, at, error, items, mapping, mappings, note, warning
 from cluster.lint.rules.serve import serve_config
 from cluster.lint.serve_config import MANTA, applications
+from cluster.lint.serve_llm import BUILDERS
+from cluster.lint.vllm import served_names as engine_names
 from cluster.lint.words import closest, listed
-from cluster.lint.world import Pods, World, same_namespace
+from cluster.lint.world import World, same_namespace
+from cluster.lint.yaml_text import Path
 from cluster.litellm.known_keys import known_keys
 
 _SECTIONS = ("litellm_settings", "general_settings", "router_settings")
-_RAY_LLM = ("ray.serve.llm:build_openai_app", "ray.serve.llm:build_llm_deployment")
+# Sections of LiteLLM 1.106's file: litellm/proxy/proxy_server.py.
+_TOP = (
+    *_SECTIONS, "model_list", "environment_variables", "include", "guardrails", "mcp_servers", "mcp_tools",
+    "vector_store_registry", "search_tools", "sandbox_tools", "credential_list", "prompts", "policies",
+    "policy_attachments", "plugins", "files_settings", "finetune_settings", "callback_settings", "assistant_settings",
+    "agent_list", "agents", "worker_registry", "default_vertex_config", "pass_through_endpoints", "classifier_plugin",
+)  # fmt: skip
+_ENTRY = ("model_name", "litellm_params", "model_info")
+# A ConfigMap's value that is LiteLLM's file.
+_IS_CONFIG = ("model_list:", "litellm_settings:", "litellm_params:")
 
 
 def check(world: World) -> Iterator[Finding]:
     for manifest in world.of("ConfigMap"):
         for key, value in mapping(manifest.get("data")).items():
-            if isinstance(value, str) and "model_list:" in value:
+            if isinstance(value, str) and any(word in value for word in _IS_CONFIG):
                 for inner in manifest.inner("data", key):
                     yield from _config(world, manifest, inner)
 
@@ -45,7 +57,7 @@ def served_names(world: World, service: str, namespace: str) -> set[str] | None:
     ]
     rays = {id(pods.owner): pods.owner for pods in behind if pods.role}
     names = [_of_ray_service(owner) for owner in rays.values()] + [
-        _of_vllm(pods) for pods in behind if not pods.role
+        engine_names(pods.main) for pods in behind if not pods.role
     ]
     if not names or any(each is None for each in names):
         return None
@@ -64,7 +76,7 @@ def _of_ray_service(owner: Manifest) -> set[str] | None:
             if own is None:
                 return None
             names |= own
-        elif path in _RAY_LLM:
+        elif path in BUILDERS:
             names |= {
                 str(at(each, "model_loading_config", "model_id"))
                 for _, each in mappings(args.get("llm_configs"))
@@ -91,41 +103,22 @@ def _of_manta(args: Mapping[str, Any]) -> set[str] | None:
     return names | ({platform.reranker.name} if platform.reranker is not None else set())
 
 
-def _of_vllm(pods: Pods) -> set[str] | None:
-    """The names that `vllm serve` takes: --served-model-name, else the model's own."""
-    main = pods.main
-    words = (
-        " ".join(str(word) for key in ("command", "args") for word in items(main.get(key)))
-        .replace("=", " ")
-        .split()
-    )
-    if "vllm" not in " ".join((*words, str(main.get("image", "")))):
-        return None
-    if "--served-model-name" in words:
-        start = words.index("--served-model-name") + 1
-        names: set[str] = set()
-        for word in words[start:]:
-            if word.startswith("-"):
-                break
-            names.add(word)
-        return names
-    for flag in ("serve", "--model"):
-        if flag in words and words.index(flag) + 1 < len(words):
-            name = words[words.index(flag) + 1]
-            return None if name.startswith(("-", "/", "$")) else {name}
-    return None
-
-
 def _config(world: World, manifest: Manifest, inner: InnerText) -> Iterator[Finding]:
     for fault in inner.document.faults:
         place = inner.line_place(fault.line, fault.path)
         yield Finding(Severity.ERROR, "litellm/yaml", place, fault.message, fault.fix, manifest.title)
     data = mapping(inner.data)
+    for key in data:
+        yield from _known(inner, (str(key),), "the file", str(key), _TOP)
     for section in _SECTIONS:
         for key in mapping(data.get(section)):
-            yield from _key(inner, (section, str(key)), section, str(key))
+            names = known_keys().get(section, frozenset())
+            yield from _known(inner, (section, str(key)), section, str(key), names)
+    yield from _fallbacks(inner, data)
     for index, entry in mappings(data.get("model_list")):
         params = mapping(entry.get("litellm_params"))
+        for key in entry:
+            yield from _known(inner, ("model_list", index, str(key)), "a model", str(key), _ENTRY)
         if "model_name" not in entry:
             yield error(
                 "litellm/model",
@@ -146,14 +139,15 @@ def _config(world: World, manifest: Manifest, inner: InnerText) -> Iterator[Find
                 "add litellm_params.model",
             )
         for key in params:
-            yield from _key(
-                inner, ("model_list", index, "litellm_params", str(key)), "litellm_params", str(key)
-            )
+            names = known_keys().get("litellm_params", frozenset())
+            where = ("model_list", index, "litellm_params", str(key))
+            yield from _known(inner, where, "litellm_params", str(key), names)
         yield from _upstream(world, manifest, inner, index, params)
 
 
-def _key(inner: InnerText, path: tuple[str | int, ...], section: str, key: str) -> Iterator[Finding]:
-    names = known_keys().get(section, frozenset())
+def _known(
+    inner: InnerText, path: tuple[str | int, ...], section: str, key: str, names: Collection[str]
+) -> Iterator[Finding]:
     if key not in names:
         meant = closest(key, names)
         # What it does not know, LiteLLM hands on to the provider, or ignores.
@@ -162,6 +156,33 @@ def _key(inner: InnerText, path: tuple[str | int, ...], section: str, key: str) 
             yield warning("litellm/key", inner, path, message, f"did you mean {meant}?")
         else:
             yield note("litellm/key", inner, path, f"LiteLLM knows no {key} in {section}", "check its name")
+
+
+def _fallbacks(inner: InnerText, data: Mapping[str, Any]) -> Iterator[Finding]:
+    """Names of models that others fall back to, or stand for."""
+    known = [str(each.get("model_name")) for _, each in mappings(data.get("model_list"))]
+    known += [str(name) for name in mapping(at(data, "router_settings", "model_group_alias"))]
+    # A wildcard may be anything.
+    if not known or any("*" in name for name in known) or data.get("include"):
+        return
+    for section in ("litellm_settings", "router_settings"):
+        for key in ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks"):
+            for path, name in _named(at(data, section, key)):
+                if name not in known and name != "*":
+                    meant = closest(name, known)
+                    message = f"no model in model_list is named {name}: the fallback fails"
+                    fix = f"did you mean {meant}?" if meant else f"name one of {listed(known)}"
+                    yield warning("litellm/model", inner, (section, key, *path), message, fix)
+
+
+def _named(fallbacks: object) -> Iterator[tuple[Path, str]]:
+    """`[{a: [b, c]}]`: a, b and c with their paths."""
+    for index, entry in mappings(fallbacks):
+        for name, others in entry.items():
+            yield (index, str(name)), str(name)
+            for position, other in enumerate(items(others)):
+                if isinstance(other, str):
+                    yield (index, str(name), position), other
 
 
 def _upstream(

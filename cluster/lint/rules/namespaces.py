@@ -123,7 +123,7 @@ def _twice(world: World) -> Iterator[Finding]:
     for manifest in world.manifests:
         if at(manifest.data, "metadata", "generateName") and not at(manifest.data, "metadata", "name"):
             continue
-        other = seen.setdefault((manifest.group, manifest.kind, manifest.namespace, manifest.name), manifest)
+        other = seen.setdefault(manifest.identity, manifest)
         if other is manifest:
             continue
         # Folders of examples have many of one name; within one file they are applied one after the other.

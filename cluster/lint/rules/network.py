@@ -109,11 +109,25 @@ def _names(world: World, policies: Sequence[Manifest]) -> Iterator[Finding]:
             continue
         if not any(_allows(rule, _DNS, "UDP") and _leaves(rule) for _, rule in outward):
             cut.setdefault(outward[0][0], []).append(pods)
+    for policy in policies:
+        if policy not in cut and _closes_all(world, policies, policy):
+            message = "every pod of the namespace is kept from DNS (UDP 53), and no policy among these files opens it"
+            yield warning("network/dns", policy, ("spec",), message, "allow UDP and TCP 53 to kube-system")
     for policy, found in cut.items():
         has_ray = any(pods.role for pods in found)
         say, why = (error, "Ray finds its head by name") if has_ray else (warning, "no name can be resolved")
         message = f"no DNS (UDP 53) for {listed((pods.what for pods in found), 3)}: {why}"
         yield say("network/dns", policy, ("spec",), message, "allow UDP and TCP 53 to kube-system")
+
+
+def _closes_all(world: World, policies: Sequence[Manifest], policy: Manifest) -> bool:
+    """Whether it holds every pod's way out, of pods that are not among the files, and no other policy opens DNS."""
+    near = [each for each in policies if same_namespace(each.namespace, policy.namespace)]
+    rules = [rule for each in near for _, rule in mappings(each.get("spec", "egress"))]
+    opens = any(_allows(rule, _DNS, "UDP") and _leaves(rule) for rule in rules)
+    is_all = policy.get("spec", "podSelector") == {} and "Egress" in _types(policy)
+    has_others = world.of("CiliumNetworkPolicy", "CiliumClusterwideNetworkPolicy", "GlobalNetworkPolicy")
+    return is_all and not opens and not has_others and not world.pods_in(policy.namespace)
 
 
 def _leaves(rule: Mapping[str, Any]) -> bool:

@@ -1,7 +1,8 @@
 """Pods against Karpenter's NodePools: labels, taints, sizes, limits.
 
-Only pods that ask for a pool (a label that a pool gives, or its name) must find one: any other may run on nodes that no
-file says anything of. Only a pool whose instance types are all known by their names is held to their sizes.
+A pod that asks for a pool (a label that a pool gives, or its name) must find one that lets it in; one that asks for
+labels that none gives may be meant for nodes that no file says anything of, and is warned of. Only a pool whose
+instance types are all known by their names is held to their sizes.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ def check(world: World) -> Iterator[Finding]:
             yield from _pinned(pods, pools, by_label)
             if len(by_label) == 1:
                 wanted[by_label[0].name].append(pods)
+        elif not by_label:
+            yield _no_pool(pods, pools)
         else:
             yield from _devices(pods, by_label)
     for pool in pools:

@@ -6,6 +6,7 @@ pass, and the operator then makes no pod.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from cluster.lint.findings import Finding
@@ -20,6 +21,10 @@ _POD_VALUES = {
     "dnsPolicy": ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"),
     "preemptionPolicy": ("PreemptLowerPriority", "Never"),
 }
+_ARCHITECTURES = {
+    "arm64": re.compile(r":[^@]*\b(aarch64|arm64)(?![a-z0-9])", re.IGNORECASE),
+    "amd64": re.compile(r":[^@]*\b(x86[_-]64|amd64)(?![a-z0-9])", re.IGNORECASE),
+}
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 
 
@@ -28,6 +33,7 @@ def check(world: World) -> Iterator[Finding]:
         yield from _spec(pods)
         for path, container in pods.containers(with_init=True):
             yield from check_container(pods, path, container)
+        yield from _architecture(pods)
         yield from _controller(pods)
 
 
@@ -116,6 +122,20 @@ def _spread(pods: Pods) -> Iterator[Finding]:
                 message,
                 "select the labels of these pods",
             )
+
+
+def _architecture(pods: Pods) -> Iterator[Finding]:
+    """What an image's tag says it was built for, against the nodes that are asked for."""
+    asked = texts(pods.spec.get("nodeSelector")).get("kubernetes.io/arch")
+    for path, container in pods.containers(with_init=True):
+        image = str(container.get("image", ""))
+        named = next((arch for arch, word in _ARCHITECTURES.items() if word.search(image)), asked)
+        if asked is not None and named != asked:
+            message = (
+                f"{image} is for {named}, and the nodes that are asked for are {asked}: it does not start"
+            )
+            fix = f"use an image for {asked}, or nodes of {named}"
+            yield warning("pods/image", pods.owner, (*path, "image"), message, fix)
 
 
 def _controller(pods: Pods) -> Iterator[Finding]:

@@ -31,8 +31,11 @@ _START_PARAMS = {
 }  # fmt: skip
 # `rayproject/ray:2.52.0-py312`, and images of one's own that say it in the tag: `chat:1.4-ray2.52.0`
 _RAY_IMAGE = re.compile(
-    r"(?:(?:^|/)ray(?:-ml|-llm)?:|:[\w.-]*?(?<![a-z])ray[-_]?)(?P<version>\d+\.\d+\.\d+)(?!\d)"
+    r"(?:(?:^|/)ray(?:-ml|-llm)?:|:[\w.-]*?(?<![a-z])ray[-_]?|(?:^|/)ray[-_])(?P<version>\d+\.\d+\.\d+)(?!\d)"
 )
+
+
+_PYTHON = re.compile(r"(?:^|[-_.])py(?P<version>3\d{1,2})(?!\d)")
 
 
 @dataclass(frozen=True)
@@ -169,11 +172,25 @@ def _versions(cluster: RayCluster) -> Iterator[Finding]:
             message = f"{group.name} runs Ray {version} and the head {head}: Ray lets no other version join"
             path = (*group.pods.main_path, "image")
             yield error("ray/version", owner, path, message, f"use the image of {head} for both")
+    yield from _pythons(cluster)
     if isinstance(wanted, str) and head is not None and version_of(wanted) not in (None, version_of(head)):
         message = f"rayVersion is {wanted}, and the head's image has Ray {head}: KubeRay acts as for {wanted}"
         yield warning(
             "ray/version", owner, (*cluster.path, "rayVersion"), message, f"write rayVersion: {head}"
         )
+
+
+def _pythons(cluster: RayCluster) -> Iterator[Finding]:
+    """One Python in all pods, as far as the images' tags say."""
+    tags = [(group, str(group.pods.main.get("image", "")).rpartition(":")[2]) for group in cluster.groups]
+    found = [(group, match["version"]) for group, tag in tags if (match := _PYTHON.search(tag)) is not None]
+    for group, version in found[1:]:
+        first, wanted = found[0]
+        if version != wanted:
+            message = f"{group.name} runs Python {version[0]}.{version[1:]} and {first.name} {wanted[0]}.{wanted[1:]}"
+            path = (*group.pods.main_path, "image")
+            fix = f"use an image of Python {wanted[0]}.{wanted[1:]} for all"
+            yield error("ray/version", cluster.owner, path, f"{message}: Ray lets no other join", fix)
 
 
 def _image_version(group: RayGroup) -> str | None:

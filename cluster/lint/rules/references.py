@@ -1,7 +1,8 @@
 """What objects name is there: ConfigMaps, Secrets and their keys, service accounts, claims, classes of nodes.
 
-What is not among the files may be in the cluster, so that it is a note; a name that is almost another's, or one of
-another namespace, is a warning; a key that an object among the files does not have is an error.
+What is not among the files may be in the cluster, so that it is a note. It is a warning where the files bring others of
+its kind for that namespace, where the name is almost another's, and where it is one of another namespace; a key that an
+object among the files does not have is an error.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from cluster.lint.yaml_text import Path
 _CLOSE = 0.82  # names are long and alike on purpose: `chat-config` and `chat-secrets` are two things
 # In every namespace, by Kubernetes itself.
 _ALWAYS = {("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default")}
+# With kagent's own chart.
+_OF_CHARTS = {("ModelConfig", "default-model-config"), ("RemoteMCPServer", "kagent-tool-server")}
 _ALWAYS_CLASSES = ("system-cluster-critical", "system-node-critical")
 
 
@@ -29,6 +32,7 @@ class Reference:
 
     Args:
         key: of its data that is asked for; empty: none in particular.
+        namespace: that it is looked for in; empty: the owner's.
     """
 
     owner: Manifest
@@ -37,12 +41,15 @@ class Reference:
     name: str
     key: str = ""
     is_optional: bool = False
+    namespace: str = ""
 
 
 @dataclass(frozen=True)
 class _Target:
     namespace: str
-    keys: frozenset[str] | None  # None: not known
+    keys: frozenset[str] | None = None  # None: not known
+    is_renamed: bool = False  # by kustomize
+    is_made: bool = False  # by an operator, of another object
 
 
 Catalogue = Mapping[tuple[str, str], list[_Target]]  # (kind, name) -> where it is
@@ -60,26 +67,49 @@ def _one(reference: Reference, catalogue: Catalogue) -> Iterator[Finding]:
     kind, name, owner, path = reference.kind, reference.name, reference.owner, reference.path
     if not name or (kind, name) in _ALWAYS:
         return
+    namespace = reference.namespace or owner.namespace
     found = catalogue.get((kind, name), [])
-    here = [target for target in found if same_namespace(target.namespace, owner.namespace)]
+    here = [target for target in found if same_namespace(target.namespace, namespace)]
     if here:
         yield from _key(reference, here)
+        yield from _renamed(reference, here)
         return
-    if reference.is_optional:
+    if reference.is_optional or (kind, name) in _OF_CHARTS:
         return
-    rule = "references/missing"
     if found:
-        message = f"{kind} {name} is in the namespace {found[0].namespace}, and none is in {owner.namespace}"
-        yield warning("references/namespace", owner, path, message, f"make one in {owner.namespace}")
+        message = f"{kind} {name} is in the namespace {found[0].namespace}, and none is in {namespace}"
+        yield warning("references/namespace", owner, path, message, f"make one in {namespace}")
         return
-    meant = closest(name, [other for other_kind, other in catalogue if other_kind == kind], _CLOSE)
+    others = {
+        other: [target for target in targets if not target.is_made]
+        for (other_kind, other), targets in catalogue.items()
+        if other_kind == kind and not all(target.is_made for target in targets)
+    }
+    meant = closest(name, others, _CLOSE)
     if meant is not None:
-        yield warning(
-            rule, owner, path, f"there is no {kind} {name} among these files", f"did you mean {meant}?"
-        )
+        message = f"there is no {kind} {name} among these files"
+        yield warning("references/missing", owner, path, message, f"did you mean {meant}?")
+    elif any(
+        same_namespace(target.namespace, namespace) for targets in others.values() for target in targets
+    ):
+        message = f"there is no {kind} {name} among these files, which bring {listed(sorted(others), 3)}"
+        yield warning("references/missing", owner, path, message, "add it, or make it in the cluster first")
     else:
         message = f"{kind} {name} is not among these files: it must be in the cluster before"
         yield note("references/external", owner, path, message, "make it there first, or add it")
+
+
+def _renamed(reference: Reference, targets: list[_Target]) -> Iterator[Finding]:
+    """Kustomize follows the names that it changes within Kubernetes' own kinds, and within no others."""
+    owner = reference.owner
+    is_native = owner.group in ("", "apps", "batch") or owner.group.endswith(".k8s.io")
+    if not is_native and all(target.is_renamed for target in targets):
+        message = (
+            f"kustomize renames {reference.kind} {reference.name} (a prefix, or a hash at the end), and does not "
+            f"follow the name within a {owner.kind}: it is not found"
+        )
+        fix = "set generatorOptions.disableNameSuffixHash: true, or name the field in configurations (nameReference)"
+        yield warning("kustomize/reference", owner, reference.path, message, fix)
 
 
 def _key(reference: Reference, targets: list[_Target]) -> Iterator[Finding]:
@@ -108,22 +138,19 @@ def _files(pods: Pods, catalogue: Catalogue) -> Iterator[Finding]:
             inner, where = mount.get("subPath"), str(mount.get("mountPath", "")).rstrip("/")
             if isinstance(inner, str) and inner.partition("/")[0] not in files:
                 yield _no_file(pods.owner, (*path, "volumeMounts", index, "subPath"), inner, files)
-            elif not inner and "subPathExpr" not in mount:
+            elif where and not inner and "subPathExpr" not in mount:
                 yield from _named_in_commands(pods.owner, path, container, where, files)
 
 
 def _named_in_commands(
     owner: Manifest, path: Path, container: Mapping[str, Any], folder: str, files: frozenset[str]
 ) -> Iterator[Finding]:
+    named = re.compile(rf"(?:^|[=\s\"']){re.escape(folder)}/(?P<name>[\w.-]+)(?=$|[\s\"';])")
     for key in ("command", "args"):
         for index, word in enumerate(items(container.get(key))):
-            name = (
-                word.removeprefix(f"{folder}/")
-                if isinstance(word, str) and word.startswith(f"{folder}/")
-                else ""
-            )
-            if name and re.fullmatch(r"[\w.-]+", name) and name not in files:
-                yield _no_file(owner, (*path, key, index), name, files)
+            for match in named.finditer(word) if isinstance(word, str) else ():
+                if match["name"] not in files:
+                    yield _no_file(owner, (*path, key, index), match["name"], files)
 
 
 def _no_file(owner: Manifest, path: Path, name: str, files: frozenset[str]) -> Finding:
@@ -153,18 +180,19 @@ def _catalogue(world: World) -> dict[tuple[str, str], list[_Target]]:
     """(kind, name) -> where such an object is or will be."""
     found: dict[tuple[str, str], list[_Target]] = {}
 
-    def add(kind: str, name: object, namespace: str, keys: frozenset[str] | None = None) -> None:
+    def add(kind: str, name: object, target: _Target) -> None:
         if isinstance(name, str) and name:
-            found.setdefault((kind, name), []).append(_Target(namespace, keys))
+            found.setdefault((kind, name), []).append(target)
 
     for manifest in world.manifests:
-        add(manifest.kind, manifest.name, manifest.namespace, _data_keys(manifest))
+        own = _Target(manifest.namespace, _data_keys(manifest), manifest.is_renamed)
+        add(manifest.kind, manifest.name, own)
         for name, keys in _made_secrets(manifest):
-            add("Secret", name, manifest.namespace, keys)
+            add("Secret", name, _Target(manifest.namespace, keys, is_made=manifest.group == "ray.io"))
         for _, claim in mappings(manifest.get("spec", "volumeClaimTemplates")):
-            add("PersistentVolumeClaim", at(claim, "metadata", "name"), manifest.namespace)
-    for generated in world.generated:
-        add(generated.kind, generated.name, generated.namespace, generated.keys)
+            add("PersistentVolumeClaim", at(claim, "metadata", "name"), _Target(manifest.namespace))
+    for made in world.generated:
+        add(made.kind, made.name, _Target(made.namespace, made.keys, made.is_renamed))
     return found
 
 
@@ -282,6 +310,76 @@ def _of_other_kinds(world: World) -> Iterator[Reference]:
             yield from find(manifest)
 
 
+def _of_agent(agent: Manifest) -> Iterator[Reference]:
+    """kagent's: the model, the servers of its tools, the agents that it asks."""
+    path: Path = ("spec", "declarative")
+    if agent.group != "kagent.dev":
+        return
+    model = agent.get(*path, "modelConfig")
+    if isinstance(model, str):
+        yield _of_kagent(agent, (*path, "modelConfig"), "ModelConfig", model)
+    text = mapping(agent.get(*path, "systemMessageFrom"))
+    if text:
+        where = (*path, "systemMessageFrom")
+        yield Reference(
+            agent, where, str(text.get("type")), str(text.get("name", "")), str(text.get("key", ""))
+        )
+    for index, tool in mappings(agent.get(*path, "tools")):
+        for key, default in (("mcpServer", "MCPServer"), ("agent", "Agent")):
+            named = mapping(tool.get(key))
+            if isinstance(named.get("name"), str):
+                where = (*path, "tools", index, key, "name")
+                kind, name = str(named.get("kind") or default), named["name"]
+                yield _of_kagent(agent, where, kind, name, str(named.get("namespace") or ""))
+        yield from _of_headers(agent, (*path, "tools", index, "headersFrom"), tool.get("headersFrom"))
+
+
+def _of_kagent(owner: Manifest, path: Path, kind: str, text: str, namespace: str = "") -> Reference:
+    """`name`, or `namespace/name`."""
+    before, _, name = text.rpartition("/")
+    return Reference(owner, path, kind, name, namespace=before or namespace)
+
+
+def _of_headers(owner: Manifest, path: Path, headers: object) -> Iterator[Reference]:
+    for index, header in mappings(headers):
+        source = mapping(header.get("valueFrom"))
+        if source:
+            kind, name, key = (str(source.get(part, "")) for part in ("type", "name", "key"))
+            yield Reference(owner, (*path, index, "valueFrom"), kind, name, key)
+
+
+def _of_model(model: Manifest) -> Iterator[Reference]:
+    if model.group != "kagent.dev":
+        return
+    secret, key = model.get("spec", "apiKeySecret"), model.get("spec", "apiKeySecretKey")
+    if isinstance(secret, str):
+        yield Reference(model, ("spec", "apiKeySecret"), "Secret", secret, str(key or ""))
+    yield from _of_certificate(model)
+
+
+def _of_certificate(manifest: Manifest) -> Iterator[Reference]:
+    tls = mapping(manifest.get("spec", "tls"))
+    if isinstance(tls.get("caCertSecretRef"), str):
+        path = ("spec", "tls", "caCertSecretRef")
+        yield Reference(
+            manifest, path, "Secret", tls["caCertSecretRef"], str(tls.get("caCertSecretKey") or "")
+        )
+
+
+def _of_server(server: Manifest) -> Iterator[Reference]:
+    if server.group == "kagent.dev":
+        yield from _of_headers(server, ("spec", "headersFrom"), server.get("spec", "headersFrom"))
+        yield from _of_certificate(server)
+
+
+def _of_route(route: Manifest) -> Iterator[Reference]:
+    for index, parent in mappings(route.get("spec", "parentRefs")):
+        if parent.get("kind", "Gateway") == "Gateway":
+            namespace = str(parent.get("namespace") or "")
+            path = ("spec", "parentRefs", index, "name")
+            yield Reference(route, path, "Gateway", str(parent.get("name", "")), namespace=namespace)
+
+
 def _of_pool(pool: Manifest) -> Iterator[Reference]:
     path: Path = ("spec", "template", "spec", "nodeClassRef")
     kind, name = pool.get(*path, "kind"), pool.get(*path, "name")
@@ -325,6 +423,10 @@ def _of_external_secret(external: Manifest) -> Iterator[Reference]:
 
 
 _FINDERS: tuple[tuple[tuple[str, ...], Callable[[Manifest], Iterator[Reference]]], ...] = (
+    (("Agent", "SandboxAgent"), _of_agent),
+    (("ModelConfig",), _of_model),
+    (("RemoteMCPServer",), _of_server),
+    (("HTTPRoute", "GRPCRoute"), _of_route),
     (("NodePool",), _of_pool),
     (("RoleBinding", "ClusterRoleBinding"), _of_binding),
     (("ScaledObject", "ScaledJob"), _of_scaled),

@@ -89,6 +89,8 @@ def _missing(world: World, manifest: Manifest, target: Manifest | None) -> Itera
         yield warning("references/missing", manifest, path, message, f"did you mean {same_name.kind} {name}?")
     elif meant is not None:
         yield warning("references/missing", manifest, path, message, f"did you mean {meant}?")
+    elif any(each.kind == kind for each in near):
+        yield warning("references/missing", manifest, path, message, f"name a {kind} that is")
     else:
         yield note("references/external", manifest, path, message, "make it there first, or add it")
 
@@ -135,8 +137,10 @@ def _replicas_within(
     if not isinstance(count, int) or not isinstance(least, int):
         return
     name = spec.get("groupName")
+    if isinstance(most, int) and least > most:
+        return  # said already
     is_below = count < least and not is_autoscaled
-    if is_below or (isinstance(most, int) and least <= most < count):
+    if is_below or (isinstance(most, int) and most < count):
         message = (
             f"the group {name} has replicas {count}, outside of {least} to {most}: KubeRay takes the bound"
         )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from cluster.lint.findings import Finding, Place, Severity
-from cluster.lint.manifest import Manifest, at, items, mapping, note, warning
+from cluster.lint.manifest import Manifest, at, items, mapping, warning
+from cluster.lint.words import listed
 from cluster.lint.world import RayCluster, World
 from cluster.lint.yaml_text import Path
 
@@ -18,7 +21,9 @@ _KEYS = {
     "a token of Hugging Face": re.compile(r"\bhf_[A-Za-z0-9]{30,}"),
     "a token of GitHub": re.compile(r"\b(gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{40,})"),
     "a key of OpenAI or LiteLLM": re.compile(r"\bsk-(?!\.\.\.|x{3}|your|<)[A-Za-z0-9_-]{16,}"),
-    "a token of Slack": re.compile(r"\bxox[abprs]-[A-Za-z0-9-]{10,}"),
+    "a token of Slack": re.compile(
+        r"\bxox[abprs]-[A-Za-z0-9-]{10,}|hooks\.slack\.com/services/T\w+/B\w+/\w{8,}"
+    ),
     "a private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
     "a signed token (JWT)": re.compile(r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\."),
     "a password in an address": re.compile(
@@ -32,13 +37,29 @@ _FLAGS = re.compile(r"^--?(api-key|password|token|hf-token|secret|requirepass|au
 # What stands for a value: another variable, a file, nothing, an invitation to fill it in.
 _PLACE = re.compile(
     r"^(\$\(|\$\{|\$[A-Z_]|\{\{|<|os\.environ/|/|%|none$|null$|true$|false$|empty$|dummy$|x+$|\.\.\.|\*+$|\d{0,3}$|"
-    r"your[-_ ]|change[-_ ]?me|replace[-_ ]|todo|fake|not[-_]used|no[-_]key)",
+    r"your[-_ ]|change[-_ ]?me|replace[-_ ]|todo|fake|not[-_]used|no[-_]key|placeholder|insert[-_ ]|fill[-_ ]|put[-_ ]|"
+    r"enter[-_ ]|redacted|tbd$|\(|-----BEGIN CERTIFICATE-----|ref\+|arn:)",
     re.IGNORECASE,
 )
+# Keys of a Secret whose values are none.
+_PLAIN = re.compile(
+    r"(?i)(^|[._-])(user(name)?|host(name)?|port|database|db(_?name)?|region|endpoint|bucket|url|uri)$"
+)
+# Files of settings within a ConfigMap, and one setting in one: `requirepass x`, `api_key: x`, `PASSWORD=x`.
+_SETTINGS = re.compile(r"(?i)(\.(ya?ml|json|conf|cfg|ini|env|properties|toml)|^[^.]*)$")
+_SETTING = re.compile(
+    r"""(?im)^[ \t]*(?:-[ \t]+)?(?:export[ \t]+)?"""
+    r"""(?:(?P<redis>requirepass|masterauth)[ \t]+|["']?(?P<name>[\w.-]*?"""
+    r"""(?:password|passwd|secret_?key|api_?key|access_?key|auth_?token|master_key|salt_key))["']?[ \t]*[:=][ \t]*)"""
+    r"""(?P<value>"[^"\n]*"|'[^'\n]*'|[^\s#,]+)"""
+)
+_TAKE = "take it from a Secret: valueFrom.secretKeyRef"
 
 
 def check(world: World) -> Iterator[Finding]:
     for manifest in world.manifests:
+        if manifest.kind in ("ExternalSecret", "SealedSecret", "SecretStore", "ClusterSecretStore"):
+            continue
         if manifest.kind == "Secret" and manifest.group == "":
             yield from _secret(manifest)
         elif manifest.kind != "CustomResourceDefinition":
@@ -53,6 +74,19 @@ def check(world: World) -> Iterator[Finding]:
         for key, value in mapping(manifest.get("data")).items():
             if _NAMES.search(key) and _is_value(value):
                 yield _named(manifest, ("data", key), key)
+            elif isinstance(value, str) and "\n" in value and _SETTINGS.search(key):
+                yield from _settings(manifest, ("data", key), value)
+
+
+def _settings(manifest: Manifest, path: Path, text: str) -> Iterator[Finding]:
+    """Passwords and keys within a file of settings."""
+    for match in _SETTING.finditer(text):
+        value, name = match["value"].strip("\"'"), match["redis"] or match["name"]
+        # A call is code that fetches it; a bracket begins what says where it is.
+        if _is_value(value) and "(" not in value and value[0] not in "{[|>&*!" and _provider(value) is None:
+            place = _line_within(manifest, path, text.count("\n", 0, match.start("value")))
+            message = f"the value of {name} stands in the file"
+            yield Finding(Severity.WARNING, "secrets/value", place, message, _TAKE, manifest.title)
 
 
 def _redis(cluster: RayCluster) -> Iterator[Finding]:
@@ -66,18 +100,32 @@ def _redis(cluster: RayCluster) -> Iterator[Finding]:
 
 
 def _secret(manifest: Manifest) -> Iterator[Finding]:
-    for name in ("data", "stringData"):
-        values = mapping(manifest.get(name))
-        if any(isinstance(value, str) and value and not _PLACE.match(value) for value in values.values()):
-            message = "the values of this Secret stand in the file: whoever reads the repository has them"
-            yield note(
-                "secrets/secret",
-                manifest,
-                (name,),
-                message,
-                "keep them in a store, and name it in an ExternalSecret",
-            )
-            return
+    """Values of a Secret: what a provider's key looks like by itself, all others in one finding."""
+    named: list[tuple[Path, str]] = []
+    for part in ("data", "stringData"):
+        for key, text in mapping(manifest.get(part)).items():
+            value = _decoded(text) if part == "data" else text
+            if not _is_value(value):
+                continue
+            found = _provider(value)
+            if found is not None:
+                yield _revoke(manifest.place(part, str(key)), found[0], manifest)
+            elif not _PLAIN.search(str(key)) and "BEGIN CERTIFICATE" not in str(value)[:40]:
+                named.append(((part, str(key)), str(key)))
+    if named:
+        whose = "value" if len(named) == 1 else "values"
+        message = f"the {whose} of {listed((key for _, key in named), 4)} stand{'s' * (len(named) == 1)} in the file"
+        fix = "keep them in a store, and name it in an ExternalSecret; base64 hides nothing"
+        yield warning("secrets/secret", manifest, named[0][0], message, fix)
+
+
+def _decoded(text: object) -> object:
+    try:
+        return (
+            base64.b64decode("".join(text.split()), validate=True).decode() if isinstance(text, str) else text
+        )
+    except (binascii.Error, ValueError):
+        return text
 
 
 def _environment(owner: Manifest, path: Path, container: Mapping[str, Any]) -> Iterator[Finding]:
@@ -100,8 +148,7 @@ def _arguments(owner: Manifest, path: Path, container: Mapping[str, Any]) -> Ite
 
 
 def _named(owner: Manifest, path: Path, name: str) -> Finding:
-    message = f"the value of {name} stands in the file"
-    return warning("secrets/value", owner, path, message, "take it from a Secret: valueFrom.secretKeyRef")
+    return warning("secrets/value", owner, path, f"the value of {name} stands in the file", _TAKE)
 
 
 def _is_value(value: object) -> bool:
@@ -121,13 +168,19 @@ def _keys(manifest: Manifest, value: object, path: Path) -> Iterator[Finding]:
         if found is not None:
             what, start = found
             place = _line_within(manifest, path, value.count("\n", 0, start))
-            message, fix = f"{what} stands in the file", "revoke it, and take the new one from a Secret"
-            yield Finding(Severity.WARNING, "secrets/value", place, message, fix, manifest.title)
+            yield _revoke(place, what, manifest)
+
+
+def _revoke(place: Place, what: str, manifest: Manifest) -> Finding:
+    fix = "revoke it, and take the new one from a Secret"
+    return Finding(
+        Severity.WARNING, "secrets/value", place, f"{what} stands in the file", fix, manifest.title
+    )
 
 
 def _line_within(manifest: Manifest, path: Path, num_lines: int) -> Place:
     place = manifest.place(*path)
-    first = manifest.document.text_line((*manifest.root, *path))
+    first = manifest.origin(path).text_line
     return place if first is None else replace(place, line=first + num_lines)
 
 

@@ -61,9 +61,26 @@ def _service(world: World, manifest: Manifest) -> Iterator[Finding]:
         yield from _miss(world, manifest, path, {"matchLabels": wanted}, [manifest.namespace])
         return
     for index, port in ports:
-        target = port.get("targetPort")
+        target = port.get("targetPort", port.get("port"))
+        path = ("spec", "ports", index, "targetPort" if "targetPort" in port else "port")
         if isinstance(target, str) and not target.isdigit():
-            yield from _named_port(manifest, ("spec", "ports", index, "targetPort"), target, found)
+            yield from _named_port(manifest, path, target, found)
+        elif isinstance(target, int):
+            yield from _numbered_port(manifest, path, target, found)
+
+
+def _numbered_port(manifest: Manifest, path: Path, number: int, found: Sequence[Pods]) -> Iterator[Finding]:
+    """A number that no container gives as its port, nor says anywhere else."""
+    known = [pods.known_ports() for pods in found]
+    if (
+        not all(known)
+        or any(number in ports for ports in known)
+        or any(pods.mentions(number) for pods in found)
+    ):
+        return
+    shown = listed(str(port) for port in sorted(set().union(*known)))
+    message = f"leads to the port {number} of {found[0].what}, which have {shown}: nothing would answer"
+    yield warning("selectors/port", manifest, path, message, f"use one of {shown}")
 
 
 def _named_port(manifest: Manifest, path: Path, name: str, found: Sequence[Pods]) -> Iterator[Finding]:
@@ -86,6 +103,15 @@ def _miss(
 ) -> Iterator[Finding]:
     """That nothing is selected, with what is nearest to it."""
     candidates = [pods for namespace in namespaces for pods in world.pods_in(namespace)]
+    elsewhere = [pods for pods in world.pods if selects(selector, pods)]
+    if elsewhere:
+        where = listed(sorted({pods.namespace for pods in elsewhere}))
+        is_monitor = manifest.kind == "PodMonitor"
+        message = f"selects no pods: it looks in {listed(namespaces)}, and {elsewhere[0].what} are in {where}"
+        fix = f"add namespaceSelector.matchNames: [{where}]" if is_monitor else f"put it into {where}"
+        say = note if _may_be_others(world, namespaces) else warning
+        yield say("selectors/none", manifest, path, message, fix)
+        return
     if not candidates:
         return
     wanted = texts(selector.get("matchLabels"))
@@ -132,6 +158,11 @@ def _budget(world: World, manifest: Manifest) -> Iterator[Finding]:
     found = [pods for pods in world.pods_in(manifest.namespace) if selects(selector, pods)]
     if not found and selector:
         yield from _miss(world, manifest, ("spec", "selector"), selector, [manifest.namespace])
+    if any(pods.role == "worker" for pods in found) and (most in (0, "0%") or least == "100%"):
+        message = "no worker of Ray may ever be evicted: nodes cannot be drained, nor replaced"
+        key = "minAvailable" if most is None else "maxUnavailable"
+        yield warning("selectors/budget", manifest, ("spec", key), message, "allow one: maxUnavailable: 1")
+        return
     if not found or any(pods.owner.kind not in _BUDGETED or pods.maximum is None for pods in found):
         return
     count = sum(pods.maximum or 0 for pods in found)
@@ -180,6 +211,8 @@ def _no_port(manifest: Manifest, path: Path, name: str, what: str, known: Sequen
     fix = (
         f"did you mean {meant}?"
         if meant
+        else f"a number goes into portNumber: {name}"
+        if name.isdigit()
         else f"name one of {listed(known)}"
         if known
         else "name the port there"
@@ -242,31 +275,58 @@ def _ingress(world: World, manifest: Manifest) -> Iterator[Finding]:
                 (*path, "service"),
                 service.get("name"),
                 port.get("number") or port.get("name"),
+                manifest.namespace,
             )
 
 
 def _route(world: World, manifest: Manifest) -> Iterator[Finding]:
     for rule_index, rule in mappings(manifest.get("spec", "rules")):
         for index, backend in mappings(rule.get("backendRefs")):
-            is_elsewhere = backend.get("namespace") not in (None, manifest.namespace)
-            if backend.get("kind", "Service") == "Service" and not is_elsewhere:
-                path = ("spec", "rules", rule_index, "backendRefs", index)
-                yield from _backend(world, manifest, path, backend.get("name"), backend.get("port"))
+            path: Path = ("spec", "rules", rule_index, "backendRefs", index)
+            namespace, kind = (
+                str(backend.get("namespace") or manifest.namespace),
+                backend.get("kind", "Service"),
+            )
+            if kind == "Service":
+                yield from _backend(
+                    world, manifest, path, backend.get("name"), backend.get("port"), namespace
+                )
+            elif isinstance(kind, str):
+                yield from _backend_of_kind(
+                    world, manifest, path, kind, str(backend.get("name", "")), namespace
+                )
 
 
-def _backend(world: World, manifest: Manifest, path: Path, name: object, port: object) -> Iterator[Finding]:
-    services = [each for each in world.services if same_namespace(each.namespace, manifest.namespace)]
+def _backend_of_kind(
+    world: World, manifest: Manifest, path: Path, kind: str, name: str, namespace: str
+) -> Iterator[Finding]:
+    """An InferencePool, for one: said to lack only where the files bring others."""
+    near = [each for each in world.of(kind) if same_namespace(each.namespace, namespace)]
+    if near and name not in [each.name for each in near]:
+        meant = closest(name, [each.name for each in near])
+        fix = f"did you mean {meant}?" if meant else f"name one of {listed(each.name for each in near)}"
+        message = f"there is no {kind} {name} among these files"
+        yield warning("references/missing", manifest, (*path, "name"), message, fix)
+
+
+def _backend(
+    world: World, manifest: Manifest, path: Path, name: object, port: object, namespace: str
+) -> Iterator[Finding]:
+    services = [each for each in world.services if same_namespace(each.namespace, namespace)]
     found = next((each for each in services if each.name == name), None)
     if found is None:
         meant = closest(str(name), [each.name for each in services], 0.82)
+        own = [each.name for each in services if not each.is_made]
         message = f"Service {name} is not among these files"
+        where = (*path, "name")
         if meant:
-            yield warning("references/missing", manifest, (*path, "name"), message, f"did you mean {meant}?")
+            yield warning("references/missing", manifest, where, message, f"did you mean {meant}?")
+        elif own and not _may_be_others(world, [namespace]):
+            fix = f"name one of {listed(sorted(own), 4)}, or add it"
+            yield warning("references/missing", manifest, where, message, fix)
         else:
             fix = "make it there first, or add it"
-            yield note(
-                "references/external", manifest, (*path, "name"), f"{message}: it must be in the cluster", fix
-            )
+            yield note("references/external", manifest, where, f"{message}: it must be in the cluster", fix)
         return
     known = {part for each in found.ports for part in each[:2] if part}
     if isinstance(port, (int, str)) and port not in known and found.ports:

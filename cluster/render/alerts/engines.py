@@ -21,7 +21,7 @@ from cluster.render.queries import (
 )
 from configs.schema import PlatformConfig, VllmModel
 
-# vLLM takes `gpu_memory_utilization` of it when it starts (0.9 by default); what comes on top are graphs and adapters.
+# vLLM takes `gpu_memory_utilization` of it when it starts (0.92 by default); what comes on top are graphs and adapters.
 _FULL_GPU = 0.97
 _FULL_KV_CACHE = 0.95
 _FULL_MEMORY = 0.92  # Ray ends processes from 0.95 on: RAY_memory_usage_threshold

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from cluster.plan_types import ClusterPlan, Replica
 from cluster.render.alerts.base import Alert
 from cluster.render.queries import (
+    CALLS,
     DEPLOYMENT_STATUS,
+    FOR_THE_APPLICATION,
     HEALTH_CHECK_FAILURES,
     HEALTHY_REPLICAS,
     HTTP_ERRORS,
@@ -17,6 +19,7 @@ from cluster.render.queries import (
     HTTP_REQUESTS,
     WANTED_REPLICAS,
     Queries,
+    equals,
     one_of,
 )
 from configs.schema import PlatformConfig, ScalingConfig
@@ -37,7 +40,7 @@ def alerts(config: PlatformConfig, plan: ClusterPlan, ask: Queries) -> Iterator[
     yield _errors(ask)
     yield _slow(config, ask)
     yield from _old_queues(config, ask)
-    yield _refusing(ask)
+    yield from _refusing(config, plan, ask)
     yield from _missing(plan, ask)
     yield _failed(ask)
     yield _not_starting(plan, ask)
@@ -61,18 +64,18 @@ def _nothing_is_told(ask: Queries) -> Alert:
 
 def _errors(ask: Queries) -> Alert:
     of_ours = 'error_code=~"5.."'
-    failed = f"sum({ask.rate(HTTP_ERRORS, of_ours)})"
-    requests = f"sum({ask.rate(HTTP_REQUESTS)})"
+    failed = f"sum({ask.rate(HTTP_ERRORS, FOR_THE_APPLICATION, of_ours)})"
+    requests = f"sum({ask.rate(HTTP_REQUESTS, FOR_THE_APPLICATION)})"
     return Alert(
         "MantaIngressErrors",
         f"{failed} / {requests} > {_MAX_ERROR_SHARE} and {requests} > {_MIN_REQUESTS_PER_S}",
         300,
         "critical",
         "{{ $value | humanizePercentage }} of the requests fail with a 5xx.",
-        "1. The dashboard `Models`: which route, which code? 503 with `Retry-After`: no replica, see "
-        "MantaReplicasMissing; 504: deadlines pass, see MantaQueueOld; 502: an engine broke, see its replica's log; "
-        "500: a fault of ours, the ingress' log has the trace id. 2. Did it begin with a deploy? `manta cluster "
-        "rollback`.",
+        "1. The dashboard `Models`: which code? 503 with `Retry-After`: no replica, see MantaReplicasMissing; 504: "
+        "deadlines pass, see MantaQueueOld; 502: an engine broke, see its replica's log; 500: a fault of ours, the "
+        "ingress' log has the trace id, or HAProxy found no ingress that answers. 2. Did it begin with a deploy? "
+        "`manta cluster rollback`.",
     )
 
 
@@ -80,7 +83,7 @@ def _slow(config: PlatformConfig, ask: Queries) -> Alert:
     limit_ms = config.ingress.default_deadline_s * 1000 * _SLOW_SHARE_OF_DEADLINE
     return Alert(
         "MantaIngressSlow",
-        f"{ask.quantile(0.99, HTTP_LATENCY_MS)} > {limit_ms:g}",
+        f"{ask.quantile(0.99, HTTP_LATENCY_MS, FOR_THE_APPLICATION)} > {limit_ms:g}",
         600,
         "warning",
         "One request in a hundred takes {{ $value | humanize }} ms or longer, streams to their end.",
@@ -117,16 +120,20 @@ def _queues(config: PlatformConfig) -> Iterator[tuple[str, ScalingConfig]]:
             yield part.name, part.scaling
 
 
-def _refusing(ask: Queries) -> Alert:
-    refused = f"sum by (name) ({ask.rate(REQUESTS_REFUSED)})"
-    return Alert(
-        "MantaRefusing",
-        f"{refused} / scalar(sum({ask.rate(HTTP_REQUESTS)})) > {_MAX_REFUSED_SHARE}",
-        600,
-        "warning",
-        "{{ $labels.name }} turns away {{ $value | humanizePercentage }} of what is asked.",
-        "It is overloaded: see MantaQueueOld. Clients are told when to come back; batch requests go first.",
-    )
+def _refusing(config: PlatformConfig, plan: ClusterPlan, ask: Queries) -> Iterator[Alert]:
+    """One rule for each part, since refusals carry the profile's name of it and calls Serve's."""
+    deployments = {one.name: one.deployment for group in plan.groups for one in group.replicas}
+    for name, _ in _queues(config):
+        refused = f"sum by (name) ({ask.rate(REQUESTS_REFUSED, equals('name', name))})"
+        calls = f"scalar(sum({ask.rate(CALLS, equals('deployment', deployments[name]))}))"
+        yield Alert(
+            "MantaRefusing",
+            f"{refused} / {calls} > {_MAX_REFUSED_SHARE}",
+            600,
+            "warning",
+            "{{ $labels.name }} turns away {{ $value | humanizePercentage }} of what it is asked.",
+            "It is overloaded: see MantaQueueOld. Clients are told when to come back; batch requests go first.",
+        )
 
 
 def _missing(plan: ClusterPlan, ask: Queries) -> Iterator[Alert]:
@@ -171,7 +178,8 @@ def _failed(ask: Queries) -> Alert:
 
 def _not_starting(plan: ClusterPlan, ask: Queries) -> Alert:
     longest_s = max(group.cold_start.total_s for group in plan.groups)
-    status = f"max by (deployment) ({ask.of(DEPLOYMENT_STATUS)})"
+    # Of two clusters of Ray the one that is less far: the old one serves while the new one does not start.
+    status = f"min by (deployment) ({ask.of(DEPLOYMENT_STATUS)})"
     return Alert(
         "MantaReplicasNotComing",
         f"{status} >= {_UPDATING} and {status} <= {_UPSCALING}",
@@ -197,7 +205,7 @@ def _unhealthy(ask: Queries) -> Alert:
 
 
 def _at_the_limit(plan: ClusterPlan, ask: Queries) -> Iterator[Alert]:
-    """The autoscaler wants more than may be."""
+    """As many are wanted as may be: what a policy of ours decides is never more, and Serve's own may be."""
     by_maximum: dict[int, list[str]] = defaultdict(list)
     for replica in _scaled(plan):
         by_maximum[replica.max_replicas].append(replica.deployment)
@@ -205,18 +213,20 @@ def _at_the_limit(plan: ClusterPlan, ask: Queries) -> Iterator[Alert]:
         wanted = ask.of(WANTED_REPLICAS, one_of("deployment", tuple(sorted(deployments))))
         yield Alert(
             "MantaAtItsLimit",
-            f"max by (deployment) ({wanted}) > {maximum}",
+            f"max by (deployment) ({wanted}) >= {maximum}",
             900,
             "warning",
-            f"{{{{ $labels.deployment }}}} would have {{{{ $value }}}} replicas if it might; it may have {maximum}.",
-            "Load has outgrown the profile. Raise `scaling.max_replicas` of it, look with `manta cluster plan` what "
-            "that costs at most and whether the pool's `max_nodes` and the account's quotas allow it, and apply.",
+            f"{{{{ $labels.deployment }}}} has all the replicas that it may have: {maximum}.",
+            "Load has reached what the profile allows; more of it waits (MantaQueueOld) or is turned away "
+            "(MantaRefusing). Raise `scaling.max_replicas` of it, look with `manta cluster plan` what that costs at "
+            "most and whether the pool's `max_nodes` and the account's quotas allow it, and apply.",
         )
 
 
 def _scaled(plan: ClusterPlan) -> list[Replica]:
+    """What has more than one replica at its most; one that only sleeps and wakes is always at its limit."""
     found = [replica for group in plan.groups for replica in group.replicas]
-    return [replica for replica in found if replica.max_replicas > replica.min_replicas]
+    return [replica for replica in found if replica.max_replicas > max(1, replica.min_replicas)]
 
 
 def _minutes_s(seconds: float) -> int:

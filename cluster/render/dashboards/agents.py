@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from cluster.render.dashboards.grafana import Dashboard, Panel, Query, Row, Variable
+from cluster.render.dashboards.grafana import Dashboard, Panel, Row, Variable
+from cluster.render.dashboards.lines import each, quantiles, total
 from cluster.render.queries import Queries, equals
 from cluster.series.catalogue import exported
 from serve_app.telemetry.metrics import (
@@ -43,120 +44,65 @@ def dashboard(ask: Queries) -> Dashboard:
 
 
 def _answers(ask: Queries) -> list[Panel]:
-    by_outcome = f"sum by (agent, outcome) ({ask.rate(_ANSWERS, _CHOSEN)})"
-    calls = f"sum by (agent) ({ask.rate(AGENT_MODEL_CALLS, _CHOSEN)})"
+    outcomes = each("agent, outcome", ask.rate(_ANSWERS, _CHOSEN))
+    times = quantiles(ask, (0.5, 0.95, 0.99), AGENT_DURATION, _CHOSEN, by="agent")
+    calls, answers = (f"sum by (agent) ({ask.rate(one, _CHOSEN)})" for one in (AGENT_MODEL_CALLS, _ANSWERS))
     tokens = f"sum by (agent, kind) ({ask.rate(AGENT_TOKENS, _CHOSEN)})"
-    answers = f"sum by (agent) ({ask.rate(_ANSWERS, _CHOSEN)})"
+    costs = {
+        "{{agent}} calls": f"{calls} / {answers}",
+        "{{agent}} {{kind}} tokens": f"{tokens} / on (agent) group_left {answers}",
+    }
     return [
-        Panel("Answers by outcome", "reqps", [Query(by_outcome, "{{agent}} {{outcome}}")], stacked=True),
-        Panel(
-            "Time to the answer",
-            "s",
-            [
-                Query(
-                    ask.quantile(share, AGENT_DURATION, _CHOSEN, by=("agent",)),
-                    f"{{{{agent}}}} p{share * 100:g}",
-                )
-                for share in (0.5, 0.95, 0.99)
-            ],
-        ),
-        Panel(
-            "Model calls and tokens an answer",
-            "short",
-            [
-                Query(f"{calls} / {answers}", "{{agent}} calls"),
-                Query(f"{tokens} / on (agent) group_left {answers}", "{{agent}} {{kind}} tokens"),
-            ],
-        ),
+        Panel("Answers by outcome", "reqps", outcomes, stacked=True),
+        Panel("Time to the answer", "s", times),
+        Panel("Model calls and tokens an answer", "short", costs),
     ]
 
 
 def _quality(ask: Queries) -> list[Panel]:
-    def verdicts(stage: str) -> str:
-        return f"sum by (verdict) ({ask.rate(GATE_VERDICTS, _CHOSEN, equals('stage', stage))})"
-
-    flags = f"sum by (reason) ({ask.rate(AGENT_DEGRADED, _CHOSEN)})"
-    loops = f"sum by (loop) ({ask.rate(AGENT_LOOPS, _CHOSEN)})"
-    findings = f"sum by (direction, category, action) ({ask.rate(GUARD_FINDINGS)})"
+    passages, answers = (
+        each("verdict", ask.rate(GATE_VERDICTS, _CHOSEN, equals("stage", stage)))
+        for stage in ("context", "answer")
+    )
+    flags = each("reason", ask.rate(AGENT_DEGRADED, _CHOSEN))
+    loops = each("loop", ask.rate(AGENT_LOOPS, _CHOSEN))
+    findings = each("direction, category, action", ask.rate(GUARD_FINDINGS))
+    answerable = "Whether the question is answerable from what was found."
+    unknown = "`unknown`: the judge gave no verdict."
     return [
-        Panel(
-            "The gate on passages",
-            "reqps",
-            [Query(verdicts("context"), "{{verdict}}")],
-            stacked=True,
-            description="Whether the question is answerable from what was found.",
-        ),
-        Panel(
-            "The gate on answers",
-            "reqps",
-            [Query(verdicts("answer"), "{{verdict}}")],
-            stacked=True,
-            description="`unknown`: the judge gave no verdict.",
-        ),
-        Panel("Flags of answers", "reqps", [Query(flags, "{{reason}}")], stacked=True),
-        Panel("Further rounds", "reqps", [Query(loops, "{{loop}}")], stacked=True),
-        Panel(
-            "What guards found",
-            "ops",
-            [Query(findings, "{{direction}} {{category}} {{action}}")],
-            stacked=True,
-        ),
+        Panel("The gate on passages", "reqps", passages, stacked=True, description=answerable),
+        Panel("The gate on answers", "reqps", answers, stacked=True, description=unknown),
+        Panel("Flags of answers", "reqps", flags, stacked=True),
+        Panel("Further rounds", "reqps", loops, stacked=True),
+        Panel("What guards found", "ops", findings, stacked=True),
     ]
 
 
 def _tools(ask: Queries) -> list[Panel]:
-    calls = ask.rate(f"{exported(TOOL_DURATION)}_count", _CHOSEN)
-    web = ask.rate(f"{exported(WEB_SEARCH_DURATION)}_count")
+    calls = each("tool, status", ask.rate(f"{exported(TOOL_DURATION)}_count", _CHOSEN))
+    times = {"{{tool}}": ask.quantile(0.95, TOOL_DURATION, _CHOSEN, by=("tool",))}
+    searches = quantiles(ask, (0.5, 0.95), SEARCH_DURATION, by="mode")
+    web = each("provider, outcome", ask.rate(f"{exported(WEB_SEARCH_DURATION)}_count"))
+    web_times = {"{{provider}}": ask.quantile(0.95, WEB_SEARCH_DURATION, by=("provider",))}
     return [
-        Panel("Calls of tools", "ops", [Query(f"sum by (tool, status) ({calls})", "{{tool}} {{status}}")]),
-        Panel(
-            "Time of tools, p95",
-            "s",
-            [Query(ask.quantile(0.95, TOOL_DURATION, _CHOSEN, by=("tool",)), "{{tool}}")],
-        ),
-        Panel(
-            "Searches of the knowledge base, p50 and p95",
-            "s",
-            [
-                Query(ask.quantile(share, SEARCH_DURATION, by=("mode",)), f"{{{{mode}}}} p{share * 100:g}")
-                for share in (0.5, 0.95)
-            ],
-        ),
-        Panel(
-            "Searches of the web",
-            "ops",
-            [Query(f"sum by (provider, outcome) ({web})", "{{provider}} {{outcome}}")],
-        ),
-        Panel(
-            "Time of the web, p95",
-            "s",
-            [Query(ask.quantile(0.95, WEB_SEARCH_DURATION, by=("provider",)), "{{provider}}")],
-        ),
+        Panel("Calls of tools", "ops", calls),
+        Panel("Time of tools, p95", "s", times),
+        Panel("Searches of the knowledge base, p50 and p95", "s", searches),
+        Panel("Searches of the web", "ops", web),
+        Panel("Time of the web, p95", "s", web_times),
     ]
 
 
 def _knowledge(ask: Queries) -> list[Panel]:
     # Every replica of the knowledge base tells the same.
-    sources = f"max by (standing) ({ask.of(SOURCES)})"
+    sources = each("standing", ask.of(SOURCES), how="max")
+    ingested = each("status", ask.rate(DOCUMENTS_INGESTED), legend="documents {{status}}")
+    ingested |= total(ask.rate(CHUNKS_EMBEDDED), "chunks embedded")
+    sessions = each("name", ask.of(SESSIONS_ACTIVE), "active")
+    summaries = ask.increase(SESSION_SUMMARIES, window="1h")
+    sessions |= each("result", summaries, legend="summaries an hour: {{result}}")
     return [
-        Panel("Sources by standing", "none", [Query(sources, "{{standing}}")], stacked=True),
-        Panel(
-            "Ingestion",
-            "ops",
-            [
-                Query(f"sum by (status) ({ask.rate(DOCUMENTS_INGESTED)})", "documents {{status}}"),
-                Query(f"sum({ask.rate(CHUNKS_EMBEDDED)})", "chunks embedded"),
-            ],
-        ),
-        Panel(
-            "Conversations",
-            "short",
-            [
-                Query(f"sum by (name) ({ask.of(SESSIONS_ACTIVE)})", "{{name}} active"),
-                Query(
-                    f"sum by (result) ({ask.increase(SESSION_SUMMARIES, window='1h')})",
-                    "summaries an hour: {{result}}",
-                ),
-            ],
-        ),
+        Panel("Sources by standing", "none", sources, stacked=True),
+        Panel("Ingestion", "ops", ingested),
+        Panel("Conversations", "short", sessions),
     ]

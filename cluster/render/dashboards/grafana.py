@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from cluster.render.dashboards.lines import Lines
+
 Json = dict[str, Any]
 # Grafana's names of units: https://github.com/grafana/grafana/blob/main/packages/grafana-data/src/valueFormats/categories.ts
 Unit = Literal[
@@ -33,20 +35,12 @@ NAMESPACE = "$namespace"
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
-    """What is asked, and what its lines are called: labels in double braces."""
-
-    expr: str
-    legend: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Panel:
     """One panel."""
 
     title: str
     unit: Unit
-    queries: Sequence[Query]
+    lines: Lines
     kind: Kind = "timeseries"
     description: str = ""
     width: int = 8  # of 24 columns
@@ -152,13 +146,13 @@ def _panel(panel: Panel, number: int, place: Json) -> Json:
             {
                 "refId": chr(ord("A") + index),
                 "datasource": DATA_SOURCE,
-                "expr": query.expr,
-                "legendFormat": query.legend or "__auto",
+                "expr": expr,
+                "legendFormat": legend or "__auto",
                 "range": not is_table,
                 "instant": is_table,
                 "format": "table" if is_table else "time_series",
             }
-            for index, query in enumerate(panel.queries)
+            for index, (legend, expr) in enumerate(panel.lines.items())
         ],
         "fieldConfig": {"defaults": _defaults(panel), "overrides": []},
         "options": _options(panel),

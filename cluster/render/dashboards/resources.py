@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from cluster.render.dashboards.grafana import Dashboard, Panel, Query, Row, Variable
+from cluster.render.dashboards.grafana import Dashboard, Panel, Row, Variable
+from cluster.render.dashboards.lines import each
 from cluster.render.queries import (
     ACTIVE_NODES,
     FAILED_NODES,
@@ -32,7 +33,7 @@ from serve_app.telemetry.metrics import (
 )
 
 _CHOSEN = 'manta_group=~"$group"'
-_POD = "manta_group, pod"
+_POD, _NAMED = "manta_group, pod", "{{manta_group}} {{pod}}"
 
 
 def dashboard(ask: Queries, *, has_gpus: bool) -> Dashboard:
@@ -54,117 +55,58 @@ def _pods(ask: Queries) -> list[Panel]:
     def of(series: str) -> str:
         return f"max by ({_POD}) ({ask.of(series, _CHOSEN)})"
 
+    cpu = each(_POD, ask.of(NODE_CPU_PERCENT, _CHOSEN), how="max")
+    memory = {_NAMED: f"{of(NODE_MEMORY_USED)} / {of(NODE_MEMORY_TOTAL)}"}
     used, free = of(NODE_DISK_USED), of(NODE_DISK_FREE)
+    disk = {_NAMED: f"{used} / ({used} + {free})"}
+    network = each(_POD, ask.of(NODE_RECEIVED_PER_S, _CHOSEN), "in", how="max")
+    network |= each(_POD, ask.of(NODE_SENT_PER_S, _CHOSEN), "out", how="max")
+    ends = "From 0.95 on Ray ends the process that grew last."
+    evicts = "Of the node, below the pod: from 0.9 on the kubelet evicts."
     return [
-        Panel("CPU", "percent", [Query(of(NODE_CPU_PERCENT), "{{manta_group}} {{pod}}")], maximum=100),
-        Panel(
-            "Memory",
-            "percentunit",
-            [Query(f"{of(NODE_MEMORY_USED)} / {of(NODE_MEMORY_TOTAL)}", "{{manta_group}} {{pod}}")],
-            maximum=1,
-            thresholds=(0.85, 0.92),
-            description="From 0.95 on Ray ends the process that grew last.",
-        ),
-        Panel(
-            "Disk",
-            "percentunit",
-            [Query(f"{used} / ({used} + {free})", "{{manta_group}} {{pod}}")],
-            maximum=1,
-            thresholds=(0.75, 0.85),
-        ),
-        Panel(
-            "Network",
-            "Bps",
-            [
-                Query(of(NODE_RECEIVED_PER_S), "{{manta_group}} {{pod}} in"),
-                Query(of(NODE_SENT_PER_S), "{{manta_group}} {{pod}} out"),
-            ],
-            width=12,
-        ),
-        Panel(
-            "Object store",
-            "bytes",
-            [Query(f"sum by ({_POD}) ({ask.of(OBJECT_STORE, _CHOSEN)})", "{{manta_group}} {{pod}}")],
-            width=12,
-        ),
+        Panel("CPU", "percent", cpu, maximum=100),
+        Panel("Memory", "percentunit", memory, maximum=1, thresholds=(0.85, 0.92), description=ends),
+        Panel("Disk", "percentunit", disk, maximum=1, thresholds=(0.75, 0.85), description=evicts),
+        Panel("Network", "Bps", network, width=12),
+        Panel("Object store", "bytes", each(_POD, ask.of(OBJECT_STORE, _CHOSEN)), width=12),
     ]
 
 
 def _gpus(ask: Queries) -> list[Panel]:
-    by = f"sum by ({_POD}, GpuIndex)"
-    used = f"{by} ({ask.of(GPU_MEMORY_USED, _CHOSEN)})"
-    free = f"{by} ({ask.of(GPU_MEMORY_FREE, _CHOSEN)})"
+    by = f"{_POD}, GpuIndex"
+    named = "{{pod}} GPU {{GpuIndex}}"
+    used, free = (f"sum by ({by}) ({ask.of(one, _CHOSEN)})" for one in (GPU_MEMORY_USED, GPU_MEMORY_FREE))
+    memory = {named: f"{used} / ({used} + {free})"}
+    busy = each(by, ask.of(GPU_PERCENT, _CHOSEN), legend=named)
     return [
-        Panel(
-            "Busy",
-            "percent",
-            [Query(f"{by} ({ask.of(GPU_PERCENT, _CHOSEN)})", "{{pod}} GPU {{GpuIndex}}")],
-            maximum=100,
-            width=12,
-        ),
-        Panel(
-            "Memory",
-            "percentunit",
-            [Query(f"{used} / ({used} + {free})", "{{pod}} GPU {{GpuIndex}}")],
-            maximum=1,
-            thresholds=(0.95, 0.97),
-            width=12,
-        ),
+        Panel("Busy", "percent", busy, maximum=100, width=12),
+        Panel("Memory", "percentunit", memory, maximum=1, thresholds=(0.95, 0.97), width=12),
     ]
 
 
 def _cluster(ask: Queries) -> list[Panel]:
+    nodes = each("node_type", ask.of(ACTIVE_NODES), "active")
+    nodes |= each("node_type", ask.of(PENDING_NODES), "pending")
+    nodes |= each("node_type", ask.of(FAILED_NODES), "failed")
+    start = {"{{deployment}}": ask.quantile(0.9, REPLICA_START_MS, by=("deployment",), window="1h")}
+    failed = each("deployment", ask.increase(HEALTH_CHECK_FAILURES, window="5m"))
     return [
-        Panel(
-            "Nodes of Ray",
-            "none",
-            [
-                Query(f"sum by (node_type) ({ask.of(ACTIVE_NODES)})", "{{node_type}} active"),
-                Query(f"sum by (node_type) ({ask.of(PENDING_NODES)})", "{{node_type}} pending"),
-                Query(f"sum by (node_type) ({ask.of(FAILED_NODES)})", "{{node_type}} failed"),
-            ],
-        ),
-        Panel(
-            "Replicas: time to start, p90",
-            "ms",
-            [Query(ask.quantile(0.9, REPLICA_START_MS, by=("deployment",), window="1h"), "{{deployment}}")],
-        ),
-        Panel(
-            "Failed health checks",
-            "short",
-            [
-                Query(
-                    f"sum by (deployment) ({ask.increase(HEALTH_CHECK_FAILURES, window='5m')})",
-                    "{{deployment}}",
-                )
-            ],
-        ),
+        Panel("Nodes of Ray", "none", nodes),
+        Panel("Replicas: time to start, p90", "ms", start),
+        Panel("Failed health checks", "short", failed),
     ]
 
 
 def _replicas(ask: Queries) -> list[Panel]:
+    streams = each("name", ask.of(STREAMS_SENT), "sent")
+    streams |= each("name", ask.of(STREAMS_RECEIVED), "received")
+    streams |= each("name", ask.of(CHANNEL_LINKS), "connections")
+    tasks = each("name", ask.of(EVENT_LOOP_TASKS), how="max")
+    lost = each("reason", ask.rate(SPANS_DROPPED), legend="spans {{reason}}")
+    lost |= each("reason", ask.rate(SCORES_DROPPED), legend="scores {{reason}}")
+    grows = "Grows with the load, and has to shrink with it."
     return [
-        Panel(
-            "Streams of the channel",
-            "short",
-            [
-                Query(f"sum by (name) ({ask.of(STREAMS_SENT)})", "{{name}} sent"),
-                Query(f"sum by (name) ({ask.of(STREAMS_RECEIVED)})", "{{name}} received"),
-                Query(f"sum by (name) ({ask.of(CHANNEL_LINKS)})", "{{name}} connections"),
-            ],
-        ),
-        Panel(
-            "Tasks of event loops",
-            "short",
-            [Query(f"max by (name) ({ask.of(EVENT_LOOP_TASKS)})", "{{name}}")],
-            description="Grows with the load, and has to shrink with it.",
-        ),
-        Panel(
-            "Spans and scores that were lost",
-            "ops",
-            [
-                Query(f"sum by (reason) ({ask.rate(SPANS_DROPPED)})", "spans {{reason}}"),
-                Query(f"sum by (reason) ({ask.rate(SCORES_DROPPED)})", "scores {{reason}}"),
-            ],
-        ),
+        Panel("Streams of the channel", "short", streams),
+        Panel("Tasks of event loops", "short", tasks, description=grows),
+        Panel("Spans and scores that were lost", "ops", lost),
     ]

@@ -5,12 +5,13 @@ https://gateway-api.sigs.k8s.io/ (v1.6.1, standard channel). Whose proxies these
 
 from __future__ import annotations
 
+from cluster.render import names
 from cluster.render.entrance.backend import Backend
 from cluster.render.objects import Object, metadata
 from configs.schema import GatewayApiEntrance
 
 _API = "gateway.networking.k8s.io/v1"
-_NAME = "manta"
+_NAME = names.ENTRANCE
 
 
 def gateway(chosen: GatewayApiEntrance, backend: Backend) -> list[Object]:

@@ -8,12 +8,14 @@ from cluster.render.network.rules import (
     GATEWAY_PROXIES,
     RAY_PODS,
     Peer,
+    Selector,
     addresses,
     coming,
     component,
     going,
     pods,
     policy,
+    proxies_of,
 )
 from cluster.render.objects import Object
 from configs.schema import ClusterConfig, GatewayApiEntrance
@@ -67,26 +69,35 @@ def collectors(cluster: ClusterConfig) -> list[Peer]:
 def proxies(cluster: ClusterConfig, namespace: str) -> list[Object]:
     """A Gateway's proxies that run in our namespace: they talk to their controller, wherever that is.
 
-    Clients come to those of the entrance; those of KubeRay's Gateway, beside Ray, are for LiteLLM where there is one
-    and for kagent's agents, whose tools are behind /mcp.
+    Clients come to those of the entrance; those of KubeRay's Gateway, beside Ray, are for LiteLLM where there is one,
+    else for the entrance's, and for kagent's agents, whose tools are behind /mcp.
     Pods have addresses of the VPC, so those would do on EKS; they are named besides, for other networks.
     """
     if cluster.entrance.kind != "gateway-api":
         return []
     spaces, vpc = cluster.namespaces, addresses(cluster.network.vpc_cidr)
     litellm = pods(component(names.LITELLM), spaces.gateway)
-    application = pods(RAY_PODS, spaces.application)
-    is_between = namespace == spaces.application and cluster.parts.litellm is not None
+    if namespace != spaces.application:
+        return [_proxies(cluster, "gateway-proxies", namespace, GATEWAY_PROXIES, [vpc, litellm])]
+    if cluster.parts.litellm is not None:
+        return [_proxies(cluster, "gateway-proxies", namespace, GATEWAY_PROXIES, [litellm, *agents(cluster)])]
+    behind = [*entrance(cluster), *agents(cluster)]
     return [
-        policy(
-            "gateway-proxies",
-            namespace,
-            GATEWAY_PROXIES,
-            ingress=[coming([litellm, *agents(cluster)] if is_between else [vpc, litellm])],
-            egress=[
-                going([vpc, addresses(cluster.network.service_cidr)]),
-                going([litellm], names.LITELLM_PORT),
-                going([application], names.HTTP_PORT),
-            ],
-        )
+        _proxies(cluster, "gateway-proxies", namespace, proxies_of(names.ENTRANCE), [vpc]),
+        _proxies(cluster, "ray-gateway-proxies", namespace, proxies_of(names.RAY_GATEWAY), behind),
     ]
+
+
+def _proxies(
+    cluster: ClusterConfig, name: str, namespace: str, selector: Selector, callers: list[Peer]
+) -> Object:
+    """`callers` in; out to their controller, to what may be behind the entrance, and from there to Ray."""
+    spaces, vpc = cluster.namespaces, addresses(cluster.network.vpc_cidr)
+    egress = [
+        going([vpc, addresses(cluster.network.service_cidr)]),
+        going([pods(component(names.LITELLM), spaces.gateway)], names.LITELLM_PORT),
+        going([pods(RAY_PODS, spaces.application)], names.HTTP_PORT),
+    ]
+    if cluster.parts.litellm is None:
+        egress.append(going([pods(proxies_of(names.RAY_GATEWAY), spaces.application)]))
+    return policy(name, namespace, selector, ingress=[coming(callers)], egress=egress)

@@ -18,9 +18,13 @@ EVERY_POD: Selector = {}
 RAY_PODS: Selector = {"matchExpressions": [{"key": names.GROUP_LABEL, "operator": "Exists"}]}
 HEAD_POD: Selector = {"matchLabels": {names.GROUP_LABEL: "head"}}
 # What a Gateway's controller puts on the proxies that it starts: GEP-1762 of the Gateway API.
-GATEWAY_PROXIES: Selector = {
-    "matchExpressions": [{"key": "gateway.networking.k8s.io/gateway-name", "operator": "Exists"}]
-}
+GATEWAY_NAME_LABEL = "gateway.networking.k8s.io/gateway-name"
+GATEWAY_PROXIES: Selector = {"matchExpressions": [{"key": GATEWAY_NAME_LABEL, "operator": "Exists"}]}
+
+
+def proxies_of(gateway: str) -> Selector:
+    """The proxies of one Gateway."""
+    return {"matchLabels": {GATEWAY_NAME_LABEL: gateway}}
 
 
 def component(name: str) -> Selector:

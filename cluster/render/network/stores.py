@@ -5,6 +5,7 @@ from __future__ import annotations
 from cluster.render import names
 from cluster.render.namespaces import used
 from cluster.render.network.callers import OTLP_PORTS, entrance, scrapers
+from cluster.render.network.endpoints import endpoints
 from cluster.render.network.outside import outside, to_the_vpc
 from cluster.render.network.rules import (
     EVERY_POD,
@@ -26,12 +27,12 @@ _OPENSEARCH_OPERATOR_NAMESPACE = "opensearch-operator-system"
 
 
 def of_observability(config: PlatformConfig) -> list[Object]:
-    """The collector and Langfuse talk among themselves; traces come in, and go on by HTTPS."""
+    """The collector and Langfuse talk among themselves; traces come in, and go on by HTTPS or to `otlp_url`."""
     cluster = cluster_of(config)
     namespace, parts = cluster.namespaces.observability, cluster.parts
     if namespace not in used(config):
         return []
-    egress = outside((), cluster)
+    egress = outside(endpoints(parts.collector), cluster)
     made = [_inside(namespace)]
     if parts.langfuse is not None:
         stores = [parts.langfuse.postgres, parts.langfuse.redis]

@@ -13,6 +13,7 @@ from cluster.plan_types import ClusterPlan, WorkerGroup
 from cluster.render import names
 from cluster.render.objects import Object, metadata
 from cluster.render.quotas import devices_of
+from cluster.render.ray.pods import where_devices_suffice
 from cluster.section import cluster_of
 from configs.schema import ClusterConfig, PlatformConfig
 
@@ -23,27 +24,22 @@ _MIB = 2**20
 def buffers(config: PlatformConfig, plan: ClusterPlan) -> list[Object]:
     """What keeps the places; nothing where none are asked for."""
     cluster = cluster_of(config)
-    wanted = [(group, number) for group in plan.groups if (number := _number(cluster, group))]
+    wanted = [group for group in plan.groups if group.spare_pods]
     if not wanted:
         return []
     if cluster.compute == "auto-mode":
-        return [_priority(), *(_placeholder(cluster, group, number) for group, number in wanted)]
+        return [_priority(), *(_placeholder(cluster, group) for group in wanted)]
     made = []
-    for group, number in wanted:
-        made += [_template(cluster, group), _buffer(cluster, group, number)]
+    for group in wanted:
+        made += [_template(cluster, group), _buffer(cluster, group)]
     return made
-
-
-def _number(cluster: ClusterConfig, group: WorkerGroup) -> int:
-    pool = cluster.pool(group.role)
-    return 0 if pool is None else pool.buffer_pods
 
 
 def _name(group: WorkerGroup) -> str:
     return f"warm-{group.name}"
 
 
-def _buffer(cluster: ClusterConfig, group: WorkerGroup, number: int) -> Object:
+def _buffer(cluster: ClusterConfig, group: WorkerGroup) -> Object:
     return {
         "apiVersion": "autoscaling.x-k8s.io/v1alpha1",
         "kind": "CapacityBuffer",
@@ -51,7 +47,7 @@ def _buffer(cluster: ClusterConfig, group: WorkerGroup, number: int) -> Object:
         "spec": {
             "provisioningStrategy": "buffer.x-k8s.io/active-capacity",
             "podTemplateRef": {"name": _name(group)},
-            "replicas": number,
+            "replicas": group.spare_pods,
         },
     }
 
@@ -85,6 +81,7 @@ def _pod(cluster: ClusterConfig, group: WorkerGroup) -> Object:
             "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
             "terminationGracePeriodSeconds": 0,
             "tolerations": [names.role_toleration(group.role)],
+            **where_devices_suffice(group),
         },
     }
 
@@ -101,7 +98,7 @@ def _priority() -> Object:
     }
 
 
-def _placeholder(cluster: ClusterConfig, group: WorkerGroup, number: int) -> Object:
+def _placeholder(cluster: ClusterConfig, group: WorkerGroup) -> Object:
     pod = _pod(cluster, group)
     labels = pod["metadata"]["labels"] | {names.PLACE_LABEL: group.name}
     pod["metadata"]["labels"] = labels
@@ -111,7 +108,7 @@ def _placeholder(cluster: ClusterConfig, group: WorkerGroup, number: int) -> Obj
         "kind": "Deployment",
         "metadata": metadata(_name(group), "buffer", cluster.namespaces.application),
         "spec": {
-            "replicas": number,
+            "replicas": group.spare_pods,
             "selector": {"matchLabels": {names.PLACE_LABEL: group.name}},
             "template": pod,
         },

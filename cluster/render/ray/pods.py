@@ -49,8 +49,7 @@ def pod_template(config: PlatformConfig, group: WorkerGroup) -> Object:
         "containers": [_container(cluster, group)],
         "volumes": [_home_volume(group)],
     }
-    if group.pod.num_gpus or group.pod.num_neuron_cores:
-        spec["affinity"] = _affinity(group)
+    spec |= where_devices_suffice(group)
     if not is_head:
         spec["topologySpreadConstraints"] = [_spread(group)]
     return {
@@ -191,17 +190,17 @@ def _home_volume(group: WorkerGroup) -> Object:
     return {"name": "home", "emptyDir": {"sizeLimit": quantity(max(group.pod.cache_bytes, GIB))}}
 
 
-def _affinity(group: WorkerGroup) -> Object:
-    """Only instance types whose devices are large enough: device memory is no resource that Kubernetes counts."""
+def where_devices_suffice(group: WorkerGroup) -> Object:
+    """The `affinity` of pods with devices: only types whose devices are large enough; nothing for other pods.
+
+    Device memory is no resource that Kubernetes counts.
+    """
+    if not (group.pod.num_gpus or group.pod.num_neuron_cores):
+        return {}
     types = sorted(fit.instance.name for fit in group.fits)
     wanted = {"key": "node.kubernetes.io/instance-type", "operator": "In", "values": types}
-    return {
-        "nodeAffinity": {
-            "requiredDuringSchedulingIgnoredDuringExecution": {
-                "nodeSelectorTerms": [{"matchExpressions": [wanted]}]
-            }
-        }
-    }
+    required = {"nodeSelectorTerms": [{"matchExpressions": [wanted]}]}
+    return {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}}
 
 
 def _spread(group: WorkerGroup) -> Object:

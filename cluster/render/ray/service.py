@@ -10,6 +10,7 @@ from cluster.render import names
 from cluster.render.objects import Object, metadata
 from cluster.render.ray.pods import CONTAINER_SECURITY, grace_s, pod_template, quantity, ray_resources
 from cluster.render.ray.serve_config import serve_config_text
+from cluster.render.upgrades import goes_by_steps
 from cluster.section import cluster_of
 from configs.schema import ClusterConfig, GatewayApiEntrance, PlatformConfig, RedisReference
 
@@ -21,7 +22,7 @@ def ray_service(config: PlatformConfig, plan: ClusterPlan) -> list[Object]:
     """The one RayService."""
     cluster = cluster_of(config)
     spec: Object = {
-        "upgradeStrategy": _upgrade(cluster),
+        "upgradeStrategy": _upgrade(config),
         # Requests that began on the old cluster end there.
         "rayClusterDeletionDelaySeconds": _old_cluster_s(config, plan, cluster),
         "excludeHeadPodFromServeSvc": True,
@@ -38,10 +39,10 @@ def ray_service(config: PlatformConfig, plan: ClusterPlan) -> list[Object]:
     ]
 
 
-def _upgrade(cluster: ClusterConfig) -> Object:
+def _upgrade(config: PlatformConfig) -> Object:
     """By steps where a Gateway can share traffic out, else at once when the new cluster serves."""
-    entrance, upgrade = cluster.entrance, cluster.upgrade
-    if not isinstance(entrance, GatewayApiEntrance):
+    entrance, upgrade = cluster_of(config).entrance, cluster_of(config).upgrade
+    if not goes_by_steps(config) or not isinstance(entrance, GatewayApiEntrance):
         return {"type": "NewCluster"}
     return {
         "type": "NewClusterWithIncrementalUpgrade",

@@ -10,9 +10,14 @@ import pytest
 import yaml
 from apiserver.operator import Operator, World, operating
 from apiserver.server import ApiServer, serving
+from applied import NAMESPACE, Make, Run, deployment, named
+from click.testing import CliRunner, Result
 
+from cluster.lifecycle import waves
 from kuberay.cluster import Cluster
 from kuberay.patience import Patience
+from manta.commands.cluster import apply as apply_command
+from manta.commands.cluster import command, rollback, wait
 
 SOON = Patience(settle_s=0.6, fail_s=0.6, stuck_s=1.0)  # twelve of the operator's rounds
 
@@ -69,3 +74,45 @@ def document() -> Callable[..., dict[str, Any]]:
         }
 
     return make
+
+
+@pytest.fixture
+def tree(tmp_path: Path, document: Make) -> Callable[..., Path]:
+    """Writes a tree of three waves; returns its folder."""
+
+    def write(config: str = "applications: [one]", more: tuple[dict[str, Any], ...] = ()) -> Path:
+        service = document(config=config)
+        service["metadata"]["namespace"] = NAMESPACE
+        layers = {
+            "01-foundation": [named("ServiceAccount", "head"), named("Namespace", NAMESPACE, namespace="")],
+            "05-application": [named("ConfigMap", "settings", data={"a": config}), service],
+            "06-entrance": [deployment(), named("Ingress", "door", "networking.k8s.io/v1", spec={}), *more],
+        }
+        root = tmp_path / "tree"
+        for wave, objects in layers.items():
+            (root / wave).mkdir(parents=True, exist_ok=True)
+            (root / wave / "objects.yaml").write_text(yaml.safe_dump_all(objects))
+            (root / wave / "kustomization.yaml").write_text(yaml.safe_dump({"resources": ["objects.yaml"]}))
+        (root / "kustomization.yaml").write_text(yaml.safe_dump({"resources": list(layers)}))
+        return root
+
+    return write
+
+
+@pytest.fixture
+def run(kubeconfig: Path, soon: Patience, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs `manta cluster ...`, less patient than for a person."""
+    for module in (wait, rollback):
+        monkeypatch.setattr(module, "Patience", lambda: soon)
+    options = apply_command.Options
+    monkeypatch.setattr(apply_command, "Options", lambda **given: options(**given, patience=soon))
+    monkeypatch.setattr(waves, "LOOK_EVERY_S", 0.05)
+
+    def call(*words: str, **options: Any) -> Result:
+        line = [words[0], "--kubeconfig", str(kubeconfig), *words[1:]]
+        done = CliRunner().invoke(command, line, standalone_mode=False, **options)
+        if done.exception is None:
+            done.exit_code = done.return_value  # as `manta` ends with
+        return done
+
+    return call

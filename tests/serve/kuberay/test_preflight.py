@@ -124,6 +124,47 @@ def test_kinds_operators_and_secrets(
         assert said in look()["kuberay-operator"][1]
 
 
+def test_operators_by_whichever_way_they_came(
+    api: ApiServer, cluster: Cluster, document: Callable[..., dict[str, Any]]
+) -> None:
+    by_kustomization = operator_pod("kuberay", "quay.io/kuberay/operator:v1.7.1")
+    api.put(by_kustomization)
+    ingress = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "a"}, "spec": {}}
+    found = {one.subject: one for one in check_cluster(cluster, [document(), ingress])}
+    assert found["kuberay-operator"].state == "ok"
+    assert "v1.7.1" in found["kuberay-operator"].text
+    assert found["aws-load-balancer-controller"].state == "bad"
+    node_class = {"apiVersion": "eks.amazonaws.com/v1", "kind": "NodeClass", "metadata": {"name": "a"}}
+    policy = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "a"}}
+    (place,) = [
+        one for one in check_cluster(cluster, [document(), policy]) if one.subject.endswith("namespace")
+    ]
+    assert (place.state, place.text[:20]) == ("warn", "runs in kube-system;")
+    assert "kuberay-operator's namespace" not in found
+    auto_mode = {one.subject for one in check_cluster(cluster, [document(), ingress, node_class])}
+    assert "aws-load-balancer-controller" not in auto_mode
+
+
+def test_keys_in_secrets_by_name(
+    api: ApiServer, cluster: Cluster, document: Callable[..., dict[str, Any]]
+) -> None:
+    service = document()
+    head = service["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]
+    head["containers"][0]["env"] = [
+        {"name": key, "valueFrom": {"secretKeyRef": {"name": "settings", "key": key}}} for key in ("A", "B")
+    ]
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "settings", "namespace": "default"}}
+
+    def look() -> tuple[str, str]:
+        (found,) = [one for one in check_cluster(cluster, [service]) if one.subject == "default/settings"]
+        return found.state, found.text
+
+    api.put(secret | {"data": {"A": "YQ=="}})
+    assert look() == ("bad", "RayService manta refers to it, and it has no key B")
+    api.put(secret | {"data": {"A": "YQ==", "B": "Yg=="}})
+    assert look() == ("ok", "RayService manta refers to it")
+
+
 def test_the_command_as_one_table(repository: Path, kubeconfig: Path) -> None:
     words = ["preflight", str(repository / "configs" / "eks-graviton.yaml"), "--no-aws"]
     done = CliRunner().invoke(command, [*words, "--kubeconfig", str(kubeconfig)], standalone_mode=False)

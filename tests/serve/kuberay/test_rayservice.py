@@ -2,12 +2,25 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from apiserver.operator import RUNNING, Operator, application
+from apiserver.operator import READY_POD, RUNNING, Operator, application
 from apiserver.server import ApiServer, Fault
 
+from kuberay import waiting
 from kuberay.cluster import Cluster
-from kuberay.errors import Absent, Changed, FieldConflict, Invalid, KindMissing, NoRevision, NotServing
+from kuberay.deletion import delete_service
+from kuberay.errors import (
+    Absent,
+    Changed,
+    Ending,
+    FieldConflict,
+    Invalid,
+    KindMissing,
+    NoRevision,
+    NotServing,
+    Refused,
+)
 from kuberay.history import State
+from kuberay.objects import Ref
 from kuberay.patience import Patience
 from kuberay.rayservice import RayService
 from kuberay.service_status import Phase
@@ -38,7 +51,7 @@ def test_a_service_is_applied_serves_and_is_deleted(
     assert service.delete(timeout_s=LONG_S, tell=told.append) == []
     assert any("gcs-ft-redis-cleanup-finalizer" in line for line in told)
     assert service.get() is None
-    assert api.all("RayCluster") == api.all("Pod") == api.all("ConfigMap") == []
+    assert api.all("RayCluster") == api.all("Pod") == api.all("ControllerRevision") == []
 
 
 def test_create_is_only_for_what_is_not_there(service: RayService, document: Make) -> None:
@@ -224,6 +237,44 @@ def test_waiting_survives_whatever_happens_to_the_watch(
     assert all(fault.times == 0 for fault in api.faults)
 
 
+def test_faults_of_the_server_within_a_watch_end_no_waiting(
+    api: ApiServer, operator: Operator, service: RayService, document: Make, soon: Patience
+) -> None:
+    """What an API server says when etcd, or a proxy before it, breaks off: an ERROR event, or no event at all."""
+    status = {
+        "kind": "Status",
+        "code": 500,
+        "reason": "InternalError",
+        "message": "unable to decode an event",
+    }
+    api.watch_says += [{"type": "ERROR", "object": status}, "<html>bad gateway</html>"]
+    operator.world.serve = lambda config, rounds: RUNNING if rounds > 30 else application("DEPLOYING")
+    service.apply(document())
+    assert service.wait(timeout_s=LONG_S, patience=soon).phase is Phase.SERVING
+    assert api.watch_says == []
+
+
+def test_who_may_read_and_not_watch_reads_again(
+    api: ApiServer, operator: Operator, service: RayService, document: Make, soon: Patience
+) -> None:
+    message = 'rayservices.ray.io is forbidden: User "me" cannot watch resource "rayservices"'
+    api.faults.append(Fault("403", only_watches=True, times=99, reason="Forbidden", message=message))
+    service.apply(document())
+    assert service.wait(timeout_s=LONG_S, patience=soon).phase is Phase.SERVING
+    assert api.asked("GET", "watch=true") == 1
+
+
+def test_a_namespace_that_an_older_server_is_emptying_already_is_no_fault(
+    api: ApiServer, cluster: Cluster
+) -> None:
+    api.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "old", "finalizers": ["hold"]}})
+    ref = Ref("v1", "Namespace", "", "old")
+    assert cluster.delete(ref)
+    message = "The system is ensuring all content is removed from this namespace"
+    api.faults.append(Fault("409", method="DELETE", times=1, reason="Conflict", message=message))
+    assert cluster.delete(ref)
+
+
 def test_a_version_that_is_gone_begins_anew(
     api: ApiServer, operator: Operator, service: RayService, document: Make, soon: Patience
 ) -> None:
@@ -298,3 +349,163 @@ def test_somebody_elses_change_is_not_lost(
 def test_warnings_arrive(api: ApiServer, service: RayService, document: Make) -> None:
     api.warnings["RayService"] = 'ray.io/v1alpha1 is deprecated, use \\"v1\\"'
     assert service.apply(document()).warnings == ('ray.io/v1alpha1 is deprecated, use "v1"',)
+
+
+def bounds_of(api: ApiServer, name: str) -> tuple[int, int, int]:
+    (group,) = (api.get("RayCluster", "default", name) or {})["spec"]["workerGroupSpecs"]
+    return group["replicas"], group["minReplicas"], group["maxReplicas"]
+
+
+def with_bounds(document: dict[str, Any], least: int, most: int) -> dict[str, Any]:
+    document["spec"]["rayClusterConfig"]["workerGroupSpecs"][0] |= {"minReplicas": least, "maxReplicas": most}
+    return document
+
+
+def test_bounds_of_groups_reach_the_ray_cluster_that_runs_and_the_autoscalers_number_stays(
+    api: ApiServer, operator: Operator, cluster: Cluster, service: RayService, document: Make, soon: Patience
+) -> None:
+    service.apply(with_bounds(document(), 1, 4))
+    before = service.wait(timeout_s=LONG_S, patience=soon, record=True)
+    assert before.active is not None
+    scaled = [{"op": "add", "path": "/spec/workerGroupSpecs/0/replicas", "value": 3}]
+    cluster.patch(Ref("ray.io/v1", "RayCluster", "default", before.active.name), scaled, manager="autoscaler")
+
+    service.apply(with_bounds(document(), 0, 9))
+    after = service.wait(timeout_s=LONG_S, patience=soon, record=True)
+    assert after.active is not None
+    assert after.active.name == before.active.name
+    assert bounds_of(api, after.active.name) == (3, 0, 9)
+    asked = len(api.requests)
+    service.apply(with_bounds(document(), 0, 9))
+    assert not any(method == "PATCH" and "rayclusters" in path for method, path in api.requests[asked:])
+    service.rollback(1)
+    assert bounds_of(api, after.active.name) == (3, 1, 4)
+
+
+def test_a_ray_cluster_that_is_replaced_keeps_its_bounds(
+    api: ApiServer, operator: Operator, service: RayService, document: Make, soon: Patience
+) -> None:
+    service.apply(with_bounds(document(), 1, 4))
+    old = service.wait(timeout_s=LONG_S, patience=soon)
+    operator.world.serve = lambda config, rounds: application("DEPLOYING", Ingress="UPDATING")
+    service.apply(with_bounds(document(image="two"), 2, 2))
+    assert old.active is not None
+    assert bounds_of(api, old.active.name) == (1, 1, 4)
+
+
+def test_what_is_being_deleted_is_not_applied_to(
+    api: ApiServer, cluster: Cluster, service: RayService, document: Make
+) -> None:
+    service.apply(document())
+    hold = {"finalizers": ["example.com/hold"]}
+    api.store.change(api.key("RayService", "default", "manta"), lambda one: one["metadata"].update(hold))
+    cluster.delete(service.ref)
+    with pytest.raises(Ending, match=r"is still being deleted, held by example\.com/hold"):
+        service.apply(document(config="applications: [two]"))
+    assert service.apply(document(), dry_run=True).outcome == "unchanged"
+
+
+def test_a_written_status_makes_no_change_of_an_apply(
+    api: ApiServer, cluster: Cluster, service: RayService, document: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.apply(document())
+    get = cluster.get
+
+    def stale(ref: Ref) -> Any:
+        found = get(ref)
+        api.store.change(
+            api.key("RayService", "default", "manta"),
+            lambda one: one.update(status={"numServeEndpoints": len(api.requests)}),
+        )
+        return found
+
+    monkeypatch.setattr(cluster, "get", stale)
+    assert service.apply(document(), record=False).outcome == "unchanged"
+    assert service.apply(document(), dry_run=True).outcome == "unchanged"
+
+
+def test_a_write_at_the_same_moment_is_tried_again(
+    api: ApiServer, service: RayService, document: Make
+) -> None:
+    api.faults += [
+        Fault("409", method="PATCH", reason="Conflict", message="the object has been modified"),
+        Fault("404", method="PATCH", reason="NotFound", message="the server could not find the requested resource"),
+        Fault("500", method="PATCH", reason="InternalError", message="etcdserver: leader changed"),
+    ]  # fmt: skip
+    assert service.apply(document()).outcome == "created"
+
+
+def test_a_list_that_the_server_forgot_begins_anew(api: ApiServer, cluster: Cluster, document: Make) -> None:
+    for number in range(7):
+        api.put(
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {"name": f"c{number}", "namespace": "default"},
+            }
+        )
+    api.faults.append(Fault("410", method="GET", path="continue=", after=1, reason="Expired"))
+    found = cluster.find("v1", "ConfigMap", namespace="default")
+    assert [one["metadata"]["name"] for one in found] == [f"c{number}" for number in range(7)]
+    api.faults.append(Fault("410", method="GET", path="configmaps", times=9, reason="Expired"))
+    with pytest.raises(Refused):
+        cluster.find("v1", "ConfigMap", namespace="default")
+
+
+def test_deleting_touches_no_other_namespace(
+    api: ApiServer, operator: Operator, cluster: Cluster, document: Make, soon: Patience
+) -> None:
+    api.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "other"}})
+    other = RayService(cluster, "other", "manta")
+    other.apply(document())
+    other.wait(timeout_s=LONG_S, patience=soon)
+    mine = RayService(cluster, "", "manta")
+    mine.apply(document())
+    mine.wait(timeout_s=LONG_S, patience=soon)
+    assert (
+        delete_service(cluster, Ref("ray.io/v1", "RayService", "", "manta"), timeout_s=LONG_S, tell=print)
+        == []
+    )
+    assert {one["metadata"]["namespace"] for one in api.all("RayCluster")} == {"other"}
+
+
+def test_a_ray_cluster_that_was_given_up_keeps_no_rollback_from_serving(
+    api: ApiServer, operator: Operator, service: RayService, document: Make, soon: Patience,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Its pods are there until its deletion is due, and nothing ever mends them."""
+    monkeypatch.setattr(waiting, "EXPLAIN_EVERY_S", 0.1)
+    back_off = {"reason": "ImagePullBackOff", "message": "not found"}
+    stuck = {
+        "phase": "Pending",
+        "containerStatuses": [{"name": "ray", "ready": False, "restartCount": 0, "state": {"waiting": back_off}}],
+    }  # fmt: skip
+
+    def pod(wanted: dict[str, Any]) -> dict[str, Any]:
+        found = api.get("RayCluster", "default", wanted["metadata"]["labels"]["ray.io/cluster"]) or {}
+        image = found["spec"]["headGroupSpec"]["template"]["spec"]["containers"][0]["image"]
+        return stuck if image == "two" else READY_POD
+
+    operator.world.pod = pod
+    service.apply(document())
+    service.wait(timeout_s=LONG_S, patience=soon, record=True)
+    service.apply(document(image="two"))
+    with pytest.raises(NotServing, match="ImagePullBackOff"):
+        service.wait(timeout_s=LONG_S, patience=soon, record=True)
+    operator.world.serve = lambda config, rounds: RUNNING if rounds > 60 else application("DEPLOYING")
+    service.rollback()
+    assert service.wait(timeout_s=LONG_S, patience=soon).phase is Phase.SERVING
+    assert any(one["status"] == stuck for one in api.all("Pod"))
+
+
+def test_the_old_version_that_goes_on_serving_is_not_taken_for_the_new_one(
+    operator: Operator, service: RayService, document: Make, soon: Patience
+) -> None:
+    operator.world.makes_another = False
+    service.apply(document())
+    service.wait(timeout_s=LONG_S, patience=soon)
+    service.apply(document(image="two"))
+    with pytest.raises(NotServing, match="the head runs one, not two; see its upgradeStrategy") as caught:
+        service.wait(timeout_s=LONG_S, patience=soon, record=True)
+    assert "serves an old version" in str(caught.value)
+    assert service.history.revisions()[0].state is State.FAILED

@@ -73,7 +73,7 @@ def test_a_rendered_tree_goes_up_and_down_again(
             one["kind"] == "Namespace" and one["metadata"]["name"] == namespace for one in tree.objects
         ):
             api.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
-    quiet = ("RayService", "RayCluster", "Pod", "Event", "ConfigMap")
+    quiet = ("RayService", "RayCluster", "Pod", "Event", "ConfigMap", "ControllerRevision")
     world = World(others=all_is_well, judged=tuple(one.kind for one in rest if one.kind not in quiet))
     told: list[str] = []
     options = Options(patience=soon, timeout_s=60.0)

@@ -1,85 +1,30 @@
-"""Rendered trees in a cluster, by the commands that people run."""
+"""Rendered trees in a cluster, by the commands that people run: applied in their order, deleted in the opposite one."""
 
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
-from apiserver.kinds import KARPENTER
+from apiserver.kinds import KARPENTER, Kind
 from apiserver.operator import RUNNING, Operator, application
 from apiserver.server import ApiServer, Fault
-from click.testing import CliRunner, Result
+from applied import DENIED, NAMESPACE, Make, Run, named
+from click.testing import CliRunner
 
-from cluster.lifecycle import waves
 from cluster.lifecycle.applying import Options, apply_tree
 from cluster.lifecycle.tree import read_tree
 from kuberay.cluster import Cluster
-from kuberay.errors import ClusterError, KindMissing, NoCluster, NotServing, Unreachable
+from kuberay.errors import (
+    ClusterError,
+    KindMissing,
+    NoCluster,
+    Unreachable,
+)
 from kuberay.history import History, State
+from kuberay.objects import ref_of
 from kuberay.patience import Patience
-from manta.commands.cluster import apply as apply_command
-from manta.commands.cluster import command, rollback, wait
-
-Make = Callable[..., dict[str, Any]]
-Run = Callable[..., Result]
-NAMESPACE = "manta"
-
-
-def named(
-    kind: str, name: str, api_version: str = "v1", namespace: str = NAMESPACE, **more: Any
-) -> dict[str, Any]:
-    metadata = {"name": name} | ({"namespace": namespace} if namespace else {})
-    return {"apiVersion": api_version, "kind": kind, "metadata": metadata} | more
-
-
-def deployment(name: str = "litellm", replicas: int = 2) -> dict[str, Any]:
-    template = {"spec": {"containers": [{"name": name, "image": name}]}}
-    spec = {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template}
-    return named("Deployment", name, "apps/v1", spec=spec)
-
-
-@pytest.fixture
-def tree(tmp_path: Path, document: Make) -> Callable[..., Path]:
-    """Writes a tree of three waves; returns its folder."""
-
-    def write(config: str = "applications: [one]", more: tuple[dict[str, Any], ...] = ()) -> Path:
-        service = document(config=config)
-        service["metadata"]["namespace"] = NAMESPACE
-        layers = {
-            "01-foundation": [named("ServiceAccount", "head"), named("Namespace", NAMESPACE, namespace="")],
-            "05-application": [named("ConfigMap", "settings", data={"a": config}), service],
-            "06-entrance": [deployment(), named("Ingress", "door", "networking.k8s.io/v1", spec={}), *more],
-        }
-        root = tmp_path / "tree"
-        for wave, objects in layers.items():
-            (root / wave).mkdir(parents=True, exist_ok=True)
-            (root / wave / "objects.yaml").write_text(yaml.safe_dump_all(objects))
-            (root / wave / "kustomization.yaml").write_text(yaml.safe_dump({"resources": ["objects.yaml"]}))
-        (root / "kustomization.yaml").write_text(yaml.safe_dump({"resources": list(layers)}))
-        return root
-
-    return write
-
-
-@pytest.fixture
-def run(kubeconfig: Path, soon: Patience, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs `manta cluster ...`, less patient than for a person."""
-    for module in (wait, rollback):
-        monkeypatch.setattr(module, "Patience", lambda: soon)
-    options = apply_command.Options
-    monkeypatch.setattr(apply_command, "Options", lambda **given: options(**given, patience=soon))
-    monkeypatch.setattr(waves, "LOOK_EVERY_S", 0.05)
-
-    def call(*words: str, **options: Any) -> Result:
-        line = [words[0], "--kubeconfig", str(kubeconfig), *words[1:]]
-        done = CliRunner().invoke(command, line, standalone_mode=False, **options)
-        if done.exception is None:
-            done.exit_code = done.return_value  # as `manta` ends with
-        return done
-
-    return call
+from manta.commands.cluster import command
 
 
 def test_a_tree_is_applied_in_its_order_and_deleted_in_the_opposite_one(
@@ -133,6 +78,7 @@ def test_a_tree_is_applied_in_its_order_and_deleted_in_the_opposite_one(
     )
     assert "NodeClaim gpu-1: node m8g.xlarge, on-demand, of pool gpu, $0.18 an hour" in gone.stdout
     assert api.all("RayService") == api.all("RayCluster") == api.all("Pod") == api.all("ConfigMap") == []
+    assert api.all("ControllerRevision") == []
     assert api.get("Namespace", "", NAMESPACE) is not None
     assert run("delete", folder, "--yes", "--data").exit_code == 0
     assert api.get("Namespace", "", NAMESPACE) is None
@@ -156,6 +102,7 @@ def test_what_holds_a_deletion_is_said_and_nothing_below_it_is_touched(
     done = run("delete", folder, "--yes", "--timeout", "0.3")
     assert isinstance(done.exception, ClusterError)
     assert "Ingress manta/door, held by ingress.k8s.aws/resources" in str(done.exception)
+    assert api.get("Deployment", NAMESPACE, "litellm") is not None  # the kind before it, in the same wave
     assert api.get("RayService", NAMESPACE, "manta") is not None
     assert "still costs: Ingress manta/door" in done.stdout
 
@@ -170,18 +117,6 @@ def test_a_dry_run_asks_about_everything_and_changes_nothing(
     assert api.store.version == version
 
 
-def test_one_refusal_leaves_the_cluster_as_it_is(api: ApiServer, run: Run, tree: Callable[..., Path]) -> None:
-    bad = deployment("other")
-    bad["spec"]["replicaz"] = 3
-    version = api.store.version
-    for words in ([], ["--dry-run", "server"]):
-        done = run("apply", str(tree(more=(bad,))), *words)
-        assert isinstance(done.exception, ClusterError)
-        assert "nothing was applied" in str(done.exception)
-        assert 'unknown field "spec.replicaz"' in done.stderr + str(done.exception)
-    assert api.store.version == version
-
-
 def test_a_cluster_without_kuberay_is_told_so_before_anything(
     api: ApiServer, run: Run, tree: Callable[..., Path]
 ) -> None:
@@ -190,87 +125,29 @@ def test_a_cluster_without_kuberay_is_told_so_before_anything(
     assert isinstance(done.exception, KindMissing)
     assert "RayService (ray.io/v1): install the KubeRay operator" in str(done.exception)
     assert api.get("Namespace", "", NAMESPACE) is None
+    dry = run("apply", str(tree()), "--skip-missing-kinds", "--dry-run", "server")
+    said = (
+        "left out: the cluster has no kind RayService (ray.io/v1), which the KubeRay operator "
+        "(helm chart kuberay-operator, 1.7 or later) brings: RayService manta/manta"
+    )
+    assert f"not checked: {said}" in " ".join(dry.stdout.split())
     left_out = run("apply", str(tree()), "--skip-missing-kinds", "--no-wait")
     assert left_out.exit_code == 0, left_out.output
-    assert "left out: the cluster has no kind RayService" in left_out.stderr
+    assert said in " ".join(left_out.stderr.split())
+    assert "; 1 were left out" in left_out.stderr
     assert api.get("ConfigMap", NAMESPACE, "settings") is not None
 
 
-def test_what_does_not_come_up_is_rolled_back_with_its_reasons(
-    api: ApiServer, operator: Operator, run: Run, tree: Callable[..., Path]
+def test_a_cluster_that_knows_nothing_of_a_tree_is_left_alone(
+    api: ApiServer, run: Run, tmp_path: Path, document: Make
 ) -> None:
-    assert run("apply", str(tree())).exit_code == 0
-    operator.world.serve = lambda config, rounds: (
-        RUNNING if "one" in config else application("DEPLOY_FAILED", "No module named 'two'")
-    )
-    # Pruning shows that what the new tree had besides is gone again.
-    done = run("apply", str(tree("applications: [two]", more=(named("ConfigMap", "extra"),))))
-    assert isinstance(done.exception, NotServing)
-    assert "wave 05-application" in str(done.exception)
-    assert "No module named 'two'" in str(done.exception)
-    assert "4 of 7 objects were applied" in str(done.exception)
-    assert "rolled back to revision 1, which serves again" in str(done.exception)
-    assert "1. " in done.stderr
-    now = api.get("RayService", NAMESPACE, "manta")
-    assert now is not None
-    assert now["spec"]["serveConfigV2"] == "applications: [one]"
-    settings = api.get("ConfigMap", NAMESPACE, "settings")
-    assert settings is not None
-    assert settings["data"] == {"a": "applications: [one]"}
-    seen = run("status", "manta/manta")
-    assert seen.exit_code == 0, seen.output
-    assert "revision 2" in seen.stdout
-    assert "rolled-back" in seen.stdout
-
-
-def test_a_first_apply_that_fails_says_that_there_is_no_way_back(
-    api: ApiServer, operator: Operator, run: Run, tree: Callable[..., Path]
-) -> None:
-    waiting = {"reason": "ImagePullBackOff", "message": 'Back-off pulling image "one": not found'}
-    operator.world.pod = lambda pod: {
-        "phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "True"}],
-        "containerStatuses": [{"name": "ray", "ready": False, "restartCount": 0, "state": {"waiting": waiting}}],
-    }  # fmt: skip
-    done = run("apply", str(tree()), "--timeout", "2")
-    assert isinstance(done.exception, NotServing)
-    assert "nothing was there before to go back to" in str(done.exception)
-    assert any("ImagePullBackOff" in reason for reason in done.exception.reasons)
-    assert "2 pods" in done.stderr or "of the head: container ray is in ImagePullBackOff" in done.stderr
-    look = run("status", "manta/manta", "--json")
-    assert look.exit_code == 1
-    found = json.loads(look.stdout)
-    assert found["revisions"][0]["state"] == "failed"
-    assert any("ImagePullBackOff" in reason for reason in found["reasons"])
-
-
-def test_a_deployment_that_does_not_come_up_rolls_back_too(
-    api: ApiServer, operator: Operator, run: Run, tree: Callable[..., Path]
-) -> None:
-    deadline = {
-        "type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "it took too long",
-    }  # fmt: skip
-    operator.world.others = lambda document: (
-        {"observedGeneration": document["metadata"]["generation"], "conditions": [deadline]}
-        if document["kind"] == "Deployment"
-        else {"loadBalancer": {"ingress": [{"hostname": "x"}]}}
-    )
-    done = run("apply", str(tree()))
-    assert isinstance(done.exception, NotServing)
-    assert "Deployment manta/litellm: ProgressDeadlineExceeded: it took too long" in str(done.exception)
-
-
-def test_rolling_back_by_hand_and_what_is_newer(
-    api: ApiServer, operator: Operator, run: Run, tree: Callable[..., Path]
-) -> None:
-    assert run("apply", str(tree())).exit_code == 0
-    assert run("apply", str(tree("applications: [two]", more=(named("ConfigMap", "extra"),)))).exit_code == 0
-    done = run("rollback", "manta/manta")
-    assert done.exit_code == 0, done.output
-    assert "serves: revision 1" in done.stdout
-    assert "still in the cluster (--prune deletes it): ConfigMap manta/extra" in done.stdout
-    assert run("wait", "manta/manta").exit_code == 0
-    pruned = run("apply", str(tree()), "--prune")
-    assert pruned.exit_code == 0, pruned.output
+    api.kinds[:] = [kind for kind in api.kinds if kind.group != "ray.io"]
+    alone = tmp_path / "service.yaml"
+    alone.write_text(yaml.safe_dump(document()))
+    done = run("apply", str(alone), "--skip-missing-kinds")
+    assert isinstance(done.exception, KindMissing)
+    assert "has none of the kinds in" in str(done.exception)
+    assert api.all("ConfigMap") == []
 
 
 def test_what_left_the_tree_is_named_and_pruned_on_request(
@@ -317,14 +194,15 @@ def test_a_part_of_a_tree_keeps_the_rest_in_force(
 def test_a_refusal_midway_leaves_a_record_of_what_was_applied(
     api: ApiServer, operator: Operator, run: Run, tree: Callable[..., Path]
 ) -> None:
-    api.faults.append(Fault("403", method="PATCH", path="deployments/litellm", times=1, after=1, reason="Forbidden",
-                            message="deployments.apps is forbidden"))  # fmt: skip
+    message = 'deployments.apps "litellm" is forbidden: User "me" cannot patch resource "deployments"'
+    api.faults.append(
+        Fault("403", method="PATCH", path="deployments/litellm", after=1, reason="Forbidden", message=message)
+    )
     done = run("apply", str(tree()))
     assert "4 of 6 objects were applied, up to wave 06-entrance" in str(done.exception)
     assert "forbidden" in str(done.exception)
-    assert [
-        one["data"]["state"] for one in api.all("ConfigMap") if "revision" in one["metadata"]["name"]
-    ] == ["failed"]
+    (noted,) = api.all("ControllerRevision")
+    assert noted["metadata"]["annotations"]["manta.dev/state"] == "failed"
 
 
 def test_an_interrupt_says_what_was_applied_and_leaves_it(
@@ -341,18 +219,6 @@ def test_an_interrupt_says_what_was_applied_and_leaves_it(
         apply_tree(cluster, read_tree(tree()), Options(patience=soon), tell)
     assert "interrupted: 4 of 6 objects were applied, up to wave 05-application" in told[-1]
     assert History(cluster, NAMESPACE, "manta").revisions()[0].state is State.FAILED
-
-
-def test_another_owner_of_a_field_is_named_and_overruled_on_request(
-    api: ApiServer, operator: Operator, run: Run, tree: Callable[..., Path], cluster: Cluster
-) -> None:
-    folder = str(tree())
-    run("apply", folder)
-    cluster.apply(deployment(replicas=5), manager="keda", force=True)
-    done = run("apply", folder)
-    assert ".spec.replicas (keda)" in str(done.exception)
-    assert "nothing was applied" in str(done.exception)
-    assert run("apply", folder, "--force-conflicts").exit_code == 0
 
 
 def test_kubeconfigs_that_lead_nowhere(tmp_path: Path, tree: Callable[..., Path]) -> None:
@@ -392,6 +258,114 @@ def test_kubeconfigs_that_lead_nowhere(tmp_path: Path, tree: Callable[..., Path]
             assert "\n" not in str(done.exception)
 
 
-def test_credentials_that_are_not_taken(api: ApiServer, run: Run, tree: Callable[..., Path]) -> None:
-    api.token = "wanted"
-    assert "does not know these credentials" in str(run("apply", str(tree())).exception)
+def test_what_is_still_being_deleted_is_applied_when_it_is_gone(
+    api: ApiServer, operator: Operator, cluster: Cluster, tree: Callable[..., Path], soon: Patience
+) -> None:
+    """The namespace and what is in it, as after a delete that nobody waited for."""
+    options = Options(patience=soon)
+    apply_tree(cluster, read_tree(tree()), options, print)
+    former = api.get("Namespace", "", NAMESPACE)
+    assert former is not None
+    hold = {"finalizers": ["example.com/hold"]}
+    key = api.key("Namespace", "", NAMESPACE)
+    api.store.change(key, lambda one: one["metadata"].update(hold))
+    cluster.delete(ref_of(former))
+    told: list[str] = []
+
+    def tell(line: str) -> None:
+        told.append(line)
+        if "is still being deleted, held by example.com/hold; it is applied when it is gone" in line:
+            api.store.change(key, lambda one: one["metadata"].update(finalizers=[]))
+
+    outcome = apply_tree(cluster, read_tree(tree()), options, tell)
+    assert any("Namespace manta is still being deleted" in line for line in told)
+    now = api.get("Namespace", "", NAMESPACE)
+    assert now is not None
+    assert now["metadata"]["uid"] != former["metadata"]["uid"]
+    assert {one.outcome for one in outcome.applied if one.ref.kind == "RayService"} == {"created"}
+
+
+def test_a_service_without_a_namespace_is_that_of_default(
+    api: ApiServer, operator: Operator, run: Run, tmp_path: Path, document: Make
+) -> None:
+    service = document()
+    del service["metadata"]["namespace"]
+    file = tmp_path / "service.yaml"
+    file.write_text(yaml.safe_dump(service))
+    done = run("apply", str(file))
+    assert done.exit_code == 0, done.output
+    assert "default/manta serves: revision 1" in done.stdout
+    assert api.asked("GET", "^/apis/ray.io/v1/rayclusters") == 0
+    assert run("delete", str(file), "--yes").exit_code == 0
+    assert api.asked("GET", "^/apis/ray.io/v1/rayclusters") == 0
+    assert api.all("RayService") == api.all("RayCluster") == []
+
+
+def test_a_kind_that_the_tree_brings_is_waited_for_however_late_it_is_served(
+    api: ApiServer, operator: Operator, cluster: Cluster, tree: Callable[..., Path], soon: Patience
+) -> None:
+    names = {"kind": "Lamp", "plural": "lamps"}
+    definition = named(
+        "CustomResourceDefinition", "lamps.example.com", "apiextensions.k8s.io/v1", namespace="",
+        spec={"group": "example.com", "names": names, "versions": [{"name": "v1"}]},
+    )  # fmt: skip
+    told: list[str] = []
+
+    def tell(line: str) -> None:
+        told.append(line)
+        if "waiting until the cluster serves Lamp (example.com/v1)" in line:
+            api.kinds.append(Kind("example.com", "v1", "Lamp", "lamps"))
+            established = [{"type": "Established", "status": "True"}]
+            key = api.key("CustomResourceDefinition", "", "lamps.example.com")
+            api.store.change(key, lambda one: one.update(status={"conditions": established}))
+
+    lamp = named("Lamp", "red", "example.com/v1")
+    outcome = apply_tree(cluster, read_tree(tree(more=(lamp, definition))), Options(patience=soon), tell)
+    assert any("Lamp manta/red: its kind is made by the tree itself" in line for line in told)
+    assert [str(one.ref) for one in outcome.applied if one.ref.api_version == "example.com/v1"] == [
+        "Lamp manta/red"
+    ]
+
+
+def test_a_part_is_not_applied_into_a_namespace_that_ends(
+    api: ApiServer, operator: Operator, run: Run, tree: Callable[..., Path], cluster: Cluster
+) -> None:
+    folder = tree()
+    assert run("apply", str(folder)).exit_code == 0
+    hold = {"finalizers": ["example.com/hold"]}
+    api.store.change(api.key("Namespace", "", NAMESPACE), lambda one: one["metadata"].update(hold))
+    namespace = api.get("Namespace", "", NAMESPACE)
+    assert namespace is not None
+    cluster.delete(ref_of(namespace))
+    (folder / "06-entrance" / "objects.yaml").write_text(yaml.safe_dump(named("Secret", "new")))
+    done = run("apply", str(folder / "06-entrance"))
+    assert "nothing was applied: cannot apply Secret manta/new" in str(done.exception)
+    assert "it is being terminated" in str(done.exception)
+
+
+def test_what_a_namespace_waits_for_is_told(
+    api: ApiServer, operator: Operator, run: Run, tree: Callable[..., Path]
+) -> None:
+    folder = str(tree())
+    assert run("apply", folder).exit_code == 0
+    said = {
+        "type": "NamespaceFinalizersRemaining",
+        "status": "True",
+        "message": "example.com/hold in 1 resource",
+    }
+    api.store.change(
+        api.key("Namespace", "", NAMESPACE),
+        lambda one: (one["metadata"].update(finalizers=["held"]), one.update(status={"conditions": [said]})),
+    )
+    done = run("delete", folder, "--yes", "--data", "--timeout", "2")
+    assert "Namespace manta, held by held: example.com/hold in 1 resource" in str(done.exception)
+
+
+def test_a_deletion_that_is_refused_says_what_was_deleted_by_then(
+    api: ApiServer, operator: Operator, run: Run, tree: Callable[..., Path]
+) -> None:
+    folder = str(tree())
+    assert run("apply", folder).exit_code == 0
+    api.faults.append(Fault("403", method="DELETE", path="deployments/", reason="Forbidden", message=DENIED))
+    done = run("delete", folder, "--yes")
+    assert f"{DENIED}; 1 objects or more were deleted by then" in str(done.exception)

@@ -18,6 +18,7 @@ class Kind:
     is_namespaced: bool = True
     has_status: bool = False  # a subresource that alone writes `status`
     schema: Schema | None = None  # None: takes anything
+    fixed: tuple[str, ...] = ()  # fields that cannot change
 
     @property
     def api_version(self) -> str:
@@ -74,6 +75,11 @@ DEPLOYMENT = object_of(
     )
 )
 CONFIG_MAP = object_of(data=ANY, binaryData=ANY, immutable={"type": "boolean"})
+REVISION = {
+    "type": "object",
+    "properties": {"apiVersion": TEXT, "kind": TEXT, "metadata": ANY, "revision": NUMBER, "data": ANY},
+    "required": ["revision"],
+}
 CORE = (
     Kind("", "v1", "Namespace", "namespaces", is_namespaced=False),
     Kind("", "v1", "Node", "nodes", is_namespaced=False),
@@ -87,6 +93,7 @@ CORE = (
     Kind("", "v1", "Event", "events"),
     Kind("", "v1", "ResourceQuota", "resourcequotas"),
     Kind("", "v1", "LimitRange", "limitranges"),
+    Kind("apps", "v1", "ControllerRevision", "controllerrevisions", schema=REVISION, fixed=("data",)),
     Kind("apps", "v1", "Deployment", "deployments", has_status=True, schema=DEPLOYMENT),
     Kind("networking.k8s.io", "v1", "Ingress", "ingresses", has_status=True),
     Kind("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies"),

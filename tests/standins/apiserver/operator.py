@@ -1,7 +1,8 @@
 """A KubeRay operator by script: the rounds of the real one (v1.7), at a pace and with a fate that a test chooses.
 
 What it copies from rayservice_controller.go: a RayService gets a pending RayCluster, which becomes the active one
-when Serve runs on it; another rayClusterConfig makes another pending one; another serveConfigV2 alone is handed to
+when Serve runs on it; another rayClusterConfig makes another pending one, but for the groups' numbers of workers,
+which reach no RayCluster that is there; another serveConfigV2 alone is handed to
 Serve in place, in the round *after* whose beginning Serve's state was read, so that one round reports the old
 state under the new generation; `observedGeneration` is written only when something else changes too; an invalid
 spec sets a condition and leaves everything else as it was.
@@ -65,6 +66,7 @@ class World:
     # What the controllers of those kinds say of an object; None: nothing
     others: Callable[[Document], Document | None] = lambda document: _as_wanted(document)
     cleanup_rounds: int = 0  # that a RayCluster's finalizer stays after its deletion
+    makes_another: bool = True  # RayCluster for another rayClusterConfig; not with upgradeStrategy.type None
     invalid: Callable[[Document], str] = lambda spec: ""
 
 
@@ -121,7 +123,9 @@ class Operator:
         is_up = False
         if target.get("rayClusterName"):
             cluster = self._cluster(service, target["rayClusterName"])
-            is_same = cluster is not None and cluster["metadata"]["annotations"]["hash"] == wanted
+            is_same = cluster is not None and (
+                cluster["metadata"]["annotations"]["hash"] == wanted or not self.world.makes_another
+            )
             if is_same and self._head_is_ready(target["rayClusterName"]):
                 target["applicationStatuses"] = self._serve(
                     target["rayClusterName"], service["spec"]["serveConfigV2"]
@@ -256,7 +260,12 @@ class Operator:
 
 
 def _hash(service: Document) -> str:
-    return json.dumps(service["spec"].get("rayClusterConfig"), sort_keys=True)
+    """Of all that makes another RayCluster: how many workers a group has, or may have, is the autoscaler's."""
+    config = copy.deepcopy(service["spec"].get("rayClusterConfig") or {})
+    for group in config.get("workerGroupSpecs") or []:
+        for number in ("replicas", "minReplicas", "maxReplicas"):
+            group.pop(number, None)
+    return json.dumps(config, sort_keys=True)
 
 
 def _set(status: Document, kind: str, value: str, reason: str, message: str, seen: int | None = None) -> None:

@@ -7,13 +7,14 @@ status as a subresource, finalizers, preconditions; and faults by order. No admi
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import re
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
@@ -66,6 +67,7 @@ class ApiServer:
     bookmark_every_s: float = 0.2
     faults: list[Fault] = field(default_factory=list)
     requests: list[tuple[str, str]] = field(default_factory=list)
+    watch_says: list[Any] = field(default_factory=list)  # each once, in the place of an event; text as it is
     warnings: dict[str, str] = field(
         default_factory=dict
     )  # kind -> what the server warns of when it is written
@@ -298,6 +300,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         self.wfile.flush()
+        if self.api.watch_says:
+            said = self.api.watch_says.pop(0)
+            self._line(said if isinstance(said, str) else json.dumps(said))
+            self._hang_up()
+            return
         until_s = time.monotonic() + float(asked.query.get("timeoutSeconds") or 60)
         bookmark_s = time.monotonic() + self.api.bookmark_every_s
         while time.monotonic() < until_s and not store.is_closed:
@@ -330,7 +337,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"0\r\n\r\n")
 
     def _chunk(self, document: Document) -> None:
-        data = json.dumps(document).encode() + b"\n"
+        self._line(json.dumps(document))
+
+    def _line(self, text: str) -> None:
+        data = text.encode() + b"\n"
         try:
             self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
             self.wfile.flush()
@@ -391,11 +401,15 @@ class _Requests:
         return self._store.delete(asked.key) or found
 
     def _write(self, asked: Asked) -> tuple[int, Document, tuple[str, ...]]:
-        kind, body = asked.kind, asked.body
+        kind = asked.kind
         assert kind is not None
-        name = asked.name or body.get("metadata", {}).get("name", "")
+        is_json_patch = asked.content_type == "application/json-patch+json"
+        name = asked.name or asked.body.get("metadata", {}).get("name", "")
         key: Key = (kind.group, kind.plural, asked.namespace, name)
         live = self._store.get(key)
+        if is_json_patch and live is not None:
+            asked = replace(asked, method="PUT", body=_patched(live, asked.body))
+        body = asked.body
         self._check_place(asked, kind)
         if asked.method == "POST" and live is not None:
             raise Refusal(
@@ -418,6 +432,10 @@ class _Requests:
                 422, "Invalid", f'{kind.kind}.{kind.group or "core"} "{name}" is invalid: {"; ".join(found)}',
                 causes=[{"reason": "FieldValueInvalid", "message": one} for one in found],
             )  # fmt: skip
+        for fixed in kind.fixed if live else ():
+            if live and made.get(fixed) != live.get(fixed):
+                said = f'{kind.kind} "{name}" is invalid: {fixed}: Invalid value: {{}}: field is immutable'
+                raise Refusal(422, "Invalid", said)
         if asked.query.get("dryRun") == "All":
             # As the real one: whatever would change, the version is that of the object as it is.
             kept = ("uid", "resourceVersion", "generation", "creationTimestamp")
@@ -495,6 +513,21 @@ def _resources(kinds: list[Kind]) -> Document:
         for one in kinds if one.has_status
     ]  # fmt: skip
     return {"kind": "APIResourceList", "groupVersion": kinds[0].api_version, "resources": found}
+
+
+def _patched(live: Document, operations: Any) -> Document:
+    """JSON patch, RFC 6902: what `test` and `add` do."""
+    made = copy.deepcopy(live)
+    for one in operations:
+        *way, last = (step.replace("~1", "/") for step in one["path"].lstrip("/").split("/"))
+        inner: Any = made
+        for step in way:
+            inner = inner[int(step)] if isinstance(inner, list) else inner[step]
+        if one["op"] == "add":
+            inner[last] = one["value"]
+        elif one["op"] != "test" or inner.get(last) != one["value"]:
+            raise Refusal(422, "Invalid", "the server rejected our request due to an error in our request")
+    return made
 
 
 def _merged(before: Any, patch: Any) -> Any:

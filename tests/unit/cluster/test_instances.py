@@ -22,6 +22,9 @@ DOCUMENTED = {
     "g6e.12xlarge": (47810, 360157),
     "g6e.48xlarge": (191450, 1449132),
     "p4d.24xlarge": (95690, 1082712),
+    "p4de.24xlarge": (95690, 1082712),
+    "p5.48xlarge": (191450, 1938410),
+    "p5en.48xlarge": (191450, 1937332),
     "inf2.xlarge": (3920, 14162),
     "inf2.48xlarge": (191450, 718987),
     "trn1.32xlarge": (127610, 481894),
@@ -54,7 +57,7 @@ def test_daemons_and_images_take_their_share_first() -> None:
 def test_every_family_is_whole_and_priced_or_known_to_be_without() -> None:
     for family in FAMILIES:
         types = of_family(family)
-        assert [one.num_vcpus for one in types] or family in ("p4d",)
+        assert [one.num_vcpus for one in types] == sorted(one.num_vcpus for one in types)
         assert len({one.architecture for one in types}) == 1
     assert {name for name in INSTANCES if name not in USD_PER_HOUR} == {"trn2.48xlarge"}
     assert set(SPOT_SHARE) <= set(FAMILIES)

@@ -15,6 +15,7 @@ import pytest
 
 from cluster.costs import quota_of
 from cluster.groups import nodes_of
+from cluster.packing import num_bins
 from cluster.plan import RAY_VERSION, plan
 from cluster.plan_types import GIB, ClusterPlan
 from configs.instances import INSTANCES
@@ -116,6 +117,54 @@ def test_nodes_are_bought_whole_and_one_a_zone() -> None:
     assert nodes_of(2, 4, 3) == 2
     assert nodes_of(12, 4, 3) == 3
     assert nodes_of(13, 4, 3) == 4
+
+
+def test_pods_of_several_sizes_share_a_node() -> None:
+    room = (3.0, 12)
+    assert num_bins([], room) == 0
+    assert num_bins([(1.0, 1)] * 3 + [(0.5, 1)] * 6, room) == 2
+    # Nine CPUs would do in three, but no two of two CPUs stand in one.
+    assert num_bins([(2.0, 2)] * 4 + [(1.0, 8)], room) == 4
+    assert num_bins([(0.5, 8)] * 3, room) == 3
+
+
+def test_opensearch_and_litellm_stand_on_nodes_that_hold_them_whole() -> None:
+    def large(document: Any) -> None:
+        document["cluster"]["pools"]["system"].update(max_vcpus_per_node=4, max_nodes=30)
+        document["cluster"]["parts"]["opensearch"] = {"nodes": 5, "cpus": 2, "memory_gib": 8}
+        document["cluster"]["parts"]["litellm"] = {"replicas": 2, "max_replicas": 2, "cpus": 2}
+        document["cluster"]["parts"]["collector"] = {"replicas": 1}
+
+    (pool,) = [pool for pool in planned("eks-graviton", large).pools if pool.role == "system"]
+    # Of 3.62 CPUs each: 14.5 CPUs would do with five, and none of the seven of 2 CPUs shares with another.
+    assert pool.instance_types[0].num_vcpus == 4
+    assert pool.max_nodes == 7
+
+
+def test_places_that_are_kept_free_are_nodes_and_money_and_quota() -> None:
+    def warm(document: Any) -> None:
+        document["cluster"]["pools"]["gpu"].update(buffer_pods=1, max_nodes=20)
+
+    cold, kept = planned("eks-gpu"), planned("eks-gpu", warm)
+    before, after = (next(pool for pool in made.pools if pool.role == "gpu") for made in (cold, kept))
+    for count in ("min_nodes", "expected_nodes", "max_nodes", "peak_nodes"):
+        assert getattr(after, count) == getattr(before, count) + 2  # one for each of the two models
+    by_name = {line.name: line for line in kept.costs}
+    assert by_name["model-qwen3-32b"].minimum.on_demand == pytest.approx(
+        10.49264
+    )  # asleep, and a place for it
+    assert by_name["model-qwen3-8b"].maximum.on_demand == pytest.approx(5 * 1.861)
+    vcpus = {need.code: need.num_vcpus for need in kept.quotas}
+    assert vcpus["L-DB2E81BA"] == (5 + 1) * 4 + 2 * 48
+    assert kept.group("model-qwen3-8b").peak_pods == cold.group("model-qwen3-8b").peak_pods
+
+
+def test_no_places_are_kept_where_no_workers_run() -> None:
+    def warm_head(document: Any) -> None:
+        document["cluster"]["pools"]["head"]["buffer_pods"] = 1
+
+    with pytest.raises(ProfileError, match=r"head\.buffer_pods"):
+        planned("eks-gpu", warm_head)
 
 
 def test_money_is_nodes_times_price() -> None:
@@ -236,6 +285,7 @@ def test_what_is_likely_not_meant_is_told() -> None:
         document["ingress"]["scaling"]["graceful_shutdown_timeout_s"] = 20
         document["embedder"]["scaling"]["min_replicas"] = 1
         document["cluster"]["pools"]["embedding"]["capacity"] = ["spot"]
+        document["litellm"]["num_workers"] = 4
 
     told = {one.key: one.consequence for one in planned("eks-gpu", doubtful).warnings}
     assert "940 s" in told["models.1.scaling.autoscaler.cold_start_timeout_s"]
@@ -243,6 +293,7 @@ def test_what_is_likely_not_meant_is_told() -> None:
     assert "120 s" in told["ingress.scaling.graceful_shutdown_timeout_s"]
     assert "nothing of all-minilm-l6-v2 answers" in told["embedder.scaling.min_replicas"]
     assert "spot alone" in told["cluster.pools.embedding.capacity"]
+    assert "one of a pod's processes" in told["litellm.num_workers"]
     assert "zeros" in told["cluster.images.vllm"]
 
 
@@ -257,7 +308,9 @@ def test_quotas_are_vcpus_at_the_peak() -> None:
     assert needs["L-DB2E81BA"] == 5 * 4 + 48
     assert needs["L-34B43A08"] == 16 * 4  # the embedder, on spot
     assert quota_of(INSTANCES["inf2.xlarge"], is_spot=False)[0] == "L-1945791B"
-    assert quota_of(INSTANCES["p4d.24xlarge"], is_spot=True)[0] == "L-7212CCBC"
+    assert quota_of(INSTANCES["p4de.24xlarge"], is_spot=True)[0] == "L-7212CCBC"
+    assert quota_of(INSTANCES["p5en.48xlarge"], is_spot=True)[0] == "L-C4BD4855"
+    assert quota_of(INSTANCES["p5en.48xlarge"], is_spot=False)[0] == "L-417A185B"
 
 
 def test_pools_have_room_for_their_groups() -> None:

@@ -3,8 +3,19 @@ from typing import Any
 import pytest
 
 from kuberay.connection import Answer
-from kuberay.errors import Absent, Changed, FieldConflict, Invalid, Refused
-from kuberay.refusals import is_passing, raised_by
+from kuberay.errors import (
+    Absent,
+    Changed,
+    ClusterError,
+    Denied,
+    Ending,
+    FieldConflict,
+    Forbidden,
+    Invalid,
+    NoDryRun,
+    Refused,
+)
+from kuberay.refusals import is_passing, is_passing_for_apply, raised_by
 
 
 def answer(code: int, reason: str = "", message: str = "", **details: Any) -> Answer:
@@ -27,7 +38,45 @@ def answer(code: int, reason: str = "", message: str = "", **details: Any) -> An
             ".spec.a",
         ),
         (answer(401, "Unauthorized", "Unauthorized"), Refused, "does not know these credentials"),
-        (answer(403, "Forbidden", "pods is\nforbidden"), Refused, "cannot list Pod: pods is forbidden"),
+        (
+            answer(403, "Forbidden", 'pods is\nforbidden: User "x" cannot list resource "pods"'),
+            Forbidden,
+            'cannot list Pod: pods is forbidden: User "x"',
+        ),
+        (
+            answer(
+                403, "Forbidden", 'roles "r" is forbidden: user "x" (groups=["y"]) is attempting to grant'
+            ),
+            Forbidden,
+            "attempting to grant",
+        ),
+        (Answer(403, {"kind": "Status", "message": "Forbidden by the proxy"}), Forbidden, "by the proxy"),
+        (
+            answer(403, "Forbidden", 'pods "a" is forbidden: violates PodSecurity "restricted:latest"'),
+            Denied,
+            "violates PodSecurity",
+        ),
+        (answer(403, "Forbidden", 'pods "a" is forbidden: exceeded quota: q'), Denied, "exceeded quota"),
+        (answer(400, "BadRequest", 'admission webhook "w" does not support dry run'), NoDryRun, "webhook"),
+        (
+            answer(422, "Invalid", "spec.template: Invalid value: {}: field is immutable"),
+            Invalid,
+            "delete the object and apply it anew",
+        ),
+        (
+            answer(422, "Invalid", "spec.clusterIP: Invalid value: []: may not change once set"),
+            Invalid,
+            "it cannot change in place",
+        ),
+        (
+            answer(
+                422,
+                "Invalid",
+                "spec: Forbidden: updates to statefulset spec for fields other than 'replicas'",
+            ),
+            Invalid,
+            "it cannot change in place",
+        ),
         (answer(418), Refused, "HTTP 418"),
     ],
 )
@@ -35,7 +84,16 @@ def test_refusals_by_what_to_do_about_them(said: Answer, kind: type[Refused], te
     fault = raised_by(said, "list Pod")
     assert type(fault) is kind
     assert text in str(fault)
+    assert isinstance(fault, Refused)
     assert fault.http_code == said.code
+
+
+def test_a_namespace_that_ends_is_waited_for_not_asked_for_rights() -> None:
+    message = (
+        'pods "a" is forbidden: unable to create new content in namespace n because it is being terminated'
+    )
+    fault: ClusterError = raised_by(answer(403, "Forbidden", message), "apply Pod n/a")
+    assert type(fault) is Ending
 
 
 def test_a_conflict_names_fields_and_owners() -> None:
@@ -82,3 +140,21 @@ def test_a_conflict_names_fields_and_owners() -> None:
 )
 def test_what_passes(said: Answer, passes: bool) -> None:
     assert is_passing(said) is passes
+
+
+@pytest.mark.parametrize(
+    ("said", "passes"),
+    [
+        (answer(409, "Conflict", "Operation cannot be fulfilled on rayservices: the object has been modified"), True),
+        (answer(409, "AlreadyExists", "it exists"), True),
+        (answer(409, "Conflict", causes=[{"reason": "FieldManagerConflict", "message": 'conflict with "x"'}]), False),
+        (answer(404, "NotFound", "the server could not find the requested resource"), True),
+        (Answer(404, {"kind": "Status", "message": "404 page not found"}), True),
+        (answer(404, "NotFound", 'namespaces "manta" not found'), False),
+        (answer(500, "InternalError", "etcdserver: request timed out"), True),
+        (answer(500, "InternalError", "etcdserver: request is too large"), False),
+        (answer(422, "Invalid", "spec: Required value"), False),
+    ],
+)  # fmt: skip
+def test_what_passes_for_an_apply(said: Answer, passes: bool) -> None:
+    assert is_passing_for_apply(said) is passes

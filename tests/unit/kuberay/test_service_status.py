@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from kuberay.service_status import Phase, read_status
+from kuberay.service_status import Phase, clusters_in_force, read_status
 
 
 def condition(kind: str, status: str, reason: str = "Because", message: str = "so it is") -> dict[str, Any]:
@@ -67,8 +67,17 @@ def service(
             service(READY, active=applications(), pending=applications("DEPLOY_FAILED", "boom")),
             Phase.FAILED, "application manta is DEPLOY_FAILED: boom",
         ),
+        # What it goes back from has failed, and is there until the traffic has left it.
+        (
+            service(READY, condition("RollbackInProgress", "True", "TargetClusterChanged"),
+                    active=applications(), pending=applications("DEPLOY_FAILED", "boom")),
+            Phase.UPGRADING, "TargetClusterChanged",
+        ),
         (service(condition("Ready", "False", "ValidationFailed", "bad name")), Phase.FAILED, "bad name"),
-        (service(condition("Ready", "False", "InitializingTimeout", "30m")), Phase.FAILED, "30m"),
+        (
+            service(condition("Ready", "False", "InitializingTimeout", "30m")),
+            Phase.FAILED, "30m; KubeRay has given it up: delete it, and apply it again",
+        ),
         (service(condition("Suspended", "True", "SuspendComplete")), Phase.SUSPENDED, ""),
         (service(READY, deletionTimestamp="now", finalizers=["a/b"]), Phase.DELETING, "waits for a/b"),
     ],
@@ -109,3 +118,11 @@ def test_of_a_traceback_the_error_is_told() -> None:
     text = "Deploying failed\nTraceback (most recent call last):\n  File x\nModuleNotFoundError: No module named 'y'\n"
     status = read_status(service(READY, active=applications("DEPLOY_FAILED", text)))
     assert status.reason == "application manta is DEPLOY_FAILED: ModuleNotFoundError: No module named 'y'"
+
+
+def test_ray_clusters_in_force() -> None:
+    assert clusters_in_force({"metadata": {"name": "manta"}}) == set()
+    both = service(READY, active=applications(), pending={})
+    assert clusters_in_force(both) == {"manta-a", "manta-b"}
+    going_back = condition("RollbackInProgress", "True", "TargetClusterChanged")
+    assert clusters_in_force(service(READY, going_back, active=applications(), pending={})) == {"manta-a"}

@@ -29,6 +29,21 @@ WELL = {"observedGeneration": 2, "updatedReplicas": 3, "availableReplicas": 3}
         (thing("Deployment", "apps/v1", {"observedGeneration": 2}), "0 of 1 pods"),
         (thing("Deployment", "apps/v1", {"observedGeneration": 2}, replicas=0), ""),
         (thing("StatefulSet", "apps/v1", WELL, replicas=3), ""),
+        (
+            thing("StatefulSet", "apps/v1", WELL | {"updatedReplicas": 0}, replicas=3,
+                  updateStrategy={"type": "OnDelete"}),
+            "",
+        ),
+        (
+            thing("StatefulSet", "apps/v1", WELL | {"updatedReplicas": 1}, replicas=3,
+                  updateStrategy={"type": "RollingUpdate", "rollingUpdate": {"partition": 2}}),
+            "",
+        ),
+        (
+            thing("DaemonSet", "apps/v1", {"observedGeneration": 2, "desiredNumberScheduled": 2, "numberAvailable": 2},
+                  updateStrategy={"type": "OnDelete"}),
+            "",
+        ),
         (thing("DaemonSet", "apps/v1", {"observedGeneration": 2, "desiredNumberScheduled": 2}), "0 of 2"),
         (thing("Job", "batch/v1", conditions("Complete", "True")), ""),
         (thing("Job", "batch/v1"), "has not ended"),
@@ -41,6 +56,16 @@ WELL = {"observedGeneration": 2, "updatedReplicas": 3, "availableReplicas": 3}
         (
             thing("ExternalSecret", "external-secrets.io/v1", conditions("Ready", "False", reason="SecretSyncedError")),
             "Ready is False: SecretSyncedError: so",
+        ),
+        (
+            thing("ExternalSecret", "external-secrets.io/v1",
+                  conditions("Ready", "True") | {"syncedResourceVersion": "1-ab12"}),
+            "not seen the change",
+        ),
+        (
+            thing("ExternalSecret", "external-secrets.io/v1",
+                  conditions("Ready", "True") | {"syncedResourceVersion": "2-ab12"}),
+            "",
         ),
         (thing("NodePool", "karpenter.sh/v1"), "does its operator run"),
         (thing("NodePool", "karpenter.sh/v1", conditions("Ready", "True", observedGeneration=1)), "not seen"),

@@ -111,3 +111,14 @@ def test_targets(tmp_path: Path) -> None:
 def test_namespaces_that_are_made_or_used() -> None:
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a"}}
     assert namespaces_of([[namespace, thing("ConfigMap", "x", "b")]], "own") == {"a", "b", "own"}
+
+
+def test_a_history_has_a_name_that_kubernetes_takes(tmp_path: Path) -> None:
+    for file, name in (("My Tree_1.yaml", "my-tree-1"), ("__.yaml", "tree"), (f"{'x' * 60}.yaml", "x" * 50)):
+        assert read_tree(write(tmp_path, file, thing("Service", "y"))).name == name
+
+
+def test_a_service_without_a_namespace_is_in_default(tmp_path: Path) -> None:
+    service = {"apiVersion": "ray.io/v1", "kind": "RayService", "metadata": {"name": "manta"}}
+    tree = read_tree(write(tmp_path, "a.yaml", service))
+    assert (tree.namespace, tree.services[0].namespace) == ("default", "default")

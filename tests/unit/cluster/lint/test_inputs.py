@@ -30,7 +30,7 @@ def test_a_folder_is_read_whole_without_what_is_hidden_or_a_chart(tmp_path: Path
     (tmp_path / ".hidden").mkdir()
     write(tmp_path / ".hidden", c_yaml="a: [")
     write(tmp_path / "chart", Chart_yaml="name: x", templates__d_yaml="a: {{ .Values.x }}\nb: [")
-    assert rules(lint([str(tmp_path)])) == ["references/external"]
+    assert rules(lint([str(tmp_path)])) == ["references/missing"]
 
 
 def test_standard_input() -> None:
@@ -87,24 +87,45 @@ def test_a_kustomization_of_what_is_not_there(tmp_path: Path) -> None:
     assert found[0].place.line == 2
 
 
-def test_patches_are_said_not_to_be_applied(tmp_path: Path) -> None:
-    write(
-        tmp_path,
-        kustomization_yaml="resources: [m.yaml]\npatches:\n  - path: p.yaml\n",
-        m_yaml=CONFIG_MAP % "m",
-    )
-    assert rules(lint([str(tmp_path)])) == ["kustomize/not-applied"]
-
-
-def test_what_a_patch_may_mend_is_only_a_note(tmp_path: Path) -> None:
+def test_what_may_be_mended_by_what_is_not_applied_is_only_a_note(tmp_path: Path) -> None:
     pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: c, imagee: x}]}\n"
-    write(tmp_path, kustomization_yaml="resources: [m.yaml]\npatches: [{path: p.yaml}]\n", m_yaml=pod)
+    write(tmp_path, kustomization_yaml="resources: [m.yaml]\nreplacements: [{path: p.yaml}]\n", m_yaml=pod)
     severities = {found.rule: found.severity.word for found in lint([str(tmp_path)])}
     assert severities == {
         "kustomize/not-applied": "note",
         "pods/image": "note",
         "schema/unknown-field": "error",
     }
+
+
+def test_a_folder_may_hold_what_is_nobodys_object(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        stack_yaml="AWSTemplateFormatVersion: '2010-09-09'\nResources: {A: !Sub x}\n",
+        role_yaml="kindly: !Ref x\nkind_of: [\n",
+        values_yaml="spec: 1\n",
+    )
+    (tmp_path / "tsconfig.json").write_text('{\n  // none of ours\n  "a": 1,\n}\n')
+    assert {(found.severity.word, found.rule) for found in lint([str(tmp_path)])} == {
+        ("note", "yaml/no-object")
+    }
+
+
+def test_a_template_is_named_as_one(tmp_path: Path) -> None:
+    broken = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {{ .Release.Name }}\n"
+    quoted = broken.replace("{{ .Release.Name }}", '"{{ .Release.Name }}-x"')
+    for text in (broken, quoted, f"{{{{- if .Values.x }}}}\n{broken}{{{{- end }}}}\n"):
+        (found,) = lint(["-"], stdin=lambda text=text: text)
+        assert (found.severity.word, found.fix.partition(":")[0]) == ("error", "render it first")
+
+
+def test_a_placeholder_is_named_as_one(tmp_path: Path) -> None:
+    text = (
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: '${NAME}', labels: {a: '${B}'}}\n"
+        "spec: {replicas: '${COUNT}', selector: {}, template: {spec: {containers: [{name: c, image: i}]}}}\n"
+    )
+    found = lint(["-"], stdin=lambda: text)
+    assert [(each.severity.word, each.rule) for each in found] == [("warning", "schema/placeholder")] * 2
 
 
 def test_labels_of_a_kustomization_are_those_of_its_pods(tmp_path: Path) -> None:

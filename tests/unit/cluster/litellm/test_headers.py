@@ -34,8 +34,23 @@ def test_the_gateway_speaks_for_the_keys_tenant() -> None:
     assert data["extra_headers"] == {"x-mine": "1", "x-manta-gateway": "secret", "x-manta-tenant": "acme"}
 
 
+def test_what_is_reranked_has_its_headers_where_litellm_looks() -> None:
+    data = with_own_headers({"headers": {"x-mine": "1", "X-Manta-Tenant": "forged"}}, "secret", KEY, "rerank")
+    assert data == {"headers": {"x-mine": "1", "x-manta-gateway": "secret", "x-manta-tenant": "acme"}}
+
+
 def test_without_a_secret_it_speaks_for_nobody() -> None:
     assert with_own_headers({}, None, KEY) == {}
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["fallbacks", "default_fallbacks", "context_window_fallbacks", "content_policy_fallbacks"],
+)
+def test_what_carries_the_secret_goes_nowhere_else(field: str) -> None:
+    elsewhere = {"model": "small", field: [{"model": "claude"}], "router_settings_override": {field: []}}
+    assert set(with_own_headers(dict(elsewhere), "secret", KEY)) == {"model", "extra_headers"}
+    assert with_own_headers(dict(elsewhere), None, KEY) == elsewhere
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,29 @@ def test_nothing_is_tried_twice_and_nobody_is_locked_out() -> None:
     assert {model["litellm_params"]["max_retries"] for model in document["model_list"]} == {0}
 
 
+@pytest.mark.parametrize(
+    ("section", "settings"),
+    [
+        ("router_settings", {"fallbacks": [{"small": ["claude"]}]}),
+        ("router_settings", {"fallbacks": [{"*": ["claude"]}]}),
+        ("litellm_settings", {"context_window_fallbacks": [{"manta": ["claude"]}]}),
+        ("litellm_settings", {"default_fallbacks": ["claude"]}),
+    ],
+)
+def test_no_request_with_the_secret_falls_back_to_another_provider(
+    section: str, settings: dict[str, Any]
+) -> None:
+    with pytest.raises(ProfileError, match=rf"litellm\.{section}\.\w*fallbacks: .*front\.groups"):
+        rendered(platform({section: settings}))
+
+
+def test_other_models_may_fall_back_to_each_other() -> None:
+    others = [{"name": name, "model": f"bedrock/{name}"} for name in ("claude", "nova")]
+    fallbacks = {"fallbacks": [{"claude": ["nova"]}]}
+    document = rendered(platform({"models": others, "router_settings": fallbacks}))
+    assert document["router_settings"]["fallbacks"] == [{"claude": ["nova"]}]
+
+
 def test_the_application_says_first_that_time_is_over() -> None:
     config = platform(ingress={"max_deadline_s": 120})
     document = rendered(config)

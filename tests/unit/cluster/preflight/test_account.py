@@ -1,5 +1,6 @@
 """The account's side against moto's AWS, in this process."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,27 @@ def test_secrets_are_looked_for_by_name_only(
     for name in set(rest) - same:
         assert findings[name].state == "bad"
         assert f"has no secret {config.secrets[name].remote}" in findings[name].text
+
+
+def test_keys_in_secrets_are_looked_for_on_request(
+    aws: dict[str, float], profile: tuple[ClusterConfig, ClusterPlan]
+) -> None:
+    config, made = profile
+    clients = clients_of(config.region)
+    store = clients("secretsmanager")
+    text = json.dumps({"master_key": "unseen"})
+    store.create_secret(Name="manta/gpu/litellm", SecretString=text)
+    store.create_secret(Name="manta/gpu/redis")
+    store.create_secret(Name="manta/gpu/gateway", SecretString="unseen")
+    findings = {one.subject: one for one in check_account(clients, config, made, reads_secrets=True)}
+    cases = {
+        "LITELLM_MASTER_KEY": ("ok", "manta/gpu/litellm is there, with key master_key"),
+        "LITELLM_DATABASE_URL": ("bad", "manta/gpu/litellm has no key database_url"),
+        "MANTA_REDIS_PASSWORD": ("bad", "manta/gpu/redis is there and has no value yet"),
+        "MANTA_GATEWAY_SECRET": ("bad", "manta/gpu/gateway is no JSON, so it has no key secret"),
+    }
+    assert {name: (findings[name].state, findings[name].text) for name in cases} == cases
+    assert not any("unseen" in one.text for one in findings.values())
 
 
 def test_zones_and_the_cluster(aws: dict[str, float], profile: tuple[ClusterConfig, ClusterPlan]) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from cluster.preflight.findings import Finding, is_fit
 from cluster.preflight.images import Image, check_images, read_reference
-from cluster.preflight.references import images_of, secrets_needed
+from cluster.preflight.references import SecretNeeded, images_of, secrets_needed
 from cluster.preflight.tools import check_tools, read_version
 
 SAID = {
@@ -84,7 +84,7 @@ def test_images_and_secrets_of_objects_however_deep() -> None:
         "spec": {"rayClusterConfig": {
             "headGroupSpec": {"template": {"spec": pod(
                 initContainers=[{"name": "i", "image": "x/i", "env": environment, "envFrom": optional}],
-                volumes=[{"name": "v", "secret": {"secretName": "tls"}}],
+                volumes=[{"name": "v", "secret": {"secretName": "tls", "items": [{"key": "tls.crt", "path": "a"}]}}],
                 imagePullSecrets=[{"name": "pull"}],
             )}},
             "workerGroupSpecs": [{"template": {"spec": pod()}}],
@@ -97,8 +97,8 @@ def test_images_and_secrets_of_objects_however_deep() -> None:
     elsewhere = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "tls", "namespace": "other"}}
     assert images_of([service]) == ["x/i", "x/a"]
     assert secrets_needed([service, external, elsewhere]) == [
-        ("n", "pull", "RayService manta"),
-        ("n", "tls", "RayService manta"),
+        SecretNeeded("n", "pull", "RayService manta"),
+        SecretNeeded("n", "tls", "RayService manta", ("tls.crt",)),
     ]
 
 

@@ -78,6 +78,43 @@ def test_missing_replicas_are_missing_only_after_the_time_that_one_takes_to_star
     assert seen == {name for name, number in minimum.items() if number}
 
 
+def test_probes_are_no_requests(each: Any) -> None:
+    """HAProxy counts them, every pod's every few seconds, and those of a pod that starts or ends are errors."""
+    for alerts in alerts_by_group(*each).values():
+        for alert in alerts:
+            for selector in re.findall(r"ray_serve_(?:num_)?http_\w+\{[^}]*\}", alert.expr):
+                assert 'application!=""' in selector, alert.expr
+
+
+def test_a_deployment_is_at_its_limit_when_the_policy_wants_its_most(each: Any) -> None:
+    """`cluster.policies` never decides for more than may be: nothing would ever be above it."""
+    most = {
+        replica.deployment: replica.max_replicas for group in each.plan.groups for replica in group.replicas
+    }
+    for alert in named(each, "MantaAtItsLimit"):
+        which = re.search(r'deployment=~"([^"]+)"', alert.expr)
+        assert which is not None
+        for deployment in which[1].replace("[.]", ".").split("|"):
+            assert alert.expr.endswith(f" >= {most[deployment]}")
+            assert most[deployment] > 1  # one that only sleeps and wakes is at its limit whenever it is awake
+
+
+def test_what_is_turned_away_is_a_share_of_what_the_same_part_is_asked(each: Any) -> None:
+    deployments = {
+        replica.name: replica.deployment for group in each.plan.groups for replica in group.replicas
+    }
+    found = {}
+    for alert in named(each, "MantaRefusing"):
+        name, deployment = (
+            re.search(rf'\b{label}="([^"]+)"', alert.expr) for label in ("name", "deployment")
+        )
+        assert name is not None
+        assert deployment is not None
+        found[name[1]] = deployment[1]
+    assert set(found) == set(deployments) - {"ingress", "knowledge"}
+    assert all(deployments[name] == deployment for name, deployment in found.items())
+
+
 def test_gpus_and_caches_are_watched_where_there_are_any(planned: Callable[..., Any]) -> None:
     assert named(planned("eks-gpu"), "MantaGpuMemoryFull")
     assert named(planned("eks-gpu"), "MantaKvCacheFull")

@@ -42,7 +42,7 @@ ALB = {
     "certificate_arn": "arn:aws:acm:us-east-1:111122223333:certificate/abc",
 }
 GATEWAY = {"kind": "gateway-api", "domain": "chat.example.com", "gateway_class": "istio"}
-WARM = {"instance_families": ["g6e"], "max_nodes": 8, "root_volume_gib": 200, "buffer_pods": 2}
+WARM = {"instance_families": ["g6e"], "max_nodes": 10, "root_volume_gib": 200, "buffer_pods": 2}
 
 
 def _objects(each: Any) -> list[dict[str, Any]]:

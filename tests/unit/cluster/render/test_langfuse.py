@@ -73,6 +73,13 @@ def test_stores_are_elsewhere(planned: Callable[..., Any]) -> None:
     assert "accessKeyId" not in values["s3"]
 
 
+def test_the_user_is_a_number(planned: Callable[..., Any]) -> None:
+    """The images name theirs, and of a name the kubelet cannot tell that it is not root."""
+    context = langfuse(*made(planned))[PATH]["langfuse"]["podSecurityContext"]
+    assert context["runAsNonRoot"] is True
+    assert context["runAsUser"] > 0
+
+
 def test_clickhouse_is_the_charts_where_no_other_is_named(planned: Callable[..., Any]) -> None:
     values = langfuse(*made(planned, clickhouse=None))[PATH]
     assert values["clickhouse"]["deploy"] is True

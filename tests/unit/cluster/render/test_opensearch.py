@@ -90,6 +90,15 @@ def test_half_of_the_memory_is_javas(planned: Callable[..., Any]) -> None:
     assert pool["resources"]["limits"]["memory"] == "8Gi"
 
 
+@pytest.mark.parametrize(("nodes", "zones"), [(1, 1), (2, 2), (3, 3), (5, 3)])
+def test_its_first_nodes_wait_for_a_zone_each(planned: Callable[..., Any], nodes: int, zones: int) -> None:
+    made = planned("eks-graviton", cluster__parts__opensearch={"nodes": nodes})
+    (pool,) = of_kind(made, "OpenSearchCluster")["spec"]["nodePools"]
+    (spread,) = pool["topologySpreadConstraints"]
+    assert spread["whenUnsatisfiable"] == "DoNotSchedule"
+    assert spread["minDomains"] == zones
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [

@@ -8,6 +8,7 @@ import pytest
 
 from cluster.render import names
 from cluster.render.entrance.objects import entrance
+from cluster.render.ray.service import ray_service
 
 CERTIFICATE = "arn:aws:acm:us-east-1:111122223333:certificate/abc"
 ACL = "arn:aws:wafv2:us-east-1:111122223333:regional/webacl/manta/abc"
@@ -124,6 +125,27 @@ def test_a_canary_gets_its_share_and_no_more(planned: Callable[..., Any]) -> Non
     assert weights == {"litellm": 95, "litellm-next": 5}
     _, alone = entrance(*planned("eks-gpu", cluster__entrance=GATEWAY))
     assert [one["weight"] for one in alone["spec"]["rules"][0]["backendRefs"]] == [100]
+
+
+@pytest.mark.parametrize(
+    ("gateway_class", "strategy", "expected"),
+    [
+        ("istio", "NewClusterWithIncrementalUpgrade", ("manta-gateway-istio", 80)),
+        # Nobody says how this class names the Service of KubeRay's Gateway: at once, by the Service that is known.
+        ("cilium", "NewCluster", (names.SERVE_SERVICE, names.HTTP_PORT)),
+    ],
+)
+def test_without_litellm_the_route_leads_to_whichever_version_of_ray_answers(
+    planned: Callable[..., Any], gateway_class: str, strategy: str, expected: tuple[str, int]
+) -> None:
+    chosen = GATEWAY | {"gateway_class": gateway_class}
+    each = planned("eks-gpu", cluster__entrance=chosen, cluster__parts__litellm=None)
+    gateway, route = entrance(*each)
+    (backend,) = route["spec"]["rules"][0]["backendRefs"]
+    assert (backend["name"], backend["port"]) == expected
+    (service,) = ray_service(*each)
+    assert service["spec"]["upgradeStrategy"]["type"] == strategy
+    assert gateway["metadata"]["namespace"] == service["metadata"]["namespace"]
 
 
 def test_the_route_lets_answers_take_their_time(planned: Callable[..., Any]) -> None:

@@ -176,6 +176,25 @@ def test_a_gateways_proxies_bring_clients_and_step_between(planned: Callable[...
         assert not made.lets(other, HEAD, names.DASHBOARD_PORT)
 
 
+def test_without_litellm_clients_pass_the_entrance_before_rays_own_gateway(
+    planned: Callable[..., Any],
+) -> None:
+    entrance = {"kind": "gateway-api", "domain": "chat.example.com", "gateway_class": "istio"}
+    each = planned("eks-gpu", cluster__entrance=entrance, cluster__parts__litellm=None)
+    made = Network(policies(*each))
+    in_front, between = (
+        Pod("manta", {"gateway.networking.k8s.io/gateway-name": name})
+        for name in (names.ENTRANCE, names.RAY_GATEWAY)
+    )
+    assert made.lets(IN_THE_VPC, in_front, 443)
+    assert made.lets(in_front, between, 80)
+    assert made.lets(between, INGRESS, names.HTTP_PORT)
+    assert not made.lets(IN_THE_VPC, between, 80)  # it has no TLS
+    assert not made.lets(STRANGER, between, 80)
+    for proxy in (in_front, between):
+        assert not made.lets(proxy, HEAD, names.DASHBOARD_PORT)
+
+
 def test_the_operator_sees_the_dashboard_of_the_head(gpu: Network) -> None:
     assert gpu.lets(OPERATOR, HEAD, names.DASHBOARD_PORT)
     assert gpu.lets(OPERATOR, HEAD, names.HTTP_PORT)
@@ -235,6 +254,17 @@ def test_traces_and_metrics_have_their_way(gpu: Network) -> None:
         assert gpu.lets(PROMETHEUS, target, names.METRICS_PORT)
         assert not gpu.lets(PROMETHEUS, target, names.DASHBOARD_PORT)
     assert gpu.lets(PROMETHEUS, LITELLM, names.LITELLM_PORT)
+
+
+def test_traces_go_on_to_wherever_the_collector_is_told(planned: Callable[..., Any]) -> None:
+    tempo = Pod("tempo", {"app": "tempo"})
+    for url, place, port in (
+        ("http://tempo.tempo.svc:4318", tempo, 4318),
+        ("http://10.9.8.7:4318", "10.9.8.7", 4318),
+    ):
+        made = Network(policies(*planned("eks-gpu", cluster__parts__collector={"otlp_url": url})))
+        assert made.lets(COLLECTOR, place, port)
+        assert not made.lets(COLLECTOR, STRANGER, port)
 
 
 def test_agents_of_kagent_are_clients_and_find_their_tools(planned: Callable[..., Any]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from cluster.render import names
 from cluster.render.nodes.buffers import buffers
 from cluster.render.quotas import quotas
+from cluster.render.ray.pods import pod_template
 
 GPU = {"instance_families": ["g6e"], "max_nodes": 8, "root_volume_gib": 200, "buffer_pods": 1}
 
@@ -30,6 +31,8 @@ def test_a_buffer_is_as_large_as_a_pod_of_the_group(planned: Callable[..., Any])
         assert requests["cpu"] == str(group.pod.num_cpus)
         assert requests["memory"] == f"{group.pod.memory_bytes // 2**20}Mi"
         assert pod["spec"]["nodeSelector"] == {names.ROLE_LABEL: "gpu"}
+        # Another type may have as many GPUs and less memory: no place for one of the group.
+        assert pod["spec"]["affinity"] == pod_template(each.config, group)["spec"]["affinity"]
         assert pod["spec"]["tolerations"] == [names.role_toleration("gpu")]
 
 
