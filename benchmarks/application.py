@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,8 @@ _STOP_TIMEOUT_S = 60.0
 # Ray gives a node 30 s to start, which no setting changes and a busy machine can take.
 _RAY_GAVE_UP = "timed out during startup"
 _NUM_STARTS = 3
+# Above Ray's own, and below those that systems choose for whoever asks for any.
+_PORTS = range(20_000, 30_000)
 _CRASH = "Fatal Python error"
 _MANTA = (sys.executable, "-m", "manta")
 
@@ -196,6 +199,11 @@ def _wait_until_ready(ready_url: str, process: subprocess.Popen[bytes], log: Pat
     raise CannotStart(f"{ready_url} did not answer 200 within {timeout_s:.0f} s")
 
 
+def path_beginning_with(folder: Path) -> str:
+    """The variable PATH with a folder first, as in an environment that is activated."""
+    return os.pathsep.join([str(folder), os.environ.get("PATH", os.defpath)])
+
+
 def last_words(log: str) -> str:
     """The line of a log that says best why its process ended: the last one before a crash, else the last one."""
     before, crash, _ = log.partition(_CRASH)
@@ -204,8 +212,9 @@ def last_words(log: str) -> str:
 
 
 def free_port() -> int:
-    """A port of loopback on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of loopback on which nothing listens, and which the system gives to nobody while a server starts."""
+    while True:
+        port = random.choice(_PORTS)  # noqa: S311 (no secret)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

@@ -8,9 +8,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
-from benchmarks.application import Started, free_port, served
+from benchmarks.application import Started, free_port, path_beginning_with, served
 from benchmarks.errors import BadTarget
+
+Device = Literal["cpu", "cuda"]
 
 # Where `make vllm-cpu` puts them.
 PYTHON = Path(".venv-vllm/bin/python")
@@ -19,13 +22,17 @@ TINY_MODEL = Path(".venv-vllm/tiny-qwen3")
 START_TIMEOUT_S = 1500.0
 
 
-def cpu_environment(num_threads: int, kv_cache_gib: int = 1) -> dict[str, str]:
-    """Variables of vLLM's processes on the CPU, as a model's deployment has them."""
-    return {
+def environment(device: Device, num_threads: int, kv_cache_gib: int = 1) -> dict[str, str]:
+    """Variables of vLLM's processes, as a model's deployment has them; the numbers are for the CPU."""
+    variables = {
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
+    }
+    if device == "cuda":
+        return variables
+    return variables | {
         "VLLM_CPU_KVCACHE_SPACE": str(kv_cache_gib),
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "OMP_NUM_THREADS": str(num_threads),
@@ -57,7 +64,13 @@ def require_vllm(python: Path) -> None:
 
 @contextmanager
 def bare_vllm(
-    python: Path, folder: Path, name: str, words: Sequence[str], *, num_threads: int = 1
+    python: Path,
+    folder: Path,
+    name: str,
+    words: Sequence[str],
+    *,
+    device: Device = "cpu",
+    num_threads: int = 1,
 ) -> Iterator[Started]:
     """The server, ready on a port of loopback; stopped at the end.
 
@@ -66,7 +79,8 @@ def bare_vllm(
         folder: the model's. Told by its whole path, as Manta does: vLLM's fingerprint of itself has it in.
         name: of the model, as requests have it.
         words: further arguments of `vllm serve`.
-        num_threads: of the engine.
+        device: that it computes on.
+        num_threads: of the engine, on the CPU.
 
     Raises:
         BadTarget: there is no vLLM.
@@ -77,6 +91,7 @@ def bare_vllm(
     command = [sys.executable, "-m", "benchmarks.guard"]
     command += [str(python), "-m", "vllm.entrypoints.cli.main", "serve", str(folder.absolute())]
     command += ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", name, *words]
-    url, environment = f"http://127.0.0.1:{port}", cpu_environment(num_threads)
-    with served(command, url, "/health", START_TIMEOUT_S, **environment) as fresh:
+    url, variables = f"http://127.0.0.1:{port}", environment(device, num_threads)
+    variables["PATH"] = path_beginning_with(python.absolute().parent)  # as the deployment has it
+    with served(command, url, "/health", START_TIMEOUT_S, **variables) as fresh:
         yield fresh

@@ -6,12 +6,13 @@ is told to end, and killed if it does not.
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 import threading
 from types import FrameType
+
+from benchmarks.input_end import terminate_with_input
 
 _PATIENCE_S = 10.0
 
@@ -28,14 +29,8 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started this, who then says SIGTERM
-    threading.Thread(target=_end_with_input, daemon=True).start()
+    terminate_with_input()
     sys.exit(abs(process.wait()))
-
-
-def _end_with_input() -> None:
-    while os.read(0, 4096):
-        pass
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

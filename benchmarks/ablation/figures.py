@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.ablation.arms import ARMS
 from benchmarks.ablation.questions import KINDS, Question
-from benchmarks.peers.tables import number, table
+from benchmarks.tables import number, table
 
 # Flags with which an answer still claims to be right.
 _CONFIDENT = frozenset({"unevaluated", "uncalibrated", "passage_withheld"})

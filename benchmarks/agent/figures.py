@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from benchmarks.peers.tables import number, table
+from benchmarks.statistics.samples import sample_percentiles
+from benchmarks.tables import number, table
 
 BAR_PATH = "kb"
 BARS_MS = {"p50": 10.0, "p95": 25.0}  # of own_ms at one caller
+_PERCENTS = (50, 95)
 
 
 def summarise(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -54,22 +54,15 @@ def _row(num_callers: int, path: str, records: Sequence[Mapping[str, Any]]) -> d
         "path": path,
         "num": len(records),
         "num_failed": len(records) - len(ended),
-        "own_ms": _percentiles([record["own_ms"] for record in ended]),
-        "all_but_models_ms": _percentiles(
-            [record["e2e_ms"] - record["model_ms"] for record in ended if "model_ms" in record]
+        "own_ms": sample_percentiles([record["own_ms"] for record in ended], _PERCENTS),
+        "all_but_models_ms": sample_percentiles(
+            [record["e2e_ms"] - record["model_ms"] for record in ended if "model_ms" in record], _PERCENTS
         ),
-        "first_event_ms": _percentiles([record["first_event_ms"] for record in ended]),
-        "e2e_ms": _percentiles([record["e2e_ms"] for record in ended]),
+        "first_event_ms": sample_percentiles([record["first_event_ms"] for record in ended], _PERCENTS),
+        "e2e_ms": sample_percentiles([record["e2e_ms"] for record in ended], _PERCENTS),
         "num_model_calls": {str(one): calls.count(one) for one in sorted(set(calls))},
         "outcomes": {one: outcomes.count(one) for one in sorted(set(outcomes))},
     }
-
-
-def _percentiles(values: Sequence[float]) -> dict[str, float]:
-    """Empty where there are no values."""
-    if not values:
-        return {}
-    return {name: round(float(np.percentile(values, q)), 3) for name, q in (("p50", 50), ("p95", 95))}
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:

@@ -3,7 +3,8 @@
 Asks each question of a labelled set of the small model (with log-probabilities) and of the large one, at temperature
 0, and makes of these answers what a cascade with each threshold would cost and get right, against small only, large
 only, and a coin of the same cost. With `--group` the group of that name is asked as well, so that what really happens
-stands beside what was to be expected. With `--stand-in` two made-up models answer, to try it out.
+stands beside what was to be expected. With `--stand-in` two made-up models answer, to try it out; with
+`--stand-in-group` an application before them, too, whose group sends on what the small one is not sure of.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import results_folder
+from benchmarks.cascade.behind import GROUP, behind_a_group
 from benchmarks.cascade.curve import (
     Answered,
     Point,
@@ -45,10 +47,9 @@ def main() -> None:
         questions = (
             generated(arguments.num) if arguments.questions is None else read_questions(arguments.questions)
         )
-        if arguments.stand_in:
-            arguments.small, arguments.large = SMALL, LARGE
-            with stand_in(questions) as url:
-                records = _measure(url, arguments, questions)
+        if arguments.stand_in or arguments.stand_in_group is not None:
+            arguments.small, arguments.large, arguments.stand_in = SMALL, LARGE, True
+            records = _measure_stand_in(arguments, questions)
         else:
             records = _measure(arguments.url, arguments, questions)
     except (BenchmarkError, OSError, httpx.HTTPError) as exc:
@@ -59,9 +60,19 @@ def main() -> None:
         key: getattr(arguments, key) for key in ("small", "large", "group", "small_price", "large_price")
     }
     settings |= {"questions": str(arguments.questions or "generated"), "is_stand_in": arguments.stand_in}
+    settings |= {"group_min_mean_logprob": arguments.stand_in_group}
     folder = results_folder.write(arguments.out, "cascade", settings, summary, records)
     _print(summary)
     print(f"raw records: {folder}")
+
+
+def _measure_stand_in(arguments: argparse.Namespace, questions: list[Question]) -> list[dict[str, Any]]:
+    with stand_in(questions) as url:
+        if arguments.stand_in_group is None:
+            return _measure(url, arguments, questions)
+        arguments.group = GROUP
+        with behind_a_group(url, arguments.stand_in_group) as application:
+            return _measure(application, arguments, questions)
 
 
 def summarise(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -196,6 +207,14 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--num", type=int, default=200, help="questions that are made")
     parser.add_argument("--stand-in", action="store_true", help="two made-up models answer")
+    parser.add_argument(
+        "--stand-in-group",
+        type=float,
+        metavar="LOGPROB",
+        default=None,
+        help="before them an application is started whose group sends the small one's answers from this mean "
+        "log-probability on, such as -0.35",
+    )
     parser.add_argument(
         "--out", type=Path, default=Path("benchmarks/results"), help="where the run's folder goes"
     )

@@ -26,11 +26,19 @@ def stand_in(questions: list[Question], seed: int = 0) -> Iterator[str]:
     known = {question.text: question for question in questions}
 
     class Handler(BaseHTTPRequestHandler):
-        """POST /v1/chat/completions."""
+        """POST /v1/chat/completions, and GET /v1/models for those who ask whether it is there."""
+
+        def do_GET(self) -> None:
+            self._send(
+                {"object": "list", "data": [{"id": name, "object": "model"} for name in (SMALL, LARGE)]}
+            )
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            data = json.dumps(_answer(known, body, seed)).encode()
+            self._send(_answer(known, body, seed))
+
+        def _send(self, document: Mapping[str, Any]) -> None:
+            data = json.dumps(document).encode()
             self.send_response(200)
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(data)))

@@ -38,8 +38,11 @@ class Pool:
         return len(self._open)
 
     def send(self, exchange: Exchange) -> None:
-        """Send now if a connection is free, else as soon as a new one is there."""
-        if self._free:
+        """Send now if a connection is free, else as soon as a new one is there.
+
+        A request that met a connection which the server had closed gets a new one: the other free ones are as old.
+        """
+        if self._free and not exchange.is_resent:
             self._put(self._free.pop(), exchange)
         else:
             opening = asyncio.get_running_loop().create_task(self._send_on_new(exchange))

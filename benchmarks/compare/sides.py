@@ -7,7 +7,7 @@ import shlex
 import subprocess
 import tempfile
 from dataclasses import dataclass
-from typing import Literal
+from typing import IO, Literal
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.run.execute import Prepared
@@ -47,14 +47,14 @@ class Before:
             BenchmarkError: it is not there, fails, or does not end in time.
         """
         name = self.words[0]
-        # A file, because a server in the background would keep a pipe open for good.
-        with tempfile.TemporaryFile("w+") as said:
+        # Files, because a server in the background would keep a pipe open for good.
+        with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
             try:
                 status = subprocess.run(  # noqa: S603 (the caller's own command)
                     self.words,
                     stdin=subprocess.DEVNULL,
-                    stdout=said,
-                    stderr=said,
+                    stdout=output,
+                    stderr=errors,
                     check=False,
                     timeout=COMMAND_TIMEOUT_S,
                 ).returncode
@@ -62,10 +62,14 @@ class Before:
                 raise BenchmarkError(f"{name}: {exc.strerror}") from exc
             except subprocess.TimeoutExpired as exc:
                 raise BenchmarkError(f"{name} did not end within {COMMAND_TIMEOUT_S:g} s") from exc
-            said.seek(0)
-            last = said.read().strip().rpartition("\n")[2]
+            last = _last_line(errors) or _last_line(output)
         if status:
             raise BenchmarkError(f"{name} ended with {status}: {last or 'it said nothing'}")
+
+
+def _last_line(said: IO[str]) -> str:
+    said.seek(0)
+    return said.read().strip().rpartition("\n")[2]
 
 
 def asked_alike(a: Prepared, b: Prepared) -> dict[Literal["a", "b"], Prepared]:

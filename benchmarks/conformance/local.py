@@ -18,9 +18,10 @@ from typing import Any
 import httpx
 import psutil
 
+from benchmarks.application import free_port
 from benchmarks.conformance.clock import SteppableClock
 from benchmarks.conformance.disk import SmallDisk
-from benchmarks.conformance.node_plans import NodePlans, free_port
+from benchmarks.conformance.node_plans import NodePlans
 from benchmarks.conformance.processes import is_any_replica, is_replica_of
 from benchmarks.conformance.ray_node import RayNode, processes_that_name
 from benchmarks.conformance.redis import NoRedis, Redis

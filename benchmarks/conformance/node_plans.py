@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from benchmarks.application import free_port
 from benchmarks.conformance.ray_node import RayNode
 from benchmarks.scenarios.subject import CannotRun
 
@@ -113,13 +114,6 @@ class NodePlans:
             # How long workers go on without a head: Ray's default is 60, KubeRay's for a head with a Redis is this.
             "RAY_gcs_rpc_server_reconnect_timeout_s": "600",
         }
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _block_of_ports() -> int:

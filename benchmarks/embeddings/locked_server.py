@@ -9,8 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
-import os
-import threading
 from typing import Any
 
 import numpy as np
@@ -18,6 +16,7 @@ import uvicorn
 from fastapi import FastAPI, Request
 
 from benchmarks.embeddings.workers.llama_cpp_plain import Plain
+from benchmarks.input_end import exit_with_input
 
 
 def make_app(plain: Plain) -> FastAPI:
@@ -54,7 +53,7 @@ def main() -> None:
     parser.add_argument("--model", required=True, help="a GGUF file")
     parser.add_argument("--threads", type=int, required=True)
     arguments = parser.parse_args()
-    threading.Thread(target=_end_with_input, daemon=True).start()
+    exit_with_input()
     uvicorn.run(
         make_app(Plain(arguments.model, arguments.threads, 512)),
         host="127.0.0.1",
@@ -65,12 +64,6 @@ def main() -> None:
         log_level="warning",
         access_log=False,
     )
-
-
-def _end_with_input() -> None:
-    while os.read(0, 4096):  # not sys.stdin, whose lock would be held when the interpreter ends
-        pass
-    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.peers.tables import NOTHING, absences, number, table
+from benchmarks.tables import NOTHING, absences, number, table
 
 
 def as_text(summary: Mapping[str, Any]) -> str:

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.cpu import CpuPerRequest
 from benchmarks.errors import BenchmarkError
-from benchmarks.overhead.cpu import CpuPerRequest
 from benchmarks.overhead.pace import Pace
 from benchmarks.prompts.generated import prepare_prompts
 from benchmarks.records import Outcome, Record

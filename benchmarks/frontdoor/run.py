@@ -7,7 +7,8 @@
     shares    tenants that all want more of a full engine than their share, on the same application
 
 Everything runs on this machine, the load with it. Redis is Debian's redis-server; LiteLLM is in an environment of its
-own (`make .venv-gateway`).
+own (`make .venv-gateway`). Each part has a folder of its own, written when the part ends, so that nothing that comes
+later loses it.
 """
 
 from __future__ import annotations
@@ -22,88 +23,58 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import results_folder
 from benchmarks.application import CannotStart
 from benchmarks.errors import BenchmarkError
-from benchmarks.frontdoor import addition, bars, gateway, hits, replicas
+from benchmarks.frontdoor import addition, gateway, hits, part, replicas
 from benchmarks.frontdoor.measure import Load
+from benchmarks.frontdoor.part import Part, Record
 from benchmarks.frontdoor.settings import PACE, STEPS, STORES, Setting
 from benchmarks.frontdoor.started import SharedRedis, redis_running
 from benchmarks.frontdoor.text import as_text
 from benchmarks.overhead.pace import Pace
 
-PARTS = ("addition", "hits", "gateway", "limits", "shares")
-_DEFAULT_STEPS = ("key", "limits", "guards", "miss")
-Record = dict[str, Any]
-
-
-class Findings:
-    """What was measured so far; complete at any moment, so that Ctrl-C keeps it."""
-
-    def __init__(self) -> None:
-        self.records: list[Record] = []
-        self.rows: dict[str, list[Record]] = {"limits": [], "shares": []}
-        self.replicas: dict[str, Any] | None = None
-        self.absent: list[str] = []
-
-    def add(self, part: str, record: Record) -> None:
-        self.records.append({"part": part} | record)
-
-    def of(self, part: str) -> list[Record]:
-        return [record for record in self.records if record["part"] == part]
-
-    def summary(self) -> dict[str, Any]:
-        added = addition.summarise(self.of("addition"))
-        limits, shares = self.rows["limits"], self.rows["shares"]
-        return {
-            "addition": added,
-            "hits": hits.summarise(self.of("hits")),
-            "gateway": gateway.summarise(self.of("gateway")),
-            "limits": limits,
-            "shares": shares,
-            "replicas": self.replicas,
-            "verdicts": [*bars.added(added), *bars.admitted(limits), *bars.shares(shares)],
-            "did_not_start": self.absent,
-        }
+# The whole door, which is what has a bar; the steps on the way to it cost 5 minutes each.
+_DEFAULT_STEPS = ("miss",)
+Parts = dict[str, Part]
 
 
 def main() -> None:
     """Measure, print the tables, keep the results; Ctrl-C keeps what is measured."""
     arguments = _arguments()
     settings = _settings(arguments) | {"load_average_before": os.getloadavg()}
-    findings = Findings()
+    out = None if arguments.no_results else arguments.out
+    parts = {name: Part(name, settings, out) for name in part.ORDER if name in arguments.parts}
     try:
         with tempfile.TemporaryDirectory(prefix="frontdoor-") as scratch:
-            _measure(arguments, findings, arguments.keep_runs or Path(scratch))
+            _measure(arguments, parts, arguments.keep_runs or Path(scratch))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
     except BenchmarkError as exc:
         print(f"benchmarks: {exc}", file=sys.stderr)
-        findings.absent.append(str(exc))
-    if not findings.records:
+    measured = [one for one in parts.values() if one.records]
+    print(f"\n{as_text(part.summary(list(parts.values())))}")
+    if not measured:
         print("benchmarks: nothing was measured", file=sys.stderr)
         sys.exit(2)
-    summary = findings.summary()
-    print(f"\n{as_text(summary)}")
-    if not arguments.no_results:
-        folder = results_folder.new_folder(arguments.out, "frontdoor")
-        results_folder.fill(folder, settings, summary, findings.records)
-        print(f"\nraw records: {folder}")
+    for one in measured:
+        if one.folder is not None:
+            print(f"raw records of {one.name}: {one.folder}")
 
 
-def _measure(arguments: argparse.Namespace, findings: Findings, folder: Path) -> None:
+def _measure(arguments: argparse.Namespace, parts: Parts, folder: Path) -> None:
     with ExitStack() as stack:
         redis = stack.enter_context(redis_running(folder)) if _needs_redis(arguments) else None
-        makers: dict[str, Callable[[], None]] = {
-            "addition": lambda: _addition(arguments, findings, redis, folder),
-            "hits": lambda: _hits(arguments, findings, redis, folder),
-            "gateway": lambda: _gateway(arguments, findings, folder),
+        makers: dict[str, Callable[[Part], None]] = {
+            "addition": lambda one: _addition(arguments, one, redis, folder),
+            "hits": lambda one: _hits(arguments, one, redis, folder),
+            "gateway": lambda one: _gateway(arguments, one, folder),
         }
-        for part, make in makers.items():
-            if part in arguments.parts:
-                make()
-        if redis is not None and not {"limits", "shares"}.isdisjoint(arguments.parts):
-            _replicas(arguments, findings, redis, folder)
+        for name, make in makers.items():
+            if name in parts:
+                with parts[name].measuring():
+                    make(parts[name])
+        if redis is not None and not {"limits", "shares"}.isdisjoint(parts):
+            _replicas(arguments, parts, redis, folder)
 
 
 def _needs_redis(arguments: argparse.Namespace) -> bool:
@@ -111,9 +82,7 @@ def _needs_redis(arguments: argparse.Namespace) -> bool:
     return in_stores or not {"limits", "shares"}.isdisjoint(arguments.parts)
 
 
-def _addition(
-    arguments: argparse.Namespace, findings: Findings, redis: SharedRedis | None, folder: Path
-) -> None:
+def _addition(arguments: argparse.Namespace, one: Part, redis: SharedRedis | None, folder: Path) -> None:
     settings = [Setting(step, store) for store in arguments.stores for step in arguments.steps]
     records = addition.experiment(
         settings,
@@ -122,54 +91,60 @@ def _addition(
         arguments.repetitions,
         arguments.seed,
         redis,
-        folder / "addition",
-        findings.absent,
+        folder / one.name,
+        one.absent,
     )
     for record in records:
-        findings.add("addition", record)
+        one.add(record)
         _say(f"{record['store']}, {record['step']}", record)
 
 
-def _hits(arguments: argparse.Namespace, findings: Findings, redis: SharedRedis | None, folder: Path) -> None:
+def _hits(arguments: argparse.Namespace, one: Part, redis: SharedRedis | None, folder: Path) -> None:
     records = hits.experiment(
-        arguments.stores, _loads(arguments), arguments.seed, redis, folder / "hits", findings.absent
+        arguments.stores, _loads(arguments), arguments.seed, redis, folder / one.name, one.absent
     )
     for record in records:
-        findings.add("hits", record)
+        one.add(record)
         _say(f"{record['store']}, hit", record | {"side": record["hit"]})
 
 
-def _gateway(arguments: argparse.Namespace, findings: Findings, folder: Path) -> None:
+def _gateway(arguments: argparse.Namespace, one: Part, folder: Path) -> None:
     records = gateway.experiment(
         _loads(arguments),
         arguments.pairs,
         arguments.repetitions,
         arguments.seed,
-        folder / "gateway",
-        findings.absent,
+        folder / one.name,
+        one.absent,
     )
     for record in records:
-        findings.add("gateway", record)
+        one.add(record)
         _say("LiteLLM", record)
 
 
-def _replicas(arguments: argparse.Namespace, findings: Findings, redis: SharedRedis, folder: Path) -> None:
+def _replicas(arguments: argparse.Namespace, parts: Parts, redis: SharedRedis, folder: Path) -> None:
+    """Limits and shares, on one application."""
     dials, place = _dials(arguments), folder / "replicas"
     loads = {"limits": replicas.load_limits, "shares": replicas.load_engine}
+    asked = [one for one in parts.values() if one.name in loads]
     try:
         with replicas.running(dials, redis, place) as application:
-            for part, load in loads.items():
-                if part in arguments.parts:
-                    for row, record in load(application, dials, place):
-                        findings.rows[part].append(row)
-                        findings.add(part, record)
+            for one in asked:
+                with one.measuring():
+                    for row, record in loads[one.name](application, dials, place):
+                        one.rows.append(row)
+                        one.add(record)
                         name = row.get("limit", row.get("tenant"))
-                        print(f"{part}: {name}: off by {row['off']:+.2%}", flush=True)
+                        print(f"{one.name}: {name}: off by {row['off']:+.2%}", flush=True)
     except CannotStart as exc:
-        findings.absent.append(f"limits and shares: {exc}")
-        print(f"did not start: {findings.absent[-1]}", file=sys.stderr)
+        for one in asked:
+            one.absent.append(f"limits and shares: {exc}")
+        print(f"did not start: limits and shares: {exc}", file=sys.stderr)
     finally:
-        findings.replicas = replicas.audited(place)
+        decided = replicas.audited(place)  # the audit log is whole when the application has ended
+        for one in asked:
+            one.replicas = decided
+            one.save()
 
 
 def _loads(arguments: argparse.Namespace) -> list[Load]:
@@ -194,9 +169,9 @@ def _arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--parts", type=_words(PARTS), default=PARTS, help=f"of {','.join(PARTS)} (all)")
+    add("--parts", type=_words(part.ORDER), default=part.ORDER, help=f"of {','.join(part.ORDER)} (all)")
     add("--stores", type=_words(STORES), default=STORES, help="embedded,redis (both)")
-    add("--steps", type=_words(tuple(STEPS)), default=_DEFAULT_STEPS, help=f"of {','.join(STEPS)}")
+    add("--steps", type=_words(tuple(STEPS)), default=_DEFAULT_STEPS, help=f"of {','.join(STEPS)} (miss)")
     add("--callers", type=_numbers, default=(1, 32), help="closed loops (1,32)")
     add("--answers", type=_words(("stream", "json")), default=("stream", "json"), help="stream,json (both)")
     add("--duration", type=float, default=8.0, help="seconds of each closed loop (%(default)s)")

@@ -2,158 +2,120 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.frontdoor.settings import STEPS
-from benchmarks.peers.tables import number, table
+from benchmarks.tables import number, table
 
 Row = Mapping[str, Any]
+# A heading, and a row's cell under it.
+Column = tuple[str, Callable[[Row], str]]
 
 
 def as_text(summary: Mapping[str, Any]) -> str:
     """A table for each part that was measured, and the verdicts."""
     parts = [
-        _added(summary.get("addition", ())),
-        _hits(summary.get("hits", ())),
-        _gateway(summary.get("gateway", ())),
-        _limits(summary.get("limits", ())),
-        _shares(summary.get("shares", ())),
+        _table("", _ADDED, added := summary.get("addition", ())),
+        _legend(added),
+        _table("cache hits", _HITS, summary.get("hits", ())),
+        _table(
+            "LiteLLM in front (CPU: the application's / LiteLLM's own)", _GATEWAY, summary.get("gateway", ())
+        ),
+        _table("limits", _LIMITS, summary.get("limits", ())),
+        _table(_in_use(shares := summary.get("shares", ())), _SHARES, shares),
         _replicas(summary.get("replicas")),
-        _verdicts(summary["verdicts"]),
+        _table("", _VERDICTS, summary["verdicts"]) or "no bar was measured",
+        *(f"did not start: {line}" for line in summary.get("did_not_start", ())),
     ]
-    parts += [f"did not start: {line}" for line in summary.get("did_not_start", ())]
     return "\n\n".join(part for part in parts if part)
 
 
-def _added(rows: Sequence[Row]) -> str:
+def _table(title: str, columns: Sequence[Column], rows: Sequence[Row]) -> str:
+    """The table under its title; nothing, where there are no rows."""
     if not rows:
         return ""
-    headings = ("door", "store", "callers", "answers", *_COMPARED)
-    cells = [
-        (row["step"], row["store"], str(row["num_callers"]), row["kind"], *_compared(row)) for row in rows
-    ]
-    legend = "\n".join(f"- {step}: {what}" for step, what in STEPS.items() if _has(rows, step))
-    return f"{table(headings, cells)}\n\nEach with those before it:\n{legend}"
+    text = table([heading for heading, _ in columns], [[cell(row) for _, cell in columns] for row in rows])
+    return f"{title}:\n\n{text}" if title else text
 
 
-def _has(rows: Sequence[Row], step: str) -> bool:
-    return any(row["step"] == step for row in rows)
+def _of(name: str, form: str = "") -> Callable[[Row], str]:
+    """The cell with that field."""
+    return lambda row: format(row[name], form)
 
 
+def _pair(one: str, other: str, form: str) -> Callable[[Row], str]:
+    """Two fields, a slash between them; a dash for one that there is none of."""
+    return lambda row: f"{number(row[one], form)} / {number(row[other], form)}"
+
+
+def _added(row: Row) -> str:
+    each = row["added_each_ms"]
+    return f"{number(row['added_p50_ms'], '+.2f')} ({min(each):+.2f}..{max(each):+.2f})"
+
+
+def _rates(row: Row) -> str:
+    return f"{_pair('without_rps', 'with_rps', '.1f')(row)} ({number(row['ratio'], '.2f')})"
+
+
+_LOAD: tuple[Column, ...] = (("callers", _of("num_callers")), ("answers", _of("kind")))
 # Of a comparison in pairs. The answer is a stream's first token, and the end of a document, without the engine's time.
-_COMPARED = (
-    "beyond the engine p50 without / with, ms",
-    "added p50 (of each pair), ms",
-    "added p99, ms",
-    "requests/s without / with",
-    "CPU/request without / with, ms",
-    "failed",
-    "certified",
+_COMPARED: tuple[Column, ...] = (
+    ("beyond the engine p50 without / with, ms", _pair("without_p50_ms", "with_p50_ms", ".1f")),
+    ("added p50 (of each pair), ms", _added),
+    ("added p99, ms", lambda row: number(row["added_p99_ms"], "+.1f")),
+    ("requests/s without / with", _rates),
+    ("CPU/request without / with, ms", _pair("without_cpu_ms", "with_cpu_ms", ".2f")),
+    ("failed", _of("num_failed")),
+    ("certified", lambda row: f"{row['num_certified']}/{row['num_runs']}"),
+)
+_ADDED: tuple[Column, ...] = (("door", _of("step")), ("store", _of("store")), *_LOAD, *_COMPARED)
+_GATEWAY: tuple[Column, ...] = (*_LOAD, *_COMPARED)
+_HITS: tuple[Column, ...] = (
+    ("hit", _of("hit")),
+    ("store", _of("store")),
+    *_LOAD,
+    ("answer p50 / p99, ms", lambda row: f"{row['answer_ms']['p50']:.1f} / {row['answer_ms']['p99']:.1f}"),
+    ("whole p50, ms", lambda row: f"{row['whole_ms']['p50']:.1f}"),
+    ("hits/s", _of("requests_per_s", ",.0f")),
+    ("as slow as the model", lambda row: f"{row['num_computed']} of {row['num']}"),
+)
+_LIMITS: tuple[Column, ...] = (
+    ("limit", _of("limit")),
+    ("a minute + burst", lambda row: f"{row['per_min']:,.0f} + {row['burst']:,.0f}"),
+    ("seconds", _of("seconds", ".1f")),
+    ("offered", _of("num_offered")),
+    ("passed", _of("num_passed")),
+    ("failed", _of("num_failed")),
+    ("taken / allowed", lambda row: f"{row['taken']:,.0f} / {row['allowed']:,.1f}"),
+    ("off", _of("off", "+.2%")),
+)
+_SHARES: tuple[Column, ...] = (
+    ("tenant", _of("tenant")),
+    ("weight", _of("weight", "g")),
+    ("offered", _of("num_offered")),
+    ("passed", _of("num_passed")),
+    ("refused", _of("num_refused")),
+    ("share / due", _pair("share", "due", ".1%")),
+    ("off", _of("off", "+.2%")),
+)
+_VERDICTS: tuple[Column, ...] = (
+    ("bar", _of("what")),
+    ("value", _of("value", "+.3f")),
+    ("verdict", lambda row: "met" if row["is_met"] else "NOT met"),
+    ("met in pairs", lambda row: f"{row['num_met']}/{row['num']}" if "num" in row else number(None)),
 )
 
 
-def _compared(row: Row) -> tuple[str, ...]:
-    each = row["added_each_ms"]
-    return (
-        _two(row, "p50_ms", ".1f"),
-        f"{number(row['added_p50_ms'], '+.2f')} ({min(each):+.2f}..{max(each):+.2f})",
-        number(row["added_p99_ms"], "+.1f"),
-        f"{_two(row, 'rps', '.1f')} ({number(row['ratio'], '.2f')})",
-        _two(row, "cpu_ms", ".2f"),
-        str(row["num_failed"]),
-        f"{row['num_certified']}/{row['num_runs']}",
-    )
+def _legend(rows: Sequence[Row]) -> str:
+    """What each step is, of those that were measured."""
+    there = {row["step"] for row in rows}
+    lines = [f"- {step}: {what}" for step, what in STEPS.items() if step in there]
+    return "\n".join(["Each with those before it:", *lines]) if lines else ""
 
 
-def _two(row: Row, name: str, form: str) -> str:
-    return f"{number(row[f'without_{name}'], form)} / {number(row[f'with_{name}'], form)}"
-
-
-def _hits(rows: Sequence[Row]) -> str:
-    if not rows:
-        return ""
-    headings = (
-        "hit",
-        "store",
-        "callers",
-        "answers",
-        "answer p50 / p99, ms",
-        "whole p50, ms",
-        "hits/s",
-        "as slow as the model",
-    )
-    cells = [
-        (
-            row["hit"],
-            row["store"],
-            str(row["num_callers"]),
-            row["kind"],
-            f"{row['answer_ms']['p50']:.1f} / {row['answer_ms']['p99']:.1f}",
-            f"{row['whole_ms']['p50']:.1f}",
-            f"{row['requests_per_s']:,.0f}",
-            f"{row['num_computed']} of {row['num']}",
-        )
-        for row in rows
-    ]
-    return f"cache hits:\n\n{table(headings, cells)}"
-
-
-def _gateway(rows: Sequence[Row]) -> str:
-    if not rows:
-        return ""
-    headings = ("callers", "answers", *_COMPARED)
-    cells = [(str(row["num_callers"]), row["kind"], *_compared(row)) for row in rows]
-    return f"LiteLLM in front (CPU: the application's / LiteLLM's own):\n\n{table(headings, cells)}"
-
-
-def _limits(rows: Sequence[Row]) -> str:
-    if not rows:
-        return ""
-    headings = (
-        "limit",
-        "a minute + burst",
-        "seconds",
-        "offered",
-        "passed",
-        "failed",
-        "taken / allowed",
-        "off",
-    )
-    cells = [
-        (
-            row["limit"],
-            f"{row['per_min']:,.0f} + {row['burst']:,.0f}",
-            f"{row['seconds']:.1f}",
-            str(row["num_offered"]),
-            str(row["num_passed"]),
-            str(row["num_failed"]),
-            f"{row['taken']:,.0f} / {row['allowed']:,.1f}",
-            f"{row['off']:+.2%}",
-        )
-        for row in rows
-    ]
-    return f"limits:\n\n{table(headings, cells)}"
-
-
-def _shares(rows: Sequence[Row]) -> str:
-    if not rows:
-        return ""
-    headings = ("tenant", "weight", "offered", "passed", "refused", "share / due", "off")
-    cells = [
-        (
-            row["tenant"],
-            f"{row['weight']:g}",
-            str(row["num_offered"]),
-            str(row["num_passed"]),
-            str(row["num_refused"]),
-            f"{row['share']:.1%} / {row['due']:.1%}",
-            f"{row['off']:+.2%}",
-        )
-        for row in rows
-    ]
-    used = rows[0]["engine_used"]
-    return f"shares of an engine whose slots were {used:.1%} in use:\n\n{table(headings, cells)}"
+def _in_use(rows: Sequence[Row]) -> str:
+    return f"shares of an engine whose slots were {rows[0]['engine_used']:.1%} in use" if rows else ""
 
 
 def _replicas(found: Mapping[str, Any] | None) -> str:
@@ -161,16 +123,3 @@ def _replicas(found: Mapping[str, Any] | None) -> str:
         return ""
     each = ", ".join(f"{name} {num}" for name, num in found["requests_by_replica"].items())
     return f"requests by replica: {each}; decided without Redis: {found['num_decided_without_redis']}"
-
-
-def _verdicts(verdicts: Sequence[Row]) -> str:
-    rows = [
-        (
-            verdict["what"],
-            f"{verdict['value']:+.3f}",
-            "met" if verdict["is_met"] else "NOT met",
-            f"{verdict['num_met']}/{verdict['num']}" if "num" in verdict else number(None),
-        )
-        for verdict in verdicts
-    ]
-    return table(("bar", "value", "verdict", "met in pairs"), rows) if rows else "no bar was measured"

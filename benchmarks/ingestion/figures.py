@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+EDGE_SHARE = 0.2  # of the documents at either end, while workers start or run out of work: not timed
 EMBEDDER, ONE_BY_ONE = "embedder alone", "one text, one request"
 MIN_OF_EMBEDDER = 0.9  # of what the embedder alone reaches on the same texts
 MIN_SCALING = 0.85  # of the ideal, from one worker to the most
@@ -16,6 +17,26 @@ Record = Mapping[str, Any]
 def pipeline(num_workers: int) -> str:
     """What the ingestion with so many workers is called."""
     return f"ingest, {num_workers} workers" if num_workers > 1 else "ingest, 1 worker"
+
+
+def steady_rate(told: Sequence[tuple[float, int]]) -> float | None:
+    """Documents a second between the first fifth that is stored and the last fifth.
+
+    What it takes to start Ray's workers and to load their models is some ten seconds, whatever the size: in a
+    short run it would hide how fast they are. And to the very end it would count what was embedded before the
+    first fifth was stored: between both moments as much is on its way as is stored.
+
+    Args:
+        told: (seconds, documents stored by then), in order; the last of them says how many there are.
+            None where too little was told.
+    """
+    if not told:
+        return None
+    num = told[-1][1]
+    inner = [one for one in told if EDGE_SHARE * num <= one[1] <= (1 - EDGE_SHARE) * num]
+    if not inner or inner[0][0] >= inner[-1][0]:
+        return None
+    return (inner[-1][1] - inner[0][1]) / (inner[-1][0] - inner[0][0])
 
 
 def summarise(records: Sequence[Record], workers: Sequence[int], *, is_paced: bool) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from benchmarks.application import free_port, served
 from benchmarks.errors import BenchmarkError
 from benchmarks.knowledge.corpus import make, nearest, recall
 from benchmarks.knowledge.figures import CASES, figures_of, summarise
-from benchmarks.peers.tables import number, table
+from benchmarks.tables import number, table
 
 SIDES = ("manta-opensearch", "plain-opensearch", "manta-lancedb", "plain-lancedb")
 _ROOT = Path(__file__).resolve().parents[2]
@@ -98,7 +98,9 @@ def _measure_and_keep(arguments: argparse.Namespace, num: int, url: str | None) 
     summary = summarise(records, facts) | {"num_passages": num}
     print(f"\n{_text(summary)}")
     if not arguments.no_results:
-        settings = {name: str(value) for name, value in vars(arguments).items() if name != "out"}
+        # Where things lie on this machine says nothing of the figures.
+        left_out = ("out", "opensearch_start")
+        settings = {name: str(value) for name, value in vars(arguments).items() if name not in left_out}
         folder = results_folder.new_folder(arguments.out, f"knowledge-{num}")
         results_folder.fill(folder, settings, summary, records)
         print(f"\nraw records: {folder}")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import threading
-
 import uvicorn
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
+
+from benchmarks.input_end import exit_with_input
 
 # FastAPI's own; it would be measured, too.
 NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
@@ -15,7 +14,7 @@ NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": Fal
 
 def serve(app: FastAPI, port: int) -> None:
     """Serve on loopback until SIGTERM, or until the parent is gone."""
-    threading.Thread(target=_end_with_input, daemon=True).start()
+    exit_with_input()
     uvicorn.run(
         app,
         host="127.0.0.1",
@@ -25,9 +24,3 @@ def serve(app: FastAPI, port: int) -> None:
         log_level="warning",
         access_log=False,
     )
-
-
-def _end_with_input() -> None:
-    while os.read(0, 4096):  # not sys.stdin, whose lock would be held when the interpreter ends
-        pass
-    os._exit(0)

@@ -7,11 +7,12 @@ repetitions is judged, and all of them are told.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from benchmarks.llamacpp_chat.subjects import OURS, WHAT, Name
+from benchmarks.statistics.samples import known_median
 
 Record = Mapping[str, Any]
 PEERS = ("llama-server", "llama-server-same-step", "llama_cpp.server", "locked")
@@ -109,11 +110,11 @@ def _figures(runs: Sequence[Record], groups: Mapping[tuple[str, str], Sequence[R
         "num_runs": len(runs),
         "num_failed": sum(run["num_failed"] for run in runs),
         "num_certified": sum(not run["reasons"] for run in runs),
-        "median": {name: _median(values) for name, values in each.items()},
+        "median": {name: known_median(values) for name, values in each.items()},
         "each": each,
         "ratios": ratios,
-        "cpu_s": _median([sum(run["cpu_s"].values()) for run in runs]),
-        "cpu_ms_per_token": _median(
+        "cpu_s": known_median([sum(run["cpu_s"].values()) for run in runs]),
+        "cpu_ms_per_token": known_median(
             [sum(run["cpu_s"].values()) * 1e3 / run["num_output_tokens"] for run in runs]
         ),
     }
@@ -163,8 +164,3 @@ def _take(record: Record, path: Sequence[str]) -> float | None:
     for name in path:
         value = value[name]
     return None if value is None else float(value)
-
-
-def _median(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return round(statistics.median(known), 4) if known else None

@@ -13,21 +13,22 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import numpy as np
 
 from benchmarks.application import Started
+from benchmarks.cpu import CpuWatch, used_between
 from benchmarks.errors import BadTarget, BenchmarkError
 from benchmarks.llamacpp_chat.cases import Case
 from benchmarks.llamacpp_chat.prompts import prompts_of, write_prompts
 from benchmarks.llamacpp_chat.settings import MODEL, TIMEOUT_S
-from benchmarks.overhead.cpu import CpuWatch, used_between
 from benchmarks.prompts.generated import prepare_prompts
 from benchmarks.records import Outcome, Record
 from benchmarks.run.execute import Prepared, Run, RunOptions, execute
+from benchmarks.statistics.samples import sample_percentiles
 from benchmarks.target import Target
 from configs.workload import ClosedLoop, CompletionRequest, Workload
 
 _MAX_JOB_S = 3600.0
+_PERCENTS = (50, 95)
 _NUM_WARM_UP_TOKENS = 8
 # A server that ends texts early, or joins tokens, is not measured by the tokens that it was asked for.
 _MIN_LENGTH_SHARE = 0.98
@@ -154,22 +155,16 @@ def measured_of(run: Run, case: Case, cpu_s: dict[str, float]) -> Measured:
         num_requests=len(run.records),
         num_failed=len(run.records) - len(whole),
         num_output_tokens=num_tokens,
-        ttft_ms=percentiles([value for value in ttft_ms if value is not None]),
-        itl_ms=percentiles(gaps_ms),
-        e2e_ms=percentiles([(record.end_ns - record.intended_ns) / 1e6 for record in whole]),
+        ttft_ms=sample_percentiles([value for value in ttft_ms if value is not None], _PERCENTS),
+        itl_ms=sample_percentiles(gaps_ms, _PERCENTS),
+        e2e_ms=sample_percentiles(
+            [(record.end_ns - record.intended_ns) / 1e6 for record in whole], _PERCENTS
+        ),
         read_ratio=_read_ratio(run.records, case),
         cpu_s={kind: round(seconds, 3) for kind, seconds in sorted(cpu_s.items()) if seconds >= 0.01},
         reasons=run.summary.certification.reasons,
         raw=_raw(run.records, gaps_ms),
     )
-
-
-def percentiles(values: Sequence[float]) -> dict[str, float | None]:
-    """p50 and p95, linear between neighbours."""
-    names = {"p50": 0.5, "p95": 0.95}
-    return {
-        name: round(float(np.quantile(values, share)), 3) if values else None for name, share in names.items()
-    }
 
 
 def _is_whole(record: Record, case: Case) -> bool:

@@ -27,7 +27,7 @@ from benchmarks.llamacpp_chat.measure import measure
 from benchmarks.llamacpp_chat.settings import SAMPLING, Settings
 from benchmarks.llamacpp_chat.subjects import DEFAULT, WHAT, Name, Tools, describe, running, sampling_of
 from benchmarks.llamacpp_chat.text import as_text
-from benchmarks.peers.tables import number
+from benchmarks.tables import number
 from configs.load import default_home
 
 Record = dict[str, Any]

@@ -37,7 +37,7 @@ WHAT: Mapping[Name, str] = {
 }
 DEFAULT: tuple[Name, ...] = ("manta", "engine", "llama-server", "llama_cpp.server", "locked")
 OURS: tuple[Name, ...] = ("manta", "engine")
-_DEFAULT_STEP_TOKENS = 256  # LlamaCppModel.max_step_tokens
+_DEFAULT_STEP_TOKENS = 512  # LlamaCppModel.max_step_tokens
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.peers.tables import absences, number, table
+from benchmarks.tables import absences, number, table
 
 _HEADINGS = (
     *("callers", "prompt", "server", "tokens/s", "of llama-server", "of locked"),

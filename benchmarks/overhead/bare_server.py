@@ -10,9 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import random
-import threading
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -21,6 +19,7 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 
+from benchmarks.input_end import exit_with_input
 from benchmarks.overhead.pace import MODEL, Pace
 
 _WORDS = ("manta", "ray", "glides", "over", "reef", "and", "open", "sea", "by", "night")
@@ -82,7 +81,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True, help="of loopback")
     Pace.add_options(parser)
     arguments = parser.parse_args()
-    threading.Thread(target=_end_with_input, daemon=True).start()
+    exit_with_input()
     uvicorn.run(
         make_app(Pace.of(arguments)),
         host="127.0.0.1",
@@ -93,12 +92,6 @@ def main() -> None:
         log_level="warning",
         access_log=False,
     )
-
-
-def _end_with_input() -> None:
-    while os.read(0, 4096):  # not sys.stdin, whose lock would be held when the interpreter ends
-        pass
-    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from benchmarks.statistics.samples import known_median
+
 BARE = "bare"  # what everything is divided by
 
 Direction = Literal["at least", "at most"]
@@ -135,9 +137,9 @@ def _figures(
         "num_runs": len(runs),
         "num_failed": sum(run["num_failed"] for run in runs),
         "num_certified": sum(not run["reasons"] for run in runs),
-        **{name: _median(values) for name, values in each.items()},
+        **{name: known_median(values) for name, values in each.items()},
         "cpu_ms": _median_of_each(run["cpu_ms"] for run in runs),
-        "client_cpu_max": _median([run["client"]["cpu_max"] for run in runs]),
+        "client_cpu_max": known_median([run["client"]["cpu_max"] for run in runs]),
         "each": each,
     }
 
@@ -159,11 +161,6 @@ def _difference(run: Mapping[str, Any], bare: Mapping[str, Any] | None, name: st
     if bare is None or run["ttft_ms"][name] is None or bare["ttft_ms"][name] is None:
         return None
     return round(float(run["ttft_ms"][name] - bare["ttft_ms"][name]), 3)
-
-
-def _median(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return round(statistics.median(known), 4) if known else None
 
 
 def _median_of_each(found: Iterable[Mapping[str, float]]) -> dict[str, float]:

@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.cpu import CpuPerRequest
 from benchmarks.errors import BenchmarkError
-from benchmarks.overhead.cpu import CpuPerRequest
 from benchmarks.overhead.pace import Pace
 from benchmarks.prompts.generated import prepare_prompts
 from benchmarks.records import Outcome, Record
 from benchmarks.run.execute import Prepared, Run, RunOptions, execute
+from benchmarks.statistics.samples import sample_percentiles
 from benchmarks.summary.window import MeasuredWindow
 from benchmarks.target import Target
 from configs.workload import ChatRequest, ClosedLoop, Workload
@@ -136,7 +137,7 @@ def measured_of(run: Run, cpu_ms: dict[str, float]) -> Measured:
         output_tokens_per_s=summary.value("output_throughput"),
         ttft_ms={name: summary.percentile("ttft", name) for name in ("p50", "p99")},
         itl_ms={name: summary.percentile("itl", name) for name in ("p50", "p99")},
-        pause_ms=_percentiles(gaps_ms[gaps_ms > 0]),
+        pause_ms=sample_percentiles(gaps_ms[gaps_ms > 0], (50, 99)),
         tokens_per_arrival=_tokens_per_arrival(answered),
         num_failed=len(records) - len(answered),
         cpu_ms=cpu_ms,
@@ -153,14 +154,6 @@ def _in_window(records: Sequence[Record], window: MeasuredWindow) -> list[Record
         if window.start_s * 1e9 <= record.intended_ns < window.end_s * 1e9
         and record.outcome is not Outcome.INTERRUPTED
     ]
-
-
-def _percentiles(values: np.typing.NDArray[np.float64]) -> dict[str, float | None]:
-    names = {"p50": 0.5, "p99": 0.99}
-    return {
-        name: round(float(np.quantile(values, share)), 3) if len(values) else None
-        for name, share in names.items()
-    }
 
 
 def _tokens_per_arrival(answered: Sequence[Record]) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from benchmarks import bare_vllm
 from benchmarks.overhead.pace import Pace
@@ -33,6 +34,12 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
         "--vllm-python", type=Path, default=bare_vllm.PYTHON, help="that has vLLM (%(default)s)"
+    )
+    parser.add_argument(
+        "--vllm-device",
+        choices=get_args(bare_vllm.Device),
+        default="cpu",
+        help="of all engines (%(default)s)",
     )
     parser.add_argument(
         "--vllm-model", type=Path, default=bare_vllm.TINY_MODEL, help="its folder (%(default)s)"

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.input_end import terminate_with_input
 from cluster.local import serve_environment
 
 _NUM_CPUS = 64  # for Ray to believe in; what is measured waits for none
@@ -33,7 +34,7 @@ def serve_until_told(
         is_fast: Serve with HAProxy and the throughput mode; False: in its defaults.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    threading.Thread(target=_end_with_input, daemon=True).start()
+    terminate_with_input()
     folder = Path(tempfile.mkdtemp(prefix="manta-"))  # short: Ray's sockets are in it
     if is_fast:
         os.environ.update(serve_environment(folder))  # before Ray is imported, which reads it
@@ -73,9 +74,3 @@ def _stop() -> None:
     if ray.is_initialized():
         serve.shutdown()  # type: ignore[no-untyped-call]
         ray.shutdown()
-
-
-def _end_with_input() -> None:
-    while os.read(0, 4096):  # not sys.stdin, whose lock would be held when the interpreter ends
-        pass
-    os.kill(os.getpid(), signal.SIGTERM)

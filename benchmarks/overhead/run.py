@@ -23,7 +23,6 @@ from typing import Any
 import msgspec
 
 from benchmarks import bare_vllm, results_folder
-from benchmarks.application import CannotStart
 from benchmarks.errors import BenchmarkError
 from benchmarks.overhead import slots
 from benchmarks.overhead.bars import BARE, summarise
@@ -35,7 +34,7 @@ from benchmarks.overhead.text import as_text
 from benchmarks.overhead.vllm_settings import VllmSettings
 from benchmarks.overhead.vllm_ways import vllm_lineup
 from benchmarks.overhead.ways import Way, all_ways, mock_lineup
-from benchmarks.peers.tables import number
+from benchmarks.tables import number
 
 Record = dict[str, Any]
 
@@ -72,7 +71,7 @@ def _overhead(arguments: argparse.Namespace) -> tuple[str, dict[str, Any], list[
             print("interrupted", file=sys.stderr)
     judged = [contender.name for contender in lineup.contenders if contender.has_bars]
     ways = {BARE: lineup.bare} | {contender.name: contender.what for contender in lineup.contenders}
-    summary = summarise(records, judged, lineup.bars) | {"did_not_start": absent, "ways": ways}
+    summary = summarise(records, judged, lineup.bars) | {"not_measured": absent, "ways": ways}
     print(f"\n{as_text(summary)}")
     return "overhead" if arguments.engine == "mock" else "overhead-vllm", summary, records
 
@@ -86,7 +85,8 @@ def lineup_of(arguments: argparse.Namespace) -> Lineup:
     if arguments.engine == "mock":
         lineup = mock_lineup(_ways(arguments), Pace.of(arguments))
     else:
-        lineup = vllm_lineup(VllmSettings(arguments.vllm_python, arguments.vllm_model))
+        device = arguments.vllm_device
+        lineup = vllm_lineup(VllmSettings(arguments.vllm_python, arguments.vllm_model, device))
     return lineup.only(arguments.only)
 
 
@@ -124,7 +124,7 @@ def _slots_of(
 def experiment(
     lineup: Lineup, arguments: argparse.Namespace, folder: Path, absent: list[str]
 ) -> Iterator[Record]:
-    """The runs' records; a way that does not start is named in `absent`."""
+    """The runs' records; a way that does not start, or answers nothing, is named in `absent`."""
     ways = lineup.contenders
     with lineup.bare_running() as bare:
         bare_subject = Subject(bare.url, lineup.model, bare.process_id)
@@ -137,9 +137,10 @@ def experiment(
                         pair = {way.name: subject, BARE: bare_subject}
                         loads = _loads(arguments, holds_length=lineup.holds_length)
                         yield from _beside(way, pair, loads, repetition, arguments, folder)
-                except CannotStart as exc:  # on a busy machine Ray gives up; what is measured is kept
+                except BenchmarkError as exc:
+                    # On a busy machine Ray gives up, and other people's servers have faults: what is measured is kept.
                     absent.append(f"{way.name} in repetition {repetition + 1}: {exc}")
-                    print(f"did not start: {absent[-1]}", file=sys.stderr)
+                    print(f"not measured: {absent[-1]}", file=sys.stderr)
 
 
 def _loads(arguments: argparse.Namespace, *, holds_length: bool) -> list[Load]:
@@ -183,11 +184,12 @@ def _line(record: Record) -> str:
     )
 
 
-_NOT_SETTINGS = ("out", "keep_runs", "replicas", "vllm_python", "vllm_model")
+_NOT_SETTINGS = ("out", "keep_runs", "replicas", "vllm_python", "vllm_model", "vllm_device")
 
 
 def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
     said = {name: value for name, value in vars(arguments).items() if name not in _NOT_SETTINGS}
     if arguments.engine == "vllm":
         said["vllm"] = bare_vllm.versions(arguments.vllm_python)
+        said["device"] = arguments.vllm_device
     return said | {"replicas": [str(each) for each in arguments.replicas]}

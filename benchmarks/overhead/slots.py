@@ -25,7 +25,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.overhead.pace import MODEL, Pace
 from benchmarks.overhead.profile import AGENT, MAX_ANSWER_TOKENS
 from benchmarks.overhead.stream_client import Answer, ask
-from benchmarks.peers.tables import number, table
+from benchmarks.tables import number, table
 
 Hop = Literal["ingress", "agent"]
 End = Literal["stream closed", "request closed", "deadline"]

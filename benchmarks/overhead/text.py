@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.overhead.bars import BARE
-from benchmarks.peers.tables import number, table
+from benchmarks.tables import number, table
 
 _HEADINGS = (
     *(

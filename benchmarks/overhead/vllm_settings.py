@@ -12,8 +12,12 @@ from benchmarks.overhead.profile import scaling
 
 NAME = "tiny"
 
-# As Manta names them: vLLM's own arguments, with underscores. Eager, because a start that compiles takes minutes.
-_OWN_KEYS: Mapping[str, Any] = {"dtype": "float32", "max_model_len": 4096}
+# As Manta names them: vLLM's own arguments, with underscores. Eager, because a start that compiles takes minutes. Two
+# engines share a GPU, and each would take nearly all of its memory.
+_OWN_KEYS: Mapping[bare_vllm.Device, Mapping[str, Any]] = {
+    "cpu": {"dtype": "float32", "max_model_len": 4096},
+    "cuda": {"dtype": "bfloat16", "max_model_len": 4096, "gpu_memory_utilization": 0.3},
+}
 _ENGINE_ARGS: Mapping[str, Any] = {"max_num_seqs": 64, "enforce_eager": True}
 # One ingress, as in the other ways. Ray's own default is two for each replica of the model.
 _RAY_INGRESS = {"num_replicas": 1}
@@ -26,17 +30,19 @@ class VllmSettings:
     Args:
         python: interpreter of vLLM's environment.
         folder: the model's.
-        num_threads: of the engine.
+        device: that every engine computes on.
+        num_threads: of the engine, on the CPU.
     """
 
     python: Path = bare_vllm.PYTHON
     folder: Path = bare_vllm.TINY_MODEL
+    device: bare_vllm.Device = "cpu"
     num_threads: int = 1
 
     def words(self) -> list[str]:
         """For `vllm serve`. Without a line for each request, as Manta starts it."""
         words = ["--disable-uvicorn-access-log"]
-        for name, value in {**_OWN_KEYS, **_ENGINE_ARGS}.items():
+        for name, value in {**_OWN_KEYS[self.device], **_ENGINE_ARGS}.items():
             flag = f"--{name.replace('_', '-')}"
             words += [flag] if value is True else [flag, str(value)]
         return words
@@ -48,8 +54,9 @@ class VllmSettings:
             "engine": "vllm",
             "python": str(self.python.absolute()),
             "weights": {"path": str(self.folder.absolute())},
-            "num_threads": self.num_threads,
-            **_OWN_KEYS,
+            "device": self.device,
+            **({"num_threads": self.num_threads} if self.device == "cpu" else {}),
+            **_OWN_KEYS[self.device],
             "engine_args": dict(_ENGINE_ARGS),
             "start_timeout_s": bare_vllm.START_TIMEOUT_S,
             "scaling": scaling(1) | {"num_cpus": 1},
@@ -64,8 +71,8 @@ class VllmSettings:
         """
         config: dict[str, Any] = {
             "model_loading_config": {"model_id": NAME, "model_source": str(self.folder.absolute())},
-            "accelerator_config": {"kind": "cpu"},
-            "engine_kwargs": {**_OWN_KEYS, **_ENGINE_ARGS},
+            "accelerator_config": {"kind": "cpu" if self.device == "cpu" else "gpu"},
+            "engine_kwargs": {**_OWN_KEYS[self.device], **_ENGINE_ARGS},
             "deployment_config": {"num_replicas": 1},
         }
         if batching_ms is not None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 
 from benchmarks.application import CannotStart, Started, free_port, served, started
-from benchmarks.bare_vllm import START_TIMEOUT_S, bare_vllm, cpu_environment, require_vllm
+from benchmarks.bare_vllm import START_TIMEOUT_S, bare_vllm, environment, require_vllm
 from benchmarks.overhead.bars import VLLM_BARS
 from benchmarks.overhead.lineup import Contender, Lineup, Running
 from benchmarks.overhead.profile import platform_around, write_platform
@@ -22,6 +22,7 @@ from benchmarks.overhead.vllm_settings import NAME, VllmSettings
 OURS = "manta"
 # Below vLLM's environment: what `make vllm-ray-llm` adds for ray.serve.llm alone.
 _RAY_LLM_EXTRAS = "ray-llm"
+_WRITES_WITHIN_S = 300.0  # the engine runs by then, so that only Serve's routes are still on their way
 
 
 def vllm_lineup(settings: VllmSettings) -> Lineup:
@@ -63,8 +64,14 @@ def vllm_lineup(settings: VllmSettings) -> Lineup:
 
 @contextmanager
 def _bare(settings: VllmSettings) -> Iterator[Started]:
-    words, num_threads = settings.words(), settings.num_threads
-    with bare_vllm(settings.python, settings.folder, NAME, words, num_threads=num_threads) as fresh:
+    with bare_vllm(
+        settings.python,
+        settings.folder,
+        NAME,
+        settings.words(),
+        device=settings.device,
+        num_threads=settings.num_threads,
+    ) as fresh:
         yield fresh
 
 
@@ -88,7 +95,7 @@ def _ray_llm(settings: VllmSettings, *, is_direct: bool, batching_ms: float | No
         port = free_port()
         command = [str(settings.python), "-m", "benchmarks.overhead.ray_llm_server", str(config)]
         command += ["--port", str(port)]
-        variables = cpu_environment(settings.num_threads) | {
+        variables = environment(settings.device, settings.num_threads) | {
             "PYTHONPATH": str(extras.absolute()),
             "RAY_SERVE_LLM_ENABLE_DIRECT_STREAMING": str(int(is_direct)),
         }
@@ -101,13 +108,15 @@ def _ray_llm(settings: VllmSettings, *, is_direct: bool, batching_ms: float | No
 def _wait_until_it_writes(url: str) -> None:
     """The list of models is there before the model is."""
     body = {"model": NAME, "messages": [{"role": "user", "content": "hello"}], "max_tokens": 1}
-    give_up = time.monotonic() + START_TIMEOUT_S
+    give_up = time.monotonic() + _WRITES_WITHIN_S
+    said = "nothing"
     while time.monotonic() < give_up:
         try:
             answer = httpx.post(f"{url}/v1/chat/completions", json=body, timeout=60.0, trust_env=False)
-        except httpx.TransportError:
-            continue
-        if answer.status_code == 200:
-            return
+            if answer.status_code == 200:
+                return
+            said = f"{answer.status_code}: {answer.text[:300]}"
+        except httpx.TransportError as exc:
+            said = f"{type(exc).__name__}: {exc}"
         time.sleep(0.5)
-    raise CannotStart(f"{url} did not answer a chat request with 200 within {START_TIMEOUT_S:.0f} s")
+    raise CannotStart(f"{url} did not answer a chat request within {_WRITES_WITHIN_S:.0f} s; last {said}")

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.overload.figures import Figures
 from benchmarks.overload.measure import Measured
-from benchmarks.peers.tables import number, table
+from benchmarks.tables import number, table
 
 BAR = 0.9  # goodput at the highest multiple, over the best goodput of any
 # With priorities, at the highest multiple: interactive goodput over that best. A tenth of the slots is batch's.

@@ -26,7 +26,7 @@ from benchmarks.peers.measure import Bench, Measured, measure
 from benchmarks.peers.rates import RateRange
 from benchmarks.peers.records import record_of, requests_of
 from benchmarks.peers.search import BOUNDS_MS, Search
-from benchmarks.peers.tables import absences, number, table
+from benchmarks.tables import absences, number, table
 
 _START_S = 30.0  # a tool may take so long to start, beside its load
 

@@ -9,7 +9,8 @@ import msgspec
 
 from benchmarks.peers.measure import Measured
 from benchmarks.peers.peer import shown
-from benchmarks.peers.truth import Truth, Values, percentile
+from benchmarks.peers.truth import Truth
+from benchmarks.statistics.samples import sample_percentiles
 
 PERCENTS = (50, 95, 99)
 
@@ -45,21 +46,15 @@ def requests_of(measured: Measured) -> dict[str, list[int]]:
     }
 
 
-def percentiles(values: Values) -> dict[str, float | None]:
-    """p50, p95, p99 in the values' unit."""
-    found = {f"p{percent}": percentile(values, percent) for percent in PERCENTS}
-    return {name: None if value is None else round(value, 3) for name, value in found.items()}
-
-
 def _truth(truth: Truth) -> dict[str, Any]:
     return {
         "num_due": truth.num_due,
         "num_arrived": truth.num_arrived,
         "num_beyond": truth.num_beyond,
         "rate_rps": None if truth.rate_rps is None else round(truth.rate_rps, 3),
-        "late_ms": percentiles(truth.late_ms),
-        "ttft_as_served_ms": percentiles(truth.wait_ms),
-        "ttft_open_loop_ms": percentiles(truth.open_loop_ms),
+        "late_ms": sample_percentiles(truth.late_ms, PERCENTS),
+        "ttft_as_served_ms": sample_percentiles(truth.wait_ms, PERCENTS),
+        "ttft_open_loop_ms": sample_percentiles(truth.open_loop_ms, PERCENTS),
     }
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import math
 import os
-import statistics
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -23,8 +22,9 @@ from benchmarks.peers.base import Load, LoadTester
 from benchmarks.peers.choose import Tools, add_options, choose
 from benchmarks.peers.measure import Bench, Measured, PlannedStall, measure
 from benchmarks.peers.records import record_of, requests_of
-from benchmarks.peers.tables import absences, number, table
 from benchmarks.peers.truth import percentile
+from benchmarks.statistics.samples import known_median
+from benchmarks.tables import absences, number, table
 
 BAR = 0.05  # what we ask of ours: the reported p95 is the truth within this share
 _PATIENCE_S = 120.0  # beyond the load's duration and its stall: start, drain and files
@@ -136,7 +136,7 @@ def summarise(runs: Sequence[tuple[int, Measured]], tools: Tools) -> dict[str, A
             "failures": [run.failure for run in own if run.failure is not None],
             "further": [dict(run.reported.further) for run in own if run.reported is not None],
             "ratios_p95": [figures["ratio_p95"] for figures in each],
-            **{name: _median([figures[name] for figures in each]) for name in _figures(own[0])},
+            **{name: known_median([figures[name] for figures in each]) for name in _figures(own[0])},
         }
     (ours,) = [found[tool.name] for tool in tools.present if tool.name.startswith("manta")]
     is_met = len(ours["ratios_p95"]) == ours["num_runs"] and all(
@@ -177,11 +177,6 @@ def _row(name: str, of_tool: dict[str, Any]) -> tuple[str, ...]:
         number(of_tool["open_loop_p95_ms"]),
         f"{number(of_tool['num_arrived'])} / {number(of_tool['num_due'])}",
     )
-
-
-def _median(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return round(statistics.median(known), 4) if known else None
 
 
 def _settings(arguments: argparse.Namespace, tools: Tools, load_average: tuple[float, ...]) -> dict[str, Any]:

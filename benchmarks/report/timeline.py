@@ -40,10 +40,6 @@ class Series:
     values: Floats
 
     @property
-    def has_values(self) -> bool:
-        return bool(np.isfinite(self.values).any())
-
-    @property
     def num_missing(self) -> int:
         return int(np.isinf(self.values).sum())
 

@@ -60,6 +60,8 @@ def measure(url: str, collection: Collection) -> tuple[dict[str, Any], list[dict
         headers={"x-manta-tenant": f"bench-{collection.name}", "x-request-timeout-s": "300"},
     )
     with client:
+        status = client.get("/v1/knowledge/status")
+        status.raise_for_status()
         ingestion = _ingest(client, collection)
         records = [
             _ask(client, collection, query_id, mode)
@@ -69,6 +71,7 @@ def measure(url: str, collection: Collection) -> tuple[dict[str, Any], list[dict
         resync = _resync(client, collection)
     summary = {
         "collection": collection.name,
+        "store": status.json()["store"],
         "documents": len(collection.documents),
         "queries": len(collection.queries),
         "ingestion": ingestion,
@@ -180,14 +183,16 @@ def _keep(
     records: Sequence[Mapping[str, Any]],
 ) -> None:
     settings = {"collection": collection.name, "split": collection.split, "profile": str(arguments.profile)}
-    folder = results_folder.write(arguments.out, f"retrieval-{collection.name}", settings, summary, records)
+    folder = results_folder.new_folder(arguments.out, f"retrieval-{collection.name}-{summary['store']}")
+    results_folder.fill(folder, settings, summary, records)
     _print(summary)
     print(f"raw records: {folder}")
 
 
 def _print(summary: Mapping[str, Any]) -> None:
     table = Table(
-        title=f"{summary['collection']}: {summary['documents']} documents, {summary['queries']} queries"
+        title=f"{summary['collection']} on {summary['store']}: {summary['documents']} documents, "
+        f"{summary['queries']} queries"
     )
     for column in ("mode", *METRICS, "ms p50", "ms p95"):
         table.add_column(column, justify="left" if column == "mode" else "right")

@@ -9,8 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
@@ -20,6 +18,7 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 
+from benchmarks.input_end import exit_with_input
 from benchmarks.scripted_model.replies import reply
 
 
@@ -101,12 +100,6 @@ def _usage(body: dict[str, Any], num_completion: int) -> dict[str, int]:
     }
 
 
-def _end_with_input() -> None:
-    while os.read(0, 4096):  # not sys.stdin, whose lock would be held when the interpreter ends
-        pass
-    os._exit(0)
-
-
 def main() -> None:
     """Serve until standard input ends."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -114,7 +107,7 @@ def main() -> None:
     parser.add_argument("--ttft-ms", type=float, default=20.0)
     parser.add_argument("--tpot-ms", type=float, default=2.0)
     arguments = parser.parse_args()
-    threading.Thread(target=_end_with_input, daemon=True).start()
+    exit_with_input()
     app = make_app(arguments.ttft_ms, arguments.tpot_ms)
     uvicorn.run(
         app,

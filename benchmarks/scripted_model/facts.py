@@ -35,3 +35,27 @@ def asked(text: str) -> tuple[str, str] | None:
 
 def question(attribute: str, entity: str, *, is_fresh: bool = False) -> str:
     return f"What is the {attribute} of {entity}{' today' if is_fresh else ''}?"
+
+
+def guess(answer: str) -> str:
+    """The question that an answer seems to answer."""
+    claimed = facts(answer)
+    return question(claimed[0].attribute, claimed[0].entity) if claimed else "What is it?"
+
+
+def sentences(text: str) -> list[str]:
+    """Without the numbers of passages."""
+    found = re.split(r"(?<=[.!?])\s+", re.sub(r"\s*\[\d+\]", "", text))
+    return [one for one in found if one.strip()]
+
+
+def is_supported(statement: str, context: str) -> bool:
+    """Whether the context says every fact of a statement, which has one at least."""
+    claimed, known = facts(statement), set(facts(context))
+    return bool(claimed) and all(fact in known for fact in claimed)
+
+
+def rating(asking: str, context: str) -> int:
+    """2 if the context answers the question, else 0."""
+    wanted = asked(asking)
+    return 2 if any((fact.attribute, fact.entity) == wanted for fact in facts(context)) else 0

@@ -12,7 +12,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.scripted_model.facts import Fact, asked, facts
+from benchmarks.scripted_model.facts import Fact, asked, facts, guess, is_supported, rating, sentences
+from benchmarks.scripted_model.ragas_replies import ragas_reply
 
 NOTHING_FITS = "The documents do not answer this question."  # what Manta asks models to say
 MADE_UP = "7 leagues"
@@ -29,7 +30,8 @@ def reply(body: Mapping[str, Any]) -> str:
     schema = body.get("response_format", {}).get("json_schema", {}).get("schema")
     last = messages[-1][1] if messages else ""
     if schema is not None:
-        return json.dumps(_structured(frozenset(schema.get("properties", ())), last))
+        found = ragas_reply(str(schema.get("title", "")), last)
+        return json.dumps(found or _structured(frozenset(schema.get("properties", ())), last))
     passages = [(int(number), text) for number, _, text in _PASSAGE.findall(last)]
     if not passages:
         return _unprompted(last)
@@ -63,9 +65,9 @@ def _structured(properties: frozenset[str], prompt: str) -> dict[str, Any]:
     """The judge's and the helper's replies, told apart by what they are to hold."""
     blocks = {name: text for name, _, text in _BLOCK.findall(prompt)}
     replies: dict[str, Callable[[], dict[str, Any]]] = {
-        "statements": lambda: {"statements": _sentences(blocks.get("text", ""))},
+        "statements": lambda: {"statements": sentences(blocks.get("text", ""))},
         "verdicts": lambda: {"verdicts": _verdicts(blocks)},
-        "rating": lambda: {"rating": _rating(blocks)},
+        "rating": lambda: {"rating": rating(blocks.get("question", ""), blocks.get("context", ""))},
         "is_noncommittal": lambda: _guess(blocks.get("answer", "")),
         "queries": lambda: {"queries": [prompt.strip()[:300]]},
         "route": lambda: {"route": "kb"},
@@ -74,33 +76,13 @@ def _structured(properties: frozenset[str], prompt: str) -> dict[str, Any]:
     return next((make() for name, make in replies.items() if name in properties), {})
 
 
-def _sentences(text: str) -> list[str]:
-    sentences = re.split(r"(?<=[.!?])\s+", re.sub(r"\s*\[\d+\]", "", text))
-    return [one for one in sentences if one.strip()]
-
-
 def _verdicts(blocks: Mapping[str, str]) -> list[bool]:
-    known = set(facts(blocks.get("context", "")))
     lines = [line for line in blocks.get("statements", "").splitlines() if line.strip()]
-    return [_is_supported(line, known) for line in lines]
-
-
-def _rating(blocks: Mapping[str, str]) -> int:
-    wanted = asked(blocks.get("question", ""))
-    return (
-        2 if any((fact.attribute, fact.entity) == wanted for fact in facts(blocks.get("context", ""))) else 0
-    )
+    return [is_supported(line, blocks.get("context", "")) for line in lines]
 
 
 def _guess(answer: str) -> dict[str, Any]:
-    claimed = facts(answer)
-    guess = f"What is the {claimed[0].attribute} of {claimed[0].entity}?" if claimed else "What is it?"
-    return {"question": guess, "is_noncommittal": not claimed}
-
-
-def _is_supported(statement: str, known: set[Fact]) -> bool:
-    claimed = facts(statement)
-    return bool(claimed) and all(fact in known for fact in claimed)
+    return {"question": guess(answer), "is_noncommittal": not facts(answer)}
 
 
 def _text(content: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 from benchmarks.records import Outcome, Record
-from benchmarks.simulate.replica import Request
+from benchmarks.simulate.stack.replica import Request
 
 _STATUS = {Outcome.OK: 200, Outcome.STREAM_ERROR: 200, Outcome.REFUSED: 429, Outcome.HTTP_ERROR: 503}
 

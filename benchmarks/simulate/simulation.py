@@ -16,23 +16,23 @@ import msgspec
 import numpy as np
 
 from benchmarks.records import Outcome, Record
-from benchmarks.simulate.autoscaler import (
+from benchmarks.simulate.outcomes import record_of
+from benchmarks.simulate.requests import Arrivals
+from benchmarks.simulate.stack.autoscaler import (
     CONTROL_LOOP_S,
     ControlLoop,
     Reporter,
     ScalingPolicy,
     WorkReporter,
 )
-from benchmarks.simulate.draws import draw_many
-from benchmarks.simulate.events import Events
-from benchmarks.simulate.fleet import Fleet
-from benchmarks.simulate.meters import Meter
-from benchmarks.simulate.nodes import Nodes
-from benchmarks.simulate.outcomes import record_of
-from benchmarks.simulate.replica import Replica, Request
-from benchmarks.simulate.requests import Arrivals
-from benchmarks.simulate.router import Router
-from benchmarks.simulate.serve_policy import serve_autoscaler
+from benchmarks.simulate.stack.draws import draw_many
+from benchmarks.simulate.stack.events import Events
+from benchmarks.simulate.stack.fleet import Fleet
+from benchmarks.simulate.stack.meters import Meter
+from benchmarks.simulate.stack.nodes import Nodes
+from benchmarks.simulate.stack.replica import Replica, Request
+from benchmarks.simulate.stack.router import Router
+from benchmarks.simulate.stack.serve_policy import serve_autoscaler
 from configs.autoscaling import reports_work
 from configs.simulation import Stack
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from benchmarks.simulate.accuracy import Accuracy
-from benchmarks.simulate.validate import Validation
+from benchmarks.simulate.validation.accuracy import Accuracy
+from benchmarks.simulate.validation.comparison import Validation
 from benchmarks.simulate.what_if import Row
 
 NOTHING = "-"

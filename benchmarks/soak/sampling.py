@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import psutil
 
-from benchmarks.overhead.cpu import kind_of
+from benchmarks.cpu import kind_of
 
 
 class ProcessSample(msgspec.Struct, frozen=True):

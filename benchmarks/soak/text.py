@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.peers.tables import number, table
+from benchmarks.tables import number, table
 
 _HEADINGS = ("process", "series", "level", "growth", "an hour", "z", "kept after", "verdict")
 

@@ -14,11 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 
 from benchmarks.knowledge.corpus import DIM, TOP, Corpus
 from benchmarks.knowledge.workers import lines
-from configs.schema import KnowledgeConfig, MockEmbedder
+from configs.schema import KnowledgeConfig, MockEmbedder, OpenSearchStoreConfig
 from serve_app.engines.embedding_edge import EmbeddingEdge
 from serve_app.engines.mock import MockTextEmbedder
 from serve_app.messages import Deadline, DocumentInfo, RequestContext
@@ -38,6 +39,7 @@ class StoreSubject:
 
     def __init__(self, config: KnowledgeConfig, home: Path) -> None:
         self._home = home
+        self._config = config.store
         opened = open_storage(config.store, home)
         self._store, self._manifest = opened.store, opened.manifest
         embedder = EmbeddingEdge(MockTextEmbedder(MockEmbedder(engine="mock", name="mock", dim=DIM)))
@@ -79,6 +81,8 @@ class StoreSubject:
         return time.perf_counter() - began_s
 
     async def disk_bytes(self) -> int:
+        if isinstance(self._config, OpenSearchStoreConfig):
+            return await _server_bytes(self._config)
         return sum(one.stat().st_size for one in self._home.rglob("*") if one.is_file())
 
     async def close(self) -> None:
@@ -116,6 +120,14 @@ class StoreSubject:
             ingested_at=now,
         )
         return Record(info, None, self._recipe, (f"{index:08}",))
+
+
+async def _server_bytes(config: OpenSearchStoreConfig) -> int:
+    """Of the chunks' index and the manifest's."""
+    async with httpx.AsyncClient(trust_env=False, timeout=60.0) as client:
+        answer = await client.get(f"{config.url}/{config.index}-*/_stats/store")
+        answer.raise_for_status()
+        return int(answer.json()["_all"]["total"]["store"]["size_in_bytes"])
 
 
 def main() -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,24 @@ def test_each_way_is_measured_beside_the_bare_server_and_one_that_does_not_start
     ]
     assert all(one["beside"] == "same" and one["output_tokens_per_s"] > 0 for one in records)
     assert absent == [f"broken in repetition {number}: no port is free" for number in (1, 2)]
+
+
+def test_a_way_that_answers_nothing_is_named_and_the_rest_is_kept(
+    tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    @contextmanager
+    def mute() -> Iterator[Started]:
+        yield Started(f"http://127.0.0.1:{free_port()}", os.getpid(), 0.0)
+
+    running = partial(bare_running, PACE)
+    ways = Contender("mute", "", MODEL, mute), Contender("same", "", MODEL, running)
+    lineup = Lineup("", MODEL, running, ways, BARS, holds_length=False)
+    words = ["--callers=1", "--duration=1", "--warm-up=0.2", "--repetitions=1", "--num-tokens=8"]
+    absent: list[str] = []
+    records = list(experiment(lineup, parse(words), tmp_path, absent))
+    assert [one["way"] for one in records] == ["same", "bare"]
+    assert len(absent) == 1
+    assert absent[0].startswith("mute in repetition 1: overhead-1: nothing was answered")
 
 
 def test_a_client_that_leaves_ends_its_connection() -> None:

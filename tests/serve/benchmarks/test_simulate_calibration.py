@@ -12,8 +12,8 @@ import pytest
 import uvicorn
 
 from benchmarks.records import Outcome, read_records
-from benchmarks.simulate import calibration_runs
-from benchmarks.simulate.calibration_runs import calibrate_server
+from benchmarks.simulate.calibration import runs
+from benchmarks.simulate.calibration.runs import calibrate_server
 from benchmarks.target import Target
 from configs.schema import IngressConfig, MockModel
 from serve_app.engines.mock import MockGenerator
@@ -59,8 +59,8 @@ def url() -> Iterator[str]:
 
 
 def test_a_server_is_calibrated(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calibration_runs, "ALONE_S", 4.0)
-    monkeypatch.setattr(calibration_runs, "TOGETHER_S", 2.0)
+    monkeypatch.setattr(runs, "ALONE_S", 4.0)
+    monkeypatch.setattr(runs, "TOGETHER_S", 2.0)
     said: list[str] = []
     made = calibrate_server(
         Target(url=url, model="mock"),

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.cascade.behind import GROUP, platform
 from benchmarks.cascade.curve import (
     Answered,
     at_threshold,
@@ -23,6 +24,7 @@ from benchmarks.cascade.curve import (
 from benchmarks.cascade.questions import Question, generated, read_questions
 from benchmarks.cascade.run import summarise
 from benchmarks.errors import BenchmarkError
+from configs.schema import PlatformConfig
 
 # The small model knows what it does not know.
 RIGHT = True
@@ -110,3 +112,11 @@ def test_the_summary_has_the_curve_its_ends_and_the_group() -> None:
     assert summary["best"]["threshold"] == -0.1
     assert summary["group"] == {"quality": 1.0, "large_share": 0.5}
     assert len(summary["curve"]) == 3
+
+
+def test_the_group_before_the_stand_in_is_one_that_the_application_takes() -> None:
+    config = PlatformConfig.model_validate(platform("http://127.0.0.1:1", -0.35))
+    (group,) = config.front.groups
+    assert group.name == GROUP
+    assert group.cascade is not None
+    assert group.cascade.min_mean_logprob == -0.35

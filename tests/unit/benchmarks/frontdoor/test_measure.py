@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
+import httpx
 import msgspec
 import pytest
 
+from benchmarks.application import Started
 from benchmarks.errors import BenchmarkError
 from benchmarks.frontdoor import hits
 from benchmarks.frontdoor.measure import Load, answer_us, measured_of, workload_of
-from benchmarks.frontdoor.settings import PACE
+from benchmarks.frontdoor.settings import PACE, TENANT
+from benchmarks.frontdoor.started import Open
 from benchmarks.frontdoor.text import as_text
 from benchmarks.overhead.pace import Pace
 from benchmarks.run.execute import Run
@@ -80,3 +84,42 @@ def test_an_answer_that_took_the_models_time_was_no_hit() -> None:
     (row,) = hits.summarise([record])
     assert (row["num"], row["num_computed"]) == (3, 1)
     assert "1 of 3" in as_text({"hits": [row], "verdicts": []})
+
+
+@pytest.fixture
+def door() -> Open:
+    return Open(Started("http://127.0.0.1:9", 1, 0.0), {TENANT: "key"})
+
+
+def answers(monkeypatch: pytest.MonkeyPatch, *told: str) -> list[dict[str, Any]]:
+    """The cache says these in turn, and the last one for ever; what it is asked."""
+    asked: list[dict[str, Any]] = []
+
+    def post(url: str, content: bytes, headers: Mapping[str, str], **_: object) -> httpx.Response:
+        said = told[min(len(asked), len(told) - 1)]
+        asked.append(msgspec.json.decode(content) | {"cache": headers.get("x-manta-cache")})
+        return httpx.Response(200, headers={"x-manta-cache": said}, request=httpx.Request("POST", url))
+
+    monkeypatch.setattr(httpx, "post", post)
+    return asked
+
+
+def test_an_answer_is_kept_so_that_its_meaning_finds_it(monkeypatch: pytest.MonkeyPatch, door: Open) -> None:
+    asked = answers(monkeypatch, "miss", "hit")
+    hits.keep(door, STREAM)
+    assert [one["cache"] for one in asked] == ["semantic", "semantic"]
+    assert {one["messages"][0]["content"] for one in asked} == {hits.KEPT}
+    answers(monkeypatch, "miss")
+    with pytest.raises(BenchmarkError, match="was not kept"):
+        hits.keep(door, STREAM)
+
+
+def test_no_way_is_measured_that_does_not_find_the_answer(
+    monkeypatch: pytest.MonkeyPatch, door: Open
+) -> None:
+    asked = answers(monkeypatch, "semantic; score=0.990")
+    hits.try_once(door, STREAM, "semantic", hits.ASKED)
+    assert (asked[0]["cache"], asked[0]["max_tokens"], asked[0]["stream"]) == ("semantic", 32, True)
+    answers(monkeypatch, "hit")  # it was computed once and is found as itself
+    with pytest.raises(BenchmarkError, match=r"semantic, stream: .* said: hit"):
+        hits.try_once(door, STREAM, "semantic", hits.ASKED)

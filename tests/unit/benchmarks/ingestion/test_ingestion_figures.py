@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.ingestion.figures import EMBEDDER, ONE_BY_ONE, pipeline, summarise
+import pytest
+
+from benchmarks.ingestion.figures import EMBEDDER, ONE_BY_ONE, pipeline, steady_rate, summarise
 
 
 def records(**rates: tuple[float, ...]) -> list[dict[str, Any]]:
@@ -34,3 +36,10 @@ def test_what_was_not_measured_is_no_number() -> None:
     summary = summarise(records(one=(25,)), [1], is_paced=True)
     assert set(summary["ratios"].values()) == {None, 1.0}
     assert summary["verdicts"] == []
+
+
+def test_the_rate_is_that_of_workers_that_all_work() -> None:
+    told = [(10.0, 100), (11.0, 200), (12.0, 600), (14.0, 800), (14.1, 1000)]
+    assert steady_rate(told) == pytest.approx(600 / 3.0)
+    assert steady_rate([(3.0, 1000)]) is None  # all of it in one part
+    assert steady_rate([]) is None

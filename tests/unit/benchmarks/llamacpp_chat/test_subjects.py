@@ -46,7 +46,7 @@ def test_llama_servers_prompt_cache_is_on_where_prompts_share_something() -> Non
     assert "--cache-ram" not in shared
 
 
-@pytest.mark.parametrize(("step_tokens", "expected"), [(None, "256"), (128, "128")])
+@pytest.mark.parametrize(("step_tokens", "expected"), [(None, "512"), (128, "128")])
 def test_the_same_step_is_the_engines(step_tokens: int | None, expected: str) -> None:
     settings = Settings(Path("m.gguf"), 2, step_tokens)
     command = llama_server_command(Path("x"), settings, CASE, 1, has_same_step=True)

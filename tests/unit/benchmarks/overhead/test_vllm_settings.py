@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from benchmarks.application import CannotStart
+from benchmarks.bare_vllm import Device
+from benchmarks.bare_vllm import environment as bare_environment
 from benchmarks.overhead.profile import platform_around, write_platform
 from benchmarks.overhead.vllm_settings import NAME, VllmSettings
 from benchmarks.overhead.vllm_ways import vllm_lineup
@@ -17,30 +21,38 @@ from serve_app.engines.vllm.command import command, environment
 SETTINGS = VllmSettings(Path("env/bin/python"), Path("models/tiny"), num_threads=2)
 
 
-@pytest.fixture
-def model(tmp_path: Path) -> VllmModel:
-    write_platform(tmp_path / "profile.yaml", platform_around(SETTINGS.model()))
-    (model,) = read_profile(tmp_path / "profile.yaml").platform.models
+def said(settings: VllmSettings, folder: Path) -> VllmModel:
+    """As Manta's profile."""
+    write_platform(folder / "profile.yaml", platform_around(settings.model()))
+    (model,) = read_profile(folder / "profile.yaml").platform.models
     assert isinstance(model, VllmModel)
     return model
 
 
-def test_manta_starts_vllm_with_the_words_of_the_bare_server(model: VllmModel) -> None:
-    ours = command(model, Path("python"), Path("folder"), Path("socket"))
-    for flag, value in _options(SETTINGS.words()).items():
+@pytest.fixture
+def model(tmp_path: Path) -> VllmModel:
+    return said(SETTINGS, tmp_path)
+
+
+@pytest.mark.parametrize("device", get_args(Device))
+def test_manta_starts_vllm_with_the_words_of_the_bare_server(device: Device, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, device=device)
+    ours = command(said(settings, tmp_path), Path("python"), Path("folder"), Path("socket"))
+    for flag, value in _options(settings.words()).items():
         assert _options(ours)[flag] == value, flag
     # What else ours says is the default, or where it listens.
-    assert _options(ours).keys() - _options(SETTINGS.words()).keys() == {
+    assert _options(ours).keys() - _options(settings.words()).keys() == {
         *("--uds", "--served-model-name", "--runner", "--tensor-parallel-size")
     }
 
 
-def test_its_processes_have_the_same_variables(model: VllmModel) -> None:
-    from benchmarks.bare_vllm import cpu_environment
-
-    ours = environment(model, num_cpus=8, inherited={})
-    bare = cpu_environment(SETTINGS.num_threads)
+@pytest.mark.parametrize("device", get_args(Device))
+def test_its_processes_have_the_same_variables(device: Device, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, device=device)
+    ours = environment(said(settings, tmp_path), settings.python, num_cpus=8, inherited={})
+    bare = bare_environment(device, settings.num_threads)
     assert {name: ours[name] for name in bare} == bare
+    assert ("OMP_NUM_THREADS" in ours) == ("OMP_NUM_THREADS" in bare)
 
 
 def test_a_limit_of_ours_is_never_met(model: VllmModel) -> None:
@@ -58,6 +70,8 @@ def test_ray_serve_llm_gets_the_same_arguments(model: VllmModel) -> None:
         **model.engine_args,
     }
     assert "experimental_configs" not in config
+    (config,) = replace(SETTINGS, device="cuda").ray_llm(None, has_ingress=True)["llm_configs"]
+    assert config["accelerator_config"] == {"kind": "gpu"}
 
 
 def test_direct_streaming_has_no_ingress_of_its_own() -> None:

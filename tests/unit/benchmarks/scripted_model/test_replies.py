@@ -84,3 +84,33 @@ def test_the_judge_knows_what_the_passages_say() -> None:
 def test_the_judge_guesses_the_question(answer: str, guess: str, *, is_noncommittal: bool) -> None:
     found = judged(questions.GUESS, answer=answer)
     assert found == {"question": guess, "is_noncommittal": is_noncommittal}
+
+
+def asked_by_ragas(title: str, **given: Any) -> dict[str, Any]:
+    """As RAGAS words it: instructions, examples, and the input as JSON at the end."""
+    prompt = f'Judge.\n\nInput: {{"answer": "x"}}\n\ninput: {json.dumps(given, indent=4)}\nOutput: '
+    said = reply(
+        {
+            "messages": [{"role": "user", "content": prompt}],
+            "response_format": {"type": "json_schema", "json_schema": {"schema": {"title": title}}},
+        }
+    )
+    found: dict[str, Any] = json.loads(said)
+    return found
+
+
+def test_the_judge_says_the_same_to_ragas() -> None:
+    wrong = Fact("depth", "Lake Orvane", "4 metres").said()
+    text, context = f"{FACT.said()} [1]. {wrong} [2].", f"{FACT.said()}.\nIt is cold."
+    claims = asked_by_ragas("StatementGeneratorOutput", question=QUESTION, answer=text)
+    assert claims == judged(questions.STATEMENTS, question=QUESTION, text=text)
+    verdicts = asked_by_ragas("NLIStatementOutput", context=context, **claims)["statements"]
+    assert [(one["statement"], one["verdict"]) for one in verdicts] == [
+        (f"{FACT.said()}.", 1),
+        (f"{wrong}.", 0),
+    ]
+    assert asked_by_ragas("AnswerRelevanceOutput", response=text) == {"question": QUESTION, "noncommittal": 0}
+    assert asked_by_ragas("ContextRelevanceOutput", user_input=QUESTION, context=context) == {"rating": 2}
+    found = asked_by_ragas("ContextRecallOutput", question=QUESTION, context=context, answer=text)
+    assert [one["attributed"] for one in found["classifications"]] == [1, 0]
+    assert asked_by_ragas("ClaimDecompositionOutput", response=text)["claims"] == claims["statements"]

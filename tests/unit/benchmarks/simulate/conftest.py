@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from benchmarks.simulate.events import Events
+from benchmarks.simulate.stack.events import Events
 from configs.simulation import ServiceModel, Stack
 
 MakeStack = Callable[..., Stack]

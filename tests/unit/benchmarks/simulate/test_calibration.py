@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.records import Record
-from benchmarks.simulate.calibration import calibrate
+from benchmarks.simulate.calibration.fit import calibrate
 from benchmarks.simulate.requests import Arrivals
 from benchmarks.simulate.simulation import simulate
 from configs.simulation import ServiceModel, Stack

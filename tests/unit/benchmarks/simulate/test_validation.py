@@ -9,13 +9,13 @@ from rich.console import Console
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.records import Outcome, Record
-from benchmarks.simulate.accuracy import accuracy_of
-from benchmarks.simulate.calibration import Calibration, Fit
-from benchmarks.simulate.calibration_runs import calibration_workloads
-from benchmarks.simulate.service_file import read_service, write_calibration
+from benchmarks.simulate.calibration.fit import Calibration, Fit
+from benchmarks.simulate.calibration.runs import calibration_workloads
+from benchmarks.simulate.calibration.service_file import read_service, write_calibration
 from benchmarks.simulate.tables import accuracy_table
-from benchmarks.simulate.validate import Validation, all_met
-from benchmarks.simulate.validation_session import PROFILE, WORKLOADS
+from benchmarks.simulate.validation.accuracy import accuracy_of
+from benchmarks.simulate.validation.comparison import Validation, all_met
+from benchmarks.simulate.validation.session import PROFILE, WORKLOADS
 from benchmarks.summary.summarise import Summary, summarise
 from configs.load import read_profile, read_workload
 from configs.simulation import ServiceModel, Stack

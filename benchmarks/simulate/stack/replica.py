@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable
 
 from benchmarks.records import Outcome
-from benchmarks.simulate.events import Events
+from benchmarks.simulate.stack.events import Events
 from configs.simulation import ServiceModel
 
 

@@ -18,8 +18,8 @@ from collections import deque
 from collections.abc import Callable
 
 from benchmarks.records import Outcome
-from benchmarks.simulate.events import Events
-from benchmarks.simulate.replica import Replica, Request
+from benchmarks.simulate.stack.events import Events
+from benchmarks.simulate.stack.replica import Replica, Request
 
 INITIAL_BACKOFF_S = 0.025
 MAX_BACKOFF_S = 0.5

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.results_folder import machine, write_json
-from benchmarks.simulate.calibration import Calibration
+from benchmarks.simulate.calibration.fit import Calibration
 from configs.simulation import ServiceModel
 
 

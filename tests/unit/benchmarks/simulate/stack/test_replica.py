@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.records import Outcome
-from benchmarks.simulate.events import Events
-from benchmarks.simulate.replica import Replica, Request
+from benchmarks.simulate.stack.events import Events
+from benchmarks.simulate.stack.replica import Replica, Request
 from configs.simulation import ServiceModel
 
 SERVICE = ServiceModel(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.overhead.cpu import CpuReading, kind_of, used_between
+from benchmarks.cpu import CpuReading, kind_of, used_between
 
 
 @pytest.mark.parametrize(

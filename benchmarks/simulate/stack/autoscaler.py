@@ -13,10 +13,10 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from benchmarks.simulate.events import Events
-from benchmarks.simulate.fleet import Fleet
-from benchmarks.simulate.replica import Replica
-from benchmarks.simulate.router import Router
+from benchmarks.simulate.stack.events import Events
+from benchmarks.simulate.stack.fleet import Fleet
+from benchmarks.simulate.stack.replica import Replica
+from benchmarks.simulate.stack.router import Router
 from configs.schema import AutoscalerConfig
 
 CONTROL_LOOP_S = 0.1

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks.simulate.autoscaler import Points, Reporter, WorkReporter
-from benchmarks.simulate.events import Events
-from benchmarks.simulate.replica import Replica, Request
-from benchmarks.simulate.router import Router
-from benchmarks.simulate.serve_policy import ServeAutoscaler, serve_autoscaler
+from benchmarks.simulate.stack.autoscaler import Points, Reporter, WorkReporter
+from benchmarks.simulate.stack.events import Events
+from benchmarks.simulate.stack.replica import Replica, Request
+from benchmarks.simulate.stack.router import Router
+from benchmarks.simulate.stack.serve_policy import ServeAutoscaler, serve_autoscaler
 from configs.schema import AutoscalerConfig, ScalingConfig
 from configs.simulation import ServiceModel
 

@@ -11,8 +11,8 @@ import random
 from collections import deque
 from collections.abc import Callable
 
-from benchmarks.simulate.draws import draw
-from benchmarks.simulate.events import Events
+from benchmarks.simulate.stack.draws import draw
+from benchmarks.simulate.stack.events import Events
 from configs.simulation import NodePool
 
 

@@ -5,9 +5,9 @@ import random
 import pytest
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.simulate.events import Events
-from benchmarks.simulate.nodes import Node, Nodes
 from benchmarks.simulate.prices import usd_per_hour
+from benchmarks.simulate.stack.events import Events
+from benchmarks.simulate.stack.nodes import Node, Nodes
 from configs.simulation import NodePool
 
 

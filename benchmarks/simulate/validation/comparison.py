@@ -20,10 +20,10 @@ from benchmarks.run.execute import RunOptions, execute
 from benchmarks.run.folder import write_lines
 from benchmarks.run.prepare import prepare
 from benchmarks.run.progress import Progress
-from benchmarks.simulate.accuracy import Accuracy, accuracy_of
 from benchmarks.simulate.arrivals import arrivals_of
-from benchmarks.simulate.neighbours import Neighbours
 from benchmarks.simulate.simulation import Simulated, simulate
+from benchmarks.simulate.validation.accuracy import Accuracy, accuracy_of
+from benchmarks.simulate.validation.neighbours import Neighbours
 from benchmarks.summary.summarise import Summary, summarise
 from benchmarks.target import Target
 from configs.schema import ScalingConfig

@@ -11,11 +11,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from benchmarks.simulate.draws import draw
-from benchmarks.simulate.events import Events
-from benchmarks.simulate.meters import Meter
-from benchmarks.simulate.nodes import Node, Nodes
-from benchmarks.simulate.replica import Replica, Request
+from benchmarks.simulate.stack.draws import draw
+from benchmarks.simulate.stack.events import Events
+from benchmarks.simulate.stack.meters import Meter
+from benchmarks.simulate.stack.nodes import Node, Nodes
+from benchmarks.simulate.stack.replica import Replica, Request
 from configs.simulation import Stack
 
 # Seconds between two looks at whether a replica that stops is idle: Serve's graceful_shutdown_wait_loop_s.

@@ -5,9 +5,9 @@ import random
 import pytest
 
 from benchmarks.records import Outcome
-from benchmarks.simulate.events import Events
-from benchmarks.simulate.replica import Replica, Request
-from benchmarks.simulate.router import Router
+from benchmarks.simulate.stack.events import Events
+from benchmarks.simulate.stack.replica import Replica, Request
+from benchmarks.simulate.stack.router import Router
 from configs.simulation import ServiceModel
 
 

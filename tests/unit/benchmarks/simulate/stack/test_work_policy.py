@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks.records import Outcome
 from benchmarks.simulate.requests import Arrivals
-from benchmarks.simulate.serve_policy import ServeAutoscaler, serve_autoscaler
 from benchmarks.simulate.simulation import Simulated, simulate
+from benchmarks.simulate.stack.serve_policy import ServeAutoscaler, serve_autoscaler
 from configs.schema import AutoscalerConfig, ScalingConfig
 from configs.simulation import Stack
 

@@ -10,17 +10,17 @@ import msgspec
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.results_folder import machine, write_json
-from benchmarks.simulate.calibration_runs import calibrate_server, measure_starts
-from benchmarks.simulate.service_file import read_service, write_calibration
-from benchmarks.simulate.validate import Deployment, Validation, all_met, settle, validate
+from benchmarks.simulate.calibration.runs import calibrate_server, measure_starts
+from benchmarks.simulate.calibration.service_file import read_service, write_calibration
+from benchmarks.simulate.validation.comparison import Deployment, Validation, all_met, settle, validate
 from benchmarks.target import Target
 from configs.schema import MockModel, PlatformConfig
 from configs.simulation import ServiceModel, Stack
 from configs.workload import Workload
 
 # The profile and the workloads of a validation that names no others.
-PROFILE = Path(__file__).resolve().parent / "profile.yaml"
-WORKLOADS = Path(__file__).resolve().parent / "workloads"
+PROFILE = Path(__file__).resolve().parents[1] / "profile.yaml"
+WORKLOADS = Path(__file__).resolve().parents[1] / "workloads"
 
 NUM_STARTS = 6
 # Longest prompt to calibrate with: two steps of most engines, so that steps and tokens are told apart.

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import pytest
 
 from benchmarks.records import Outcome
-from benchmarks.simulate.events import Events
-from benchmarks.simulate.fleet import Fleet
-from benchmarks.simulate.nodes import Nodes
-from benchmarks.simulate.replica import Replica, Request
+from benchmarks.simulate.stack.events import Events
+from benchmarks.simulate.stack.fleet import Fleet
+from benchmarks.simulate.stack.nodes import Nodes
+from benchmarks.simulate.stack.replica import Replica, Request
 from configs.simulation import Stack
 
 MakeStack = Callable[..., Stack]

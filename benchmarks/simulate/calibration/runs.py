@@ -17,7 +17,7 @@ from benchmarks.records import Record
 from benchmarks.run.execute import RunOptions, execute
 from benchmarks.run.prepare import prepare
 from benchmarks.simulate.arrivals import arrivals_of
-from benchmarks.simulate.calibration import Calibration, calibrate
+from benchmarks.simulate.calibration.fit import Calibration, calibrate
 from benchmarks.simulate.simulation import simulate
 from benchmarks.target import Target
 from configs.simulation import Stack

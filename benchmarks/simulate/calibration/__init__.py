@@ -1,0 +1,1 @@
+"""A service model of a real replica, from measurements of it."""

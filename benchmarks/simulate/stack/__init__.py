@@ -1,0 +1,1 @@
+"""The stack in simulated time: routers, replicas, what scales them, and their nodes. Knows no workload."""
