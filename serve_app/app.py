@@ -13,7 +13,8 @@ default profile's are used (`default`).
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -84,42 +85,16 @@ def build(args: dict[str, Any]) -> Application:
     embedder = _queueing(EmbedderDeployment, "Embedder", config.embedder.scaling).bind(
         config.embedder, folder, config.tracing
     )
-    rerankers = {} if config.reranker is None else {config.reranker.name: _reranker(config.reranker, folder)}
+    rerankers = {one.name: _reranker(one, folder, config.tracing) for one in (config.reranker,) if one}
     knowledge = _deployment(KnowledgeBaseDeployment, "KnowledgeBase", config.knowledge.scaling).bind(
         config.knowledge, folder, embedder, *rerankers.values(), tracing=config.tracing
     )
     cards = {model.name: model_card(model) for model in served}
+    agents, without_model = _Agents(config, folder, models, cards, embedder, knowledge).bind()
+    pipeline = agents.pop(config.agent.name)
 
-    descriptions = {one.name: one.description for one in config.agents} | {config.agent.name: _PIPELINE}
-
-    def pipeline(task: Application | None) -> Application:
-        return _queueing(AgentDeployment, "Agent", config.agent.scaling).bind(
-            config.agent,
-            {name: models[name] for name in _agent_models(config) if name in models},
-            cards,
-            knowledge,
-            embedder,
-            config.streams,
-            sessions=_sessions(config),
-            home=folder,
-            web_search=config.web_search,
-            tracing=config.tracing,
-            task=task,
-            task_description=None if task is None else descriptions[config.agent.task_agent or ""],
-        )
-
-    declared, without_model = _agents(config, models, cards, knowledge, pipeline, descriptions, folder)
-    agent = declared.pop(config.agent.name)
-    left_out |= without_model
-    cards |= {
-        config.embedder.name: embedder_card(config.embedder),
-        config.agent.name: agent_card(config.agent),
-        **{one.name: agent_card(one) for one in config.agents if one.name in declared},
-    }
-    if config.reranker is not None:
-        cards[config.reranker.name] = reranker_card(config.reranker)
-    groups, without = group_cards(config.front.groups, cards)
-    cards, left_out = cards | groups, left_out | without
+    cards = cards | _other_cards(config, agents)
+    groups, without_member = group_cards(config.front.groups, cards)
     ingress = _deployment(serve.ingress()(IngressDeployment), "Ingress", config.ingress.scaling).options(
         logging_config={"enable_access_log": True},
         request_router_config=RequestRouterConfig(),  # HAProxy chooses among its replicas
@@ -130,9 +105,9 @@ def build(args: dict[str, Any]) -> Application:
         models | rerankers,
         embedder,
         knowledge,
-        agent,
-        cards,
-        left_out,
+        pipeline,
+        cards | groups,
+        left_out | without_model | without_member,
         embedder_name=config.embedder.name,
         agent_name=config.agent.name,
         may_sleep=_may_sleep(config),
@@ -141,62 +116,102 @@ def build(args: dict[str, Any]) -> Application:
         home=folder,
         sessions=_sessions(config),
         tracing=config.tracing,
-        declared=declared,
+        declared=agents,
         adaptable=[model.name for model in served if isinstance(model, VllmModel) and model.lora],
         configured=configured_adapters(served),
     )
 
 
-def _agent_models(config: PlatformConfig) -> tuple[str, ...]:
-    """Every chat model that the pipeline's replicas call."""
-    return (*config.agent.model_names(), *_summary_model(config))
+def _other_cards(config: PlatformConfig, declared: Collection[str]) -> dict[str, ModelCard]:
+    """Of what can be named besides the chat models; of the declared agents those that are bound."""
+    cards = {
+        config.embedder.name: embedder_card(config.embedder),
+        config.agent.name: agent_card(config.agent),
+        **{one.name: agent_card(one) for one in config.agents if one.name in declared},
+    }
+    if config.reranker is not None:
+        cards[config.reranker.name] = reranker_card(config.reranker)
+    return cards
 
 
-def _summary_model(config: PlatformConfig) -> tuple[str, ...]:
-    """The model that summarises conversations, if there is one."""
-    name = None if config.sessions is None else config.sessions.summary_model
-    return () if name is None else (name,)
+@dataclass(frozen=True)
+class _Agents:
+    """The pipeline and the declared agents, and what all of them are bound to."""
 
+    config: PlatformConfig
+    folder: Path
+    models: Mapping[str, Application]
+    cards: Mapping[str, ModelCard]  # of the models
+    embedder: Application
+    knowledge: Application
 
-def _agents(
-    config: PlatformConfig,
-    models: Mapping[str, Application],
-    cards: Mapping[str, ModelCard],
-    knowledge: Application,
-    pipeline: Callable[[Application | None], Application],
-    descriptions: Mapping[str, str],
-    folder: Path,
-) -> tuple[dict[str, Application], dict[str, str]]:
-    """The pipeline and the declared agents, each after those that it asks; name -> reason for what is left out."""
-    by_name = {agent.name: agent for agent in config.agents}
-    bound: dict[str, Application] = {}
-    left_out: dict[str, str] = {}
-    calls = calls_of(config.agents, config.tools, config.agent.name, config.agent.task_agent)
-    for name in order_of_calls(calls):
-        if name == config.agent.name:
-            bound[name] = pipeline(bound.get(config.agent.task_agent or ""))
-            continue
-        agent = by_name[name]
-        missing = [one for one in calls[name] if one not in bound]
-        if agent.model not in models or missing:
-            left_out[name] = f"it needs {', '.join(missing) or agent.model}, which is not loaded"
-            logger.warning("%s is left out: %s", name, left_out[name])
-            continue
-        made = _queueing(DeclaredAgentDeployment, f"Agent-{name.replace('/', '-')}", agent.scaling)
-        bound[name] = made.bind(
-            agent,
-            [tool for wanted in agent.tools for tool in config.tools if tool.name == wanted],
-            {one: models[one] for one in (agent.model, *_summary_model(config)) if one in models},
-            cards,
-            knowledge,
-            {other: bound[other] for other in calls[name]},
-            descriptions,
+    def bind(self) -> tuple[dict[str, Application], dict[str, str]]:
+        """By name, each after those that it asks; name -> reason for what is left out."""
+        pipeline = self.config.agent
+        declared = {agent.name: agent for agent in self.config.agents}
+        calls = calls_of(self.config.agents, self.config.tools, pipeline.name, pipeline.task_agent)
+        bound: dict[str, Application] = {}
+        left_out: dict[str, str] = {}
+        for name in order_of_calls(calls):
+            if name == pipeline.name:
+                bound[name] = self._pipeline(bound.get(pipeline.task_agent or ""))
+                continue
+            missing = [one for one in calls[name] if one not in bound]
+            if declared[name].model not in self.models or missing:
+                needed = ", ".join(missing) or declared[name].model
+                left_out[name] = f"it needs {needed}, which is not loaded"
+                logger.warning("%s is left out: %s", name, left_out[name])
+                continue
+            bound[name] = self._declared(declared[name], {other: bound[other] for other in calls[name]})
+        return bound, left_out
+
+    def _pipeline(self, task: Application | None) -> Application:
+        config = self.config
+        return _queueing(AgentDeployment, "Agent", config.agent.scaling).bind(
+            config.agent,
+            self._served((*config.agent.model_names(), *self._summary_model())),
+            self.cards,
+            self.knowledge,
+            self.embedder,
             config.streams,
             sessions=_sessions(config),
-            home=folder,
+            home=self.folder,
+            web_search=config.web_search,
             tracing=config.tracing,
+            task=task,
+            task_description=None if task is None else self._descriptions()[config.agent.task_agent or ""],
         )
-    return bound, left_out
+
+    def _declared(self, agent: DeclaredAgent, others: Mapping[str, Application]) -> Application:
+        config = self.config
+        return _queueing(
+            DeclaredAgentDeployment, f"Agent-{agent.name.replace('/', '-')}", agent.scaling
+        ).bind(
+            agent,
+            [tool for wanted in agent.tools for tool in config.tools if tool.name == wanted],
+            self._served((agent.model, *self._summary_model())),
+            self.cards,
+            self.knowledge,
+            others,
+            self._descriptions(),
+            config.streams,
+            sessions=_sessions(config),
+            home=self.folder,
+            tracing=config.tracing,
+            web_search=config.web_search,
+        )
+
+    def _served(self, names: Iterable[str]) -> dict[str, Application]:
+        return {name: self.models[name] for name in names if name in self.models}
+
+    def _summary_model(self) -> tuple[str, ...]:
+        """The model that summarises conversations, if there is one."""
+        sessions = self.config.sessions
+        return () if sessions is None or sessions.summary_model is None else (sessions.summary_model,)
+
+    def _descriptions(self) -> dict[str, str]:
+        """What an agent is told of another that one of its tools asks."""
+        return {one.name: one.description for one in self.config.agents} | {self.config.agent.name: _PIPELINE}
 
 
 def _sessions(config: PlatformConfig) -> SessionsConfig | None:
@@ -224,8 +239,8 @@ def _model(config: ModelConfig, folder: Path, tracing: TracingConfig) -> Applica
     return made.options(ray_actor_options=reserved).bind(config, folder, tracing)
 
 
-def _reranker(config: RerankerConfig, folder: Path) -> Application:
-    return _queueing(RerankerDeployment, "Reranker", config.scaling).bind(config, folder)
+def _reranker(config: RerankerConfig, folder: Path, tracing: TracingConfig) -> Application:
+    return _queueing(RerankerDeployment, "Reranker", config.scaling).bind(config, folder, tracing)
 
 
 def _deployment(cls: type, name: str, scaling: ScalingConfig) -> serve.Deployment:

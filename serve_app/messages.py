@@ -126,6 +126,19 @@ class ModelCard:
         frozenset()
     )  # request fields that it honours beyond those that every text engine does
     reads_requests: bool = False  # its engine reads bodies itself, so they pass as the client sent them
+    # "tools", "json_schema", "vision" -> whether requests with them are served; absent: the configuration does not tell
+    serves: Mapping[str, bool] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        """chat, agent, group, embedder, reranker or pooling."""
+        if self.engine in ("agent", "group"):
+            return self.engine
+        if Endpoint.CHAT in self.endpoints:
+            return "chat"
+        if len(self.endpoints) > 1:
+            return "pooling"
+        return "embedder" if Endpoint.EMBEDDINGS in self.endpoints else "reranker"
 
 
 @dataclass(frozen=True, slots=True)

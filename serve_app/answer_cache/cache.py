@@ -72,7 +72,7 @@ class AnswerCache:
         self._flights = Flights()
 
     def concerns(self, ask: Ask) -> bool:
-        return True
+        return not ask.is_once
 
     async def frames(self, ask: Ask, inner: Source) -> AsyncGenerator[bytes]:
         """The answer, kept or new. Raises as `inner`, and BadRequest for a wish that is not understood."""

@@ -58,15 +58,18 @@ class RedisAnswers:
         self, key: str, entry: Entry, ttl_s: float, scope: str | None = None, vector: Vector | None = None
     ) -> None:
         ttl_ms = max(1, round(ttl_s * 1000))
+        name, data = f"{self._prefix}:{key}", to_bytes(entry)
         try:
+            if scope is None or vector is None:
+                await self._redis.set(name, data, px=ttl_ms)
+                return
             async with self._redis.pipeline(transaction=False) as pipe:
-                pipe.set(f"{self._prefix}:{key}", to_bytes(entry), px=ttl_ms)
-                if scope is not None and vector is not None:
-                    stream = self._stream(scope)
-                    until_s = repr(self._clock() + ttl_s)
-                    fields = {"key": key, "vector": vector.astype("<f4").tobytes(), "until": until_s}
-                    pipe.xadd(stream, fields, maxlen=self._max_questions, approximate=False)  # type: ignore[arg-type]
-                    pipe.pexpire(stream, ttl_ms)  # of the newest: with it the last answer is gone
+                pipe.set(name, data, px=ttl_ms)
+                stream = self._stream(scope)
+                until_s = repr(self._clock() + ttl_s)
+                fields = {"key": key, "vector": vector.astype("<f4").tobytes(), "until": until_s}
+                pipe.xadd(stream, fields, maxlen=self._max_questions, approximate=False)  # type: ignore[arg-type]
+                pipe.pexpire(stream, ttl_ms)  # of the newest: with it the last answer is gone
                 await pipe.execute()
         except RedisError as exc:
             raise _gone(exc) from exc

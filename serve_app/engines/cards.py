@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from configs.schema import AgentConfig, DeclaredAgent, EmbedderConfig, ModelConfig, RerankerConfig, VllmModel
+from configs.schema import (
+    AgentConfig,
+    DeclaredAgent,
+    EmbedderConfig,
+    ExtractiveModel,
+    LlamaCppModel,
+    MockModel,
+    ModelConfig,
+    RerankerConfig,
+    VllmModel,
+)
 from serve_app.messages import Endpoint, ModelCard
 
 _TEXT = (Endpoint.CHAT, Endpoint.COMPLETIONS)
@@ -30,6 +40,7 @@ def model_card(config: ModelConfig) -> ModelCard:
             is_generative=config.runner == "generate",
             max_deadline_s=config.max_deadline_s,
             reads_requests=True,
+            serves=_serves(config),
         )
     return ModelCard(
         name=config.name,
@@ -38,7 +49,24 @@ def model_card(config: ModelConfig) -> ModelCard:
         context_tokens=getattr(config, "context_tokens", None),
         is_generative=config.engine != "extractive",
         max_deadline_s=config.max_deadline_s,
+        serves=_serves(config),
     )
+
+
+def _serves(config: ModelConfig) -> dict[str, bool]:
+    """As `ModelCard.serves`: what hangs on the weights or on somebody else's server is not told."""
+    match config:
+        case MockModel():
+            return {"tools": True, "json_schema": False, "vision": False}
+        case ExtractiveModel():
+            return {"tools": False, "json_schema": False, "vision": False}
+        case LlamaCppModel():
+            by_template = config.tool_dialect == "auto"
+            tools = {} if by_template else {"tools": config.tool_dialect != "none"}
+            return {**tools, "json_schema": True, "vision": False}
+        case VllmModel(runner="generate"):
+            return {"tools": config.tool_call_parser is not None, "json_schema": True}
+    return {}
 
 
 def embedder_card(config: EmbedderConfig) -> ModelCard:

@@ -38,6 +38,7 @@ class Ask:
     headers: Mapping[str, str]  # of the request; names in lower case
     told: dict[str, str] = field(default_factory=dict)  # headers of the answer, complete with its first frame
     served: Served = field(default_factory=Served)
+    is_once: bool = False  # it changes something: no answer of it is kept, and none is given twice
 
     def of(self, model: str) -> Ask:
         """The same of another model."""
@@ -60,12 +61,30 @@ class Step(Protocol):
         ...
 
 
+class InputGuard(Protocol):
+    """Looks at what goes in to models whose requests take no steps."""
+
+    async def let_in(
+        self, body: JsonObject, context: RequestContext, told: dict[str, str], *, is_followed: bool = True
+    ) -> JsonObject:
+        """The body as a model may have it.
+
+        Args:
+            told: gets the header that tells what was found.
+            is_followed: the model does what it reads; False: it makes numbers of it.
+
+        Raises:
+            ContentRefused, BadRequest, Unavailable: it may not go in.
+        """
+        ...
+
+
 class Front:
     """The steps, outermost first.
 
     Args:
         closing: what has to be closed with them.
-        is_guarding: nothing may go to a model that they have not looked at.
+        guard: nothing may go to a model that it has not looked at; None: everything may.
     """
 
     def __init__(
@@ -73,9 +92,9 @@ class Front:
         steps: Sequence[Step],
         closing: Sequence[Callable[[], Awaitable[None]]] = (),
         *,
-        is_guarding: bool = False,
+        guard: InputGuard | None = None,
     ) -> None:
-        self.is_guarding = is_guarding
+        self.guard = guard
         self._steps = tuple(steps)
         self._closing = tuple(closing)
 

@@ -6,12 +6,13 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 
 from configs.schema import AnswerCacheConfig, FrontConfig, RedisConfig
 from serve_app.agent.base import AgentClient
+from serve_app.agents.base import DeclaredAgentClient
 from serve_app.answer_cache.base import AnswerStore, Vector
 from serve_app.answer_cache.cache import AnswerCache
 from serve_app.answer_cache.embedded import EmbeddedAnswers
 from serve_app.engines.base import EmbeddingClient
 from serve_app.front.base import Front, Step
-from serve_app.guards.agent import GuardedAgent
+from serve_app.guards.agent import GuardedAgent, GuardedDeclaredAgent
 from serve_app.guards.policy import Policies
 from serve_app.guards.step import Guards
 from serve_app.messages import ModelCard, RequestContext
@@ -44,8 +45,10 @@ def open_front(
     if not config.is_on:
         return None
     steps: list[Step] = []
+    guards = None
     if config.guards is not None:
-        steps.append(Guards(Policies(config.guards), config.guards.injection_at, agents, count))
+        guards = Guards(Policies(config.guards), config.guards.injection_at, agents, count)
+        steps.append(guards)
     closing: list[Callable[[], Awaitable[None]]] = []
     if config.cache is not None:
         cache = AnswerCache(
@@ -60,12 +63,19 @@ def open_front(
         closing.append(cache.close)
     if config.groups:
         steps.append(Router(config.groups, cards, count))
-    return Front(steps, closing, is_guarding=config.guards is not None)
+    return Front(steps, closing, guard=guards)
 
 
 def guarded_agent(agent: AgentClient, config: FrontConfig, count: Count) -> AgentClient:
     """The agent, with its answers guarded where guards are configured."""
     return agent if config.guards is None else GuardedAgent(agent, Policies(config.guards), count)
+
+
+def guarded_declared_agent(
+    agent: DeclaredAgentClient, config: FrontConfig, count: Count
+) -> DeclaredAgentClient:
+    """Likewise, of an agent whose runs can pause."""
+    return agent if config.guards is None else GuardedDeclaredAgent(agent, Policies(config.guards), count)
 
 
 def _store(config: AnswerCacheConfig, redis: RedisConfig | None) -> AnswerStore:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_plus
 
 from serve_app.errors import BadRequest, Unauthenticated
 from serve_app.identity.keys import PREFIX
@@ -60,7 +60,7 @@ def refuse_in_url(path: str, query: bytes) -> None:
         return
     text = query.decode("latin-1")
     names = {name.lower() for name, _ in parse_qsl(text, keep_blank_values=True)}
-    if names & _PARAMETERS or _KEY_ANYWHERE.search(text) or _KEY_ANYWHERE.search(path):
+    if names & _PARAMETERS or _KEY_ANYWHERE.search(unquote_plus(text)) or _KEY_ANYWHERE.search(path):
         raise BadRequest(
             "credentials do not belong into the URL, which is written into logs: send Authorization: Bearer, and "
             "revoke what was sent",

@@ -59,7 +59,8 @@ class TokenVerifier:
         try:
             header = jwt.get_unverified_header(token)
             claims = jwt.decode(token, options={"verify_signature": False})
-        except jwt.PyJWTError as exc:
+        # JSON may be nested deeper than its parser can go.
+        except (jwt.PyJWTError, RecursionError) as exc:
             raise Unauthenticated("the token is no JWT") from exc
         issuer = claims.get("iss")
         found = self._issuers.get(issuer) if isinstance(issuer, str) else None

@@ -68,6 +68,9 @@ def ask_tool(services: Services, context: RequestContext | None) -> ServedTool:
     async def run(params: AskParams, progress: Progress) -> Answer:
         assert context is not None
         name = agent_name(services, params.agent)
+        if services.front is not None and services.front.guard is not None:
+            body = await services.front.guard.let_in({"question": params.question}, context, {})
+            params = params.model_copy(update=body)
         asked = _final(services, name, params, context, progress)
         final = await within_deadline(context.deadline, name, services.waking(name, asked))
         return Answer.model_validate(final)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from fastapi import Response
@@ -13,6 +14,9 @@ from serve_app.ingress.services import Services
 from serve_app.ingress.sse import EventStream
 from serve_app.messages import Endpoint, JsonObject
 from serve_app.openai_api.responses import encode
+
+# No model is asked for them.
+_COUNTS = frozenset({Endpoint.TOKENIZE, Endpoint.DETOKENIZE})
 
 
 def json_bytes(document: bytes) -> Response:
@@ -33,10 +37,17 @@ async def ask_model(
     is_stream: bool = False,
 ) -> Response:
     """The model's answer. It gets the body as the client sent it, so that it sees all it may know."""
+    told: dict[str, str] = {}
+    if services.front is not None and services.front.guard is not None and endpoint not in _COUNTS:
+        # What writes texts goes through the steps, guards among them; what comes here makes numbers.
+        body = await services.front.guard.let_in(call.body, call.context, told, is_followed=False)
+        call = replace(call, body=body)
     if is_stream:
         frames = services.waking_stream(name, client.stream(endpoint, call.body, call.context))
-        return EventStream(frames, call.context.deadline, name)
-    return json_bytes(await call.run(name, services.waking(name, _document(client, endpoint, call))))
+        return EventStream(frames, call.context.deadline, name, told=told)
+    response = json_bytes(await call.run(name, services.waking(name, _document(client, endpoint, call))))
+    response.headers.update(told)
+    return response
 
 
 async def _document(client: ModelClient, endpoint: Endpoint, call: Call) -> bytes:

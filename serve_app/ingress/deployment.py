@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import ray
@@ -28,12 +28,13 @@ from serve_app.adapters.book import AdapterBook
 from serve_app.adapters.deployment import RayAdapters
 from serve_app.draining import Draining
 from serve_app.errors import Unavailable
-from serve_app.front.parts import guarded_agent, open_front
+from serve_app.front.parts import guarded_agent, guarded_declared_agent, open_front
 from serve_app.handles import (
     AgentHandle,
     DeclaredAgentHandle,
     EmbedderHandle,
     KnowledgeHandle,
+    ModelHandle,
     model_handles,
 )
 from serve_app.health.deployment import explain_by_deployment
@@ -43,6 +44,7 @@ from serve_app.ingress.adapters import Adapters
 from serve_app.ingress.app import create_app
 from serve_app.ingress.asleep import is_asleep
 from serve_app.ingress.cold_start import ColdStart
+from serve_app.ingress.door import Door
 from serve_app.ingress.door_parts import open_door
 from serve_app.ingress.services import Services
 from serve_app.limits.tally import Tally
@@ -55,6 +57,12 @@ from serve_app.telemetry.pulse import Pulse, Reading
 from serve_app.telemetry.tracing import Tracing
 
 logger = logging.getLogger("manta.ingress")
+
+
+class _Checked(Protocol):
+    """What every handle can be asked."""
+
+    async def check_health(self) -> None: ...
 
 
 class IngressDeployment:
@@ -89,71 +97,65 @@ class IngressDeployment:
         has those of `configured` always."""
         # `serve run` in HAProxy mode listens on all interfaces where no host is given, and asks nobody else.
         require_safe(_serving_host(), door.authentication)
-        self._inbox = inbox = open_inbox(streams)
-        chat = model_handles(models, cards, inbox, streams)
-        embedder_handle = EmbedderHandle(embedder, embedder_name)
-        knowledge_handle = KnowledgeHandle(knowledge)
-        agent_handle = AgentHandle(agent, agent_name, inbox)
-        own_agents = {name: DeclaredAgentHandle(one, name, inbox) for name, one in (declared or {}).items()}
-        probes = {name: handle.check_health for name, handle in chat.items()}
-        probes |= {
-            embedder_name: embedder_handle.check_health,
-            "knowledge": knowledge_handle.check_health,
-            agent_name: agent_handle.check_health,
-            **{name: handle.check_health for name, handle in own_agents.items()},
-        }
-        probes = {name: probe for name, probe in probes.items() if name not in may_sleep}
-        named = {
-            **models,
-            embedder_name: embedder,
-            "knowledge": knowledge,
-            agent_name: agent,
-            **(declared or {}),
-        }
         self._config = config
-        self._adapters: Adapters | None = None
-        if adaptable:
-            book = AdapterBook(configured, RayAdapters())
-            self._adapters = Adapters({name: chat[name] for name in adaptable}, frozenset(cards), book)
+        self._inbox = open_inbox(streams)
+        self._instruments = Instruments()
+        count = self._instruments.count
+        declared = declared or {}
+        chat = model_handles(models, cards, self._inbox, streams)
+        embeds = EmbedderHandle(embedder, embedder_name)
+        knows = KnowledgeHandle(knowledge)
+        pipeline = AgentHandle(agent, agent_name, self._inbox)
+        own = {name: DeclaredAgentHandle(one, name, self._inbox) for name, one in declared.items()}
+        handles: Mapping[str, _Checked] = {
+            **chat, embedder_name: embeds, "knowledge": knows, agent_name: pipeline, **own,
+        }  # fmt: skip
+        deployments = {
+            **models, embedder_name: embedder, "knowledge": knowledge, agent_name: agent, **declared,
+        }  # fmt: skip
+        self._adapters = _adapters({name: chat[name] for name in adaptable}, configured, cards)
         self._sessions = None if sessions is None else open_sessions(sessions, home)
-        count = Instruments().count
         self._tracing = Tracing(tracing, "Ingress", count)
+        guarded = {name: guarded_declared_agent(one, front, count) for name, one in own.items()}
         self._services = Services(
             models=chat,
-            embedders={embedder_name: embedder_handle},
-            agents={
-                agent_name: guarded_agent(agent_handle, front, count),
-                **{name: guarded_agent(one, front, count) for name, one in own_agents.items()},
-            },
-            declared=own_agents,
-            knowledge=knowledge_handle,
-            jobs=knowledge_handle,
+            embedders={embedder_name: embeds},
+            agents={agent_name: guarded_agent(pipeline, front, count), **guarded},
+            declared=guarded,
+            knowledge=knows,
+            jobs=knows,
             cards=cards,
             left_out=left_out,
-            probes=probes,
-            explain=explain_by_deployment({name: one.deployment_name for name, one in named.items()}),
+            probes={name: one.check_health for name, one in handles.items() if name not in may_sleep},
+            explain=explain_by_deployment({name: one.deployment_name for name, one in deployments.items()}),
             read_metrics=read_node_metrics,
             front=open_front(
                 front,
                 {name: cards[name] for name in models},
                 count,
-                agents=(agent_name, *own_agents),
-                embedder=embedder_handle,
-                knowledge=knowledge_handle,
+                agents=(agent_name, *own),
+                embedder=embeds,
+                knowledge=knows,
                 redis=door.redis,
             ),
             sessions=self._sessions,
-            cold_starts=_cold_starts(named, may_sleep),
+            cold_starts=_cold_starts(deployments, may_sleep),
             adapters=self._adapters,
         )
-        base_of = self._adapters.base_of if self._adapters is not None else lambda _: None
-        tally = Tally(count, Instruments().put) if door.is_counting else None
-        self._door = open_door(door, config, home, cards, agent_name, base_of, tally)
+        self._door = self._open_door(door, front, home, cards, agent_name)
         self._keeping = None if self._door is None else asyncio.create_task(self._door.run())
         self._draining = Draining()
         self._ending = asyncio.create_task(self._end_answers())
         self._health = ReplicaHealth("the ingress", config.scaling.health)
-        self._pulse = Pulse("ingress", Instruments().put, self._held)
+        self._pulse = Pulse("ingress", self._instruments.put, self._held)
+
+    def _open_door(
+        self, door: DoorConfig, front: FrontConfig, home: Path, cards: Collection[str], agent_name: str
+    ) -> Door | None:
+        base_of = self._adapters.base_of if self._adapters is not None else lambda _: None
+        tally = Tally(self._instruments.count, self._instruments.put) if door.is_counting else None
+        members = {group.name: group.models() for group in front.groups}
+        return open_door(door, self._config, home, cards, agent_name, base_of, tally, members)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         # Serve echoes the request's id.
@@ -209,6 +211,13 @@ def _serving_host() -> str | None:
     client: Any = _get_global_client()
     host: str | None = client.http_config.host
     return host
+
+
+def _adapters(
+    models: Mapping[str, ModelHandle], configured: Collection[Adapter], cards: Collection[str]
+) -> Adapters | None:
+    """Of the models that take any; their names may be none of `cards`."""
+    return Adapters(models, frozenset(cards), AdapterBook(configured, RayAdapters())) if models else None
 
 
 def _cold_starts(

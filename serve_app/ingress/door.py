@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import time
 import uuid
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -63,6 +63,7 @@ class Door:
         agent_name: whom a request asks that names nobody.
         background: what has to run all the time, and what ends it.
         base_of: an adapter's model, which it is counted as; None: there is no such adapter.
+        members: a group -> the models that may answer for it: money is reserved for the dearest of them.
         tally: tells as metrics what is counted; None: nobody is told.
         clock: monotonic seconds.
     """
@@ -79,10 +80,12 @@ class Door:
         background: Collection[Callable[[], Coroutine[Any, Any, None]]] = (),
         closing: Collection[Callable[[], Coroutine[Any, Any, None]]] = (),
         base_of: Callable[[str], str | None] = lambda _: None,
+        members: Mapping[str, Collection[str]] | None = None,
         tally: Tally | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._base_of = base_of
+        self._members = members or {}
         self._tally = tally
         self._config = config
         self._authenticator = authenticator
@@ -287,8 +290,13 @@ class Door:
             lease_s=max(0.0, context.deadline.remaining_s()) + _LEASE_MARGIN_S,
             checks=checks,
             num_tokens=visit.num_prompt_estimate + num_answer,
-            nano_usd=self._prices.nano_usd(visit.model, visit.num_prompt_estimate, num_answer),
+            nano_usd=self._most_nano_usd(visit.model, visit.num_prompt_estimate, num_answer),
         )
+
+    def _most_nano_usd(self, model: str | None, num_prompt: int, num_answer: int) -> int:
+        """Of a group what its dearest member takes, or what is set for its own name."""
+        names = (model, *self._members.get(model or "", ()))
+        return max(self._prices.nano_usd(name, num_prompt, num_answer) for name in names)
 
     def _model(self, scope: Scope, body: JsonObject) -> str | None:
         named = body.get("model", body.get("agent"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ def open_door(
     agent_name: str,
     base_of: Callable[[str], str | None] = lambda _: None,
     tally: Tally | None = None,
+    members: Mapping[str, Collection[str]] | None = None,
 ) -> Door | None:
     """The door; None: the configuration has none.
 
@@ -54,6 +55,7 @@ def open_door(
         names: of everything that can be written into `model`, adapters left out.
         base_of: the model of an adapter.
         tally: tells as metrics what is counted; None: nobody is told.
+        members: a group -> the models that may answer for it.
 
     Raises:
         ConfigError: a secret is not set.
@@ -80,6 +82,7 @@ def open_door(
         names=names,
         agent_name=agent_name,
         base_of=base_of,
+        members=members,
         tally=tally,
         background=background,
         closing=closing,

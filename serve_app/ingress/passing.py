@@ -45,7 +45,7 @@ def _has_to_be_read(services: Services, endpoint: Endpoint, name: str) -> bool:
         return False
     if endpoint in _READ_HERE and name in services.cards:
         return True
-    if services.front.is_guarding:
+    if services.front.guard is not None:
         raise BadRequest(
             f"{endpoint.path} of {name} is not served here: guards could not look at it", "model"
         )

@@ -36,7 +36,9 @@ class Check:
     """One limit that a request has to pass."""
 
     kind: Kind
-    scope: str  # whose: "key:ID", "tenant:NAME", "model:NAME", "tenant:NAME:model:NAME"
+    # whose: "key:ID", "tenant:NAME", "model:NAME", "tenant:NAME model:NAME"; no name holds a blank, so none of them
+    # can be taken for another
+    scope: str
     limit: float  # per minute for buckets, requests under way, or nano-dollars in the period
     burst: float = 0.0  # what a bucket holds when it is full
 
@@ -60,12 +62,14 @@ class Claim:
     nano_usd: int = 0
     num_requests: int = 1
 
-    def amount(self, kind: Kind) -> int:
-        if kind is Kind.TOKENS:
-            return self.num_tokens
-        if kind is Kind.REQUESTS:
-            return self.num_requests
-        return self.nano_usd if kind.is_money else 1
+    def takes(self, check: Check) -> float:
+        """What is reserved of a limit. Never more than a full bucket: an estimate is as high as whoever asks makes it,
+        and what a replica that was killed had reserved comes back by the refill alone."""
+        if check.kind is Kind.TOKENS:
+            return min(self.num_tokens, check.burst)
+        if check.kind is Kind.REQUESTS:
+            return min(self.num_requests, check.burst)
+        return self.nano_usd if check.kind.is_money else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +132,13 @@ class Settlement:
     def num_tokens(self) -> int:
         return self.usage.num_prompt_tokens + self.usage.num_answer_tokens
 
-    def correction(self, kind: Kind) -> int:
-        """What is to be added to what was reserved; negative: given back."""
-        if kind is Kind.TOKENS:
-            return self.num_tokens - self.claim.num_tokens
-        if kind is Kind.REQUESTS:
-            return self.usage.num_requests - self.claim.num_requests
-        return self.usage.nano_usd - self.claim.nano_usd if kind.is_money else 0
+    def correction(self, check: Check) -> float:
+        """What is to be added to what was reserved of a limit; negative: given back."""
+        if check.kind is Kind.TOKENS:
+            return self.num_tokens - self.claim.takes(check)
+        if check.kind is Kind.REQUESTS:
+            return self.usage.num_requests - self.claim.takes(check)
+        return self.usage.nano_usd - self.claim.takes(check) if check.kind.is_money else 0
 
 
 class LimitStore(Protocol):

@@ -47,7 +47,7 @@ class CheckBook:
         checks += _of(f"tenant:{tenant}", special.limits if special is not None else config.tenant_limits)
         if model is not None:
             if special is not None and model in special.models:
-                checks += _of(f"tenant:{tenant}:model:{model}", special.models[model])
+                checks += _of(f"tenant:{tenant} model:{model}", special.models[model])
             if model in config.model_limits:
                 checks += _of(f"model:{model}", config.model_limits[model])
         return tuple(checks)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -53,7 +52,7 @@ class EmbeddedLimits:
         self._calendar = calendar or Calendar(clock)
         self._clock = clock
         self._buckets: dict[tuple[str, Kind], _Bucket] = {}
-        self._leases: dict[str, dict[str, float]] = defaultdict(dict)  # scope -> lease id -> its end
+        self._leases: dict[str, dict[str, float]] = {}  # scope -> lease id -> its end; never an empty one
         self._spent: dict[tuple[str, str], int] = {}  # scope, period -> nano-dollars
         self._rows: dict[tuple[str, str, str, str], UsageRow] = {}  # what the ledger has not got yet
         self._is_loaded = ledger is None
@@ -70,7 +69,7 @@ class EmbeddedLimits:
         now = self._clock()
         refused_by, wait_s, levels = None, 0.0, []
         for check in claim.checks:
-            level, missing_s = self._look(check, claim.amount(check.kind), now)
+            level, missing_s = self._look(check, claim.takes(check), now)
             levels.append(level)
             if missing_s is not None and (refused_by is None or missing_s > wait_s):
                 refused_by, wait_s = check, missing_s
@@ -101,12 +100,12 @@ class EmbeddedLimits:
         """The limits' part of `settle`: without usage."""
         for check in settlement.claim.checks:
             if check.kind is Kind.CONCURRENT:
-                self._leases[check.scope].pop(settlement.claim.lease_id, None)
+                self._give_back(check.scope, settlement.claim.lease_id)
             elif check.kind.is_bucket:
-                if correction := settlement.correction(check.kind):
+                if correction := settlement.correction(check):
                     self._bucket(check, self._clock()).level -= correction
             else:
-                self._spend(check, settlement.correction(check.kind))
+                self._spend(check, settlement.correction(check))
 
     async def usage(self, num_days: int) -> tuple[UsageRow, ...]:
         days = set(self._calendar.last_days(num_days))
@@ -145,38 +144,44 @@ class EmbeddedLimits:
                     f"key:{row.who}",
                     f"tenant:{row.tenant}",
                     f"model:{row.model}",
-                    f"tenant:{row.tenant}:model:{row.model}",
+                    f"tenant:{row.tenant} model:{row.model}",
                 )
                 for place in ((scope, period) for scope in scopes for period in (row.day, month)):
                     self._spent[place] = self._spent.get(place, 0) + row.nano_usd
             self._is_loaded = True
 
-    def _look(self, check: Check, amount: int, now: float) -> tuple[float, float | None]:
+    def _look(self, check: Check, amount: float, now: float) -> tuple[float, float | None]:
         """What is left of the limit, and for how long it is too little; None: it is enough."""
         if check.kind is Kind.CONCURRENT:
-            leases = self._leases[check.scope]
-            for lease_id in [one for one, end_s in leases.items() if end_s <= now]:
-                del leases[lease_id]
-            left = check.limit - len(leases)
+            for lease_id in [one for one, end_s in self._leases.get(check.scope, {}).items() if end_s <= now]:
+                self._give_back(check.scope, lease_id)
+            left = check.limit - len(self._leases.get(check.scope, ()))
             return left, None if left >= 1 else CONCURRENT_RETRY_S
         if check.kind.is_money:
             left = check.limit - self._spent.get((check.scope, self._calendar.period(check.kind)), 0)
             enough = left > 0 and left >= min(amount, check.limit)
             return left, None if enough else self._calendar.seconds_left(check.kind)
         level = self._bucket(check, now).refill(check, now)
-        # What is larger than the bucket passes when that is full, or it never would.
-        missing = min(amount, check.burst) - level
+        missing = (
+            amount - level
+        )  # what is larger than the bucket is taken as a full one, or it never would pass
         return level, missing * _S_PER_MIN / check.limit if missing > 0 else None
 
     def _take(self, check: Check, claim: Claim, level: float, now: float) -> float:
-        amount = claim.amount(check.kind)
+        amount = claim.takes(check)
         if check.kind is Kind.CONCURRENT:
-            self._leases[check.scope][claim.lease_id] = now + claim.lease_s
+            self._leases.setdefault(check.scope, {})[claim.lease_id] = now + claim.lease_s
         elif check.kind.is_bucket:
             self._bucket(check, now).level -= amount
         else:
             self._spend(check, amount)
         return level - amount
+
+    def _give_back(self, scope: str, lease_id: str) -> None:
+        leases = self._leases.get(scope, {})
+        leases.pop(lease_id, None)
+        if not leases:
+            self._leases.pop(scope, None)
 
     def _bucket(self, check: Check, now: float) -> _Bucket:
         place = (check.scope, check.kind)
@@ -193,9 +198,9 @@ class EmbeddedLimits:
         for place in oldest[: _SWEEP_AT // 2]:
             del self._buckets[place]
 
-    def _spend(self, check: Check, nano_usd: int) -> None:
+    def _spend(self, check: Check, nano_usd: float) -> None:
         place = (check.scope, self._calendar.period(check.kind))
-        self._spent[place] = max(0, self._spent.get(place, 0) + nano_usd)
+        self._spent[place] = max(0, self._spent.get(place, 0) + round(nano_usd))
         if len(self._spent) > _SWEEP_AT:
             kept = {self._calendar.period(Kind.DAY), self._calendar.period(Kind.MONTH)}
             self._spent = {known: spent for known, spent in self._spent.items() if known[1] in kept}

@@ -3,6 +3,8 @@
 While the shared store is gone each replica admits its share of every limit, and of what was left of it, so that all
 together admit no more than is allowed, however often the store goes and comes; decisions say that they are local.
 Settlements are sent behind the requests' backs, many at once; what was admitted alone is charged to the store by them.
+So a client that has read its answer's end can ask again before its place is given back: whoever is refused for
+want of a place is looked at once more, a moment later.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -28,6 +30,9 @@ MAX_WAITING = 10_000  # settlements; about a KB each
 MAX_KNOWN = (
     10_000  # limits of which it is known what is left; those that were looked at longest ago are forgotten
 )
+# In which the place of an answer that has just ended is given back, by whichever replica it was of.
+RELEASE_S = 0.05
+MAX_SECOND_LOOKS = 64  # that wait at once; a flood beyond any limit is refused without delay
 _MAX_BATCH = 256
 _S_PER_MIN = 60.0
 
@@ -39,6 +44,7 @@ class Limiter:
         store: keeps the counts.
         num_replicas: that share it, at most; None: it is this replica's own and cannot be gone.
         clock: monotonic seconds.
+        sleep: waits so many of them.
     """
 
     def __init__(
@@ -47,8 +53,12 @@ class Limiter:
         num_replicas: int | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._store = store
+        self._sleep = sleep
+        self._settling = asyncio.Lock()
+        self._num_second_looks = 0
         self._num_replicas = num_replicas
         self._clock = clock
         self._alone: EmbeddedLimits | None = None  # while the store is gone
@@ -67,6 +77,25 @@ class Limiter:
         """
         if not claim.checks:
             return Decision()
+        decision = await self._decide(claim)
+        if decision.refused_by is None or decision.refused_by.kind is not Kind.CONCURRENT:
+            return decision
+        return await self._look_again(claim, decision)
+
+    async def _look_again(self, claim: Claim, refused: Decision) -> Decision:
+        """The decision after the places of answers that have ended by now were given back."""
+        if self._num_second_looks >= MAX_SECOND_LOOKS:
+            return refused
+        self._num_second_looks += 1
+        try:
+            await self._sleep(RELEASE_S)
+            with suppress(Unavailable):
+                await self.flush()
+            return await self._decide(claim)
+        finally:
+            self._num_second_looks -= 1
+
+    async def _decide(self, claim: Claim) -> Decision:
         if self._num_replicas is None:
             return await self._store.acquire(claim)
         if self._alone is not None and self._clock() < self._ask_again_s:
@@ -108,13 +137,14 @@ class Limiter:
             Unavailable: the store cannot be reached; what waits goes on waiting.
         """
         self._has_news.clear()
-        while self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(_MAX_BATCH, len(self._waiting)))]
-            try:
-                await self._store.settle(batch)
-            except BaseException:
-                self._waiting.extendleft(reversed(batch))
-                raise
+        async with self._settling:  # what is on its way already has arrived when this returns, too
+            while self._waiting:
+                batch = [self._waiting.popleft() for _ in range(min(_MAX_BATCH, len(self._waiting)))]
+                try:
+                    await self._store.settle(batch)
+                except BaseException:
+                    self._waiting.extendleft(reversed(batch))
+                    raise
 
     async def run(self) -> None:
         """Settle and save, until it is cancelled."""

@@ -38,6 +38,25 @@ local function period(kind, days)
   return year * 12 + month
 end
 
+-- "KIND LIMIT BURST" of each key, a line each, in their order; limits of buckets are per ms
+local function checks_of(spec)
+  local checks = {}
+  for kind, limit, burst in string.gmatch(spec, '(%a+) (%S+) (%S+)') do
+    checks[#checks + 1] = {
+      kind = kind, limit = tonumber(limit), burst = tonumber(burst),
+      is_money = kind == 'day' or kind == 'month', is_bucket = kind == 'requests' or kind == 'tokens',
+    }
+  end
+  return checks
+end
+
+-- What is reserved: of a bucket never more than it can hold.
+local function amount_of(check, requests, tokens, nano_usd)
+  if check.kind == 'requests' then return math.min(requests, check.burst) end
+  if check.kind == 'tokens' then return math.min(tokens, check.burst) end
+  return check.is_money and nano_usd or 1
+end
+
 local function left_ms(kind)
   local days = today + 1
   while period(kind, days) == period(kind, today) do days = days + 1 end
@@ -74,73 +93,77 @@ local function keep_spent(key, kind, spent)
 end
 """
 
-# ARGV: lease id, lease ms, then for each key: kind, amount, limit (buckets: per ms), burst.
-# Gives: the number of the key that refuses (0: admitted), ms to wait, then for each key: what is left (buckets and
-# leases in thousandths), ms until a bucket is full.
+# ARGV: lease id, lease ms; requests, tokens and nano-dollars that are claimed; the checks.
+# Gives numbers with blanks between them: that of the key that refuses (0: admitted), ms to wait, then for each key
+# what is left (buckets and leases in thousandths), ms until a bucket is full. One text, because a client takes longer
+# to read a list of numbers than Redis to make it.
 ACQUIRE = (
     _COMMON
     + """
+local checks = checks_of(ARGV[6])
+local requests, tokens, nano_usd = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local refusing, wait = 0, 0
-local levels = {}
+local levels, amounts = {}, {}
 for i, key in ipairs(KEYS) do
-  local at = 3 + (i - 1) * 4
-  local kind, amount = ARGV[at], tonumber(ARGV[at + 1])
-  local limit, burst = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
+  local check = checks[i]
+  local amount = amount_of(check, requests, tokens, nano_usd)
   local missing = -1
-  if kind == 'concurrent' then
+  if check.kind == 'concurrent' then
     redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
-    levels[i] = limit - redis.call('ZCARD', key)
+    levels[i] = check.limit - redis.call('ZCARD', key)
     if levels[i] < 1 then missing = 1000 end
-  elseif kind == 'day' or kind == 'month' then
-    levels[i] = limit - spent_of(key, kind)
-    if levels[i] <= 0 or levels[i] < math.min(amount, limit) then missing = left_ms(kind) end
+  elseif check.is_money then
+    levels[i] = check.limit - spent_of(key, check.kind)
+    if levels[i] <= 0 or levels[i] < math.min(amount, check.limit) then missing = left_ms(check.kind) end
   else
-    levels[i] = level_of(key, limit, burst)
-    local need = math.min(amount, burst)
-    if levels[i] < need then missing = (need - levels[i]) / limit end
+    levels[i] = level_of(key, check.limit, check.burst)
+    if levels[i] < amount then missing = (amount - levels[i]) / check.limit end
   end
+  amounts[i] = amount
   if missing >= 0 and (refusing == 0 or missing > wait) then refusing, wait = i, missing end
 end
-local reply = {refusing, math.ceil(wait)}
+local reply = {string.format('%.0f %.0f', refusing, math.ceil(wait))}
 for i, key in ipairs(KEYS) do
-  local at = 3 + (i - 1) * 4
-  local kind, amount = ARGV[at], tonumber(ARGV[at + 1])
-  local limit, burst = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
-  local is_money = kind == 'day' or kind == 'month'
+  local check = checks[i]
   if refusing == 0 then
-    levels[i] = levels[i] - amount
-    if kind == 'concurrent' then
+    levels[i] = levels[i] - amounts[i]
+    if check.kind == 'concurrent' then
       redis.call('ZADD', key, now + tonumber(ARGV[2]), ARGV[1])
       redis.call('PEXPIRE', key, tonumber(ARGV[2]) + 1000)
-    elseif is_money then
-      keep_spent(key, kind, limit - levels[i])
+    elseif check.is_money then
+      keep_spent(key, check.kind, check.limit - levels[i])
     else
-      keep_level(key, levels[i], limit, burst)
+      keep_level(key, levels[i], check.limit, check.burst)
     end
   end
-  reply[#reply + 1] = math.floor(is_money and levels[i] or levels[i] * 1000)
-  reply[#reply + 1] = (kind == 'concurrent' or is_money) and 0 or math.ceil((burst - levels[i]) / limit)
+  local left = check.is_money and levels[i] or levels[i] * 1000
+  local full_ms = check.is_bucket and math.ceil((check.burst - levels[i]) / check.limit) or 0
+  reply[#reply + 1] = string.format('%.0f %.0f', math.floor(left), full_ms)
 end
-return reply
+return table.concat(reply, ' ')
 """
 )
 
-# KEYS: those of the claim, and nothing else. ARGV: lease id, prefix of usage, usage's place (tenant, who, model), then
-# requests, prompt tokens, answer tokens, nano-dollars; then for each key: kind, correction, limit, burst.
+# KEYS: those of the claim, and nothing else. ARGV: lease id, prefix of usage, usage's place (tenant, who, model); then
+# requests, prompt tokens, answer tokens and nano-dollars that were used; requests, tokens and nano-dollars that had
+# been claimed; the checks.
 SETTLE = (
     _COMMON
     + """
-for i, key in ipairs(KEYS) do
-  local at = 8 + (i - 1) * 4
-  local kind, correction = ARGV[at], tonumber(ARGV[at + 1])
-  local limit, burst = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
-  if kind == 'concurrent' then
+local used = {requests = tonumber(ARGV[4]), tokens = ARGV[5] + ARGV[6], nano_usd = tonumber(ARGV[7])}
+local requests, tokens, nano_usd = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+for i, check in ipairs(checks_of(ARGV[11])) do
+  local key = KEYS[i]
+  if check.kind == 'concurrent' then
     redis.call('ZREM', key, ARGV[1])
-  elseif correction ~= 0 then
-    if kind == 'day' or kind == 'month' then
-      keep_spent(key, kind, spent_of(key, kind) + correction)
-    else
-      keep_level(key, math.min(burst, level_of(key, limit, burst) - correction), limit, burst)
+  else
+    local really = check.is_money and used.nano_usd or used[check.kind]
+    local correction = really - amount_of(check, requests, tokens, nano_usd)
+    if correction ~= 0 and check.is_money then
+      keep_spent(key, check.kind, spent_of(key, check.kind) + correction)
+    elseif correction ~= 0 then
+      local level = level_of(key, check.limit, check.burst) - correction
+      keep_level(key, math.min(check.burst, level), check.limit, check.burst)
     end
   end
 end

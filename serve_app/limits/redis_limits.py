@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
@@ -16,12 +17,22 @@ from serve_app.limits.lua import ACQUIRE, SETTLE
 
 _MS_PER_MIN = 60_000.0
 _SEPARATOR = "\x1f"
+_MAX_SPECS = 4096
 _COUNTS = {
     "requests": "num_requests",
     "prompt": "num_prompt_tokens",
     "answer": "num_answer_tokens",
     "nano_usd": "nano_usd",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _Spec:
+    """What the scripts are told of a request's limits; the same for all requests that have to pass the same."""
+
+    checks: tuple[Check, ...]
+    keys: tuple[str, ...]
+    text: str
 
 
 class RedisLimits:
@@ -33,30 +44,31 @@ class RedisLimits:
         self._calendar = calendar or Calendar()
         self._acquire = _sha(ACQUIRE)
         self._settle = _sha(SETTLE)
+        self._specs: dict[int, _Spec] = {}  # id of the checks, which it keeps alive -> it
 
     async def acquire(self, claim: Claim) -> Decision:
-        checks = claim.checks
-        if not checks:
+        if not claim.checks:
             return Decision()
-        arguments: list[Any] = [claim.lease_id, round(claim.lease_s * 1000)]
-        for check in checks:
-            arguments += (check.kind, claim.amount(check.kind), _limit(check), check.burst)
-        keys = [self._key(check) for check in checks]
+        spec = self._spec(claim.checks)
+        told = (claim.lease_id, round(claim.lease_s * 1000), *_claimed(claim), spec.text)
+        arguments: list[Any] = [len(spec.keys), *spec.keys, *told]
+        reply: Any
         try:
             try:
-                reply = await self._redis.evalsha(self._acquire, len(keys), *keys, *arguments)
+                reply = await self._redis.evalsha(self._acquire, *arguments)
             except NoScriptError:  # the first time, and after Redis has started again
-                reply = await self._redis.eval(ACQUIRE, len(keys), *keys, *arguments)
+                reply = await self._redis.eval(ACQUIRE, *arguments)
         except RedisError as exc:
             raise _gone(exc) from exc
-        return _decision(checks, [int(one) for one in reply])
+        return _decision(claim.checks, [int(number) for number in reply.split()])
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         try:
             async with self._redis.pipeline(transaction=False) as pipe:
                 for index, settlement in enumerate(settlements):
-                    keys = [self._key(check) for check in settlement.claim.checks]
-                    arguments = (len(keys), *keys, *self._settle_arguments(settlement))
+                    spec = self._spec(settlement.claim.checks)
+                    told = (*self._settled(settlement), spec.text)
+                    arguments: list[Any] = [len(spec.keys), *spec.keys, *told]
                     # The first brings the script, so that none of them fails where Redis has started again.
                     pipe.eval(SETTLE, *arguments) if index == 0 else pipe.evalsha(self._settle, *arguments)
                 await pipe.execute()
@@ -80,9 +92,9 @@ class RedisLimits:
     async def close(self) -> None:
         await self._redis.aclose()
 
-    def _settle_arguments(self, settlement: Settlement) -> list[Any]:
+    def _settled(self, settlement: Settlement) -> tuple[str | int, ...]:
         used = settlement.usage
-        arguments: list[Any] = [
+        return (
             settlement.claim.lease_id,
             f"{self._base}:usage:",
             _SEPARATOR.join(part.replace(_SEPARATOR, "") for part in (used.tenant, used.who, used.model)),
@@ -90,13 +102,23 @@ class RedisLimits:
             used.num_prompt_tokens,
             used.num_answer_tokens,
             used.nano_usd,
-        ]
-        for check in settlement.claim.checks:
-            arguments += (check.kind, settlement.correction(check.kind), _limit(check), check.burst)
-        return arguments
+            *_claimed(settlement.claim),
+        )
 
-    def _key(self, check: Check) -> str:
-        return f"{self._base}:limit:{check.kind}:{check.scope}"
+    def _spec(self, checks: tuple[Check, ...]) -> _Spec:
+        # By identity: they come from a CheckBook, which keeps them, and hashing them takes longer than all the rest.
+        spec = self._specs.get(id(checks))
+        if spec is None or spec.checks is not checks:
+            if len(self._specs) >= _MAX_SPECS:
+                self._specs.clear()
+            keys = tuple(f"{self._base}:limit:{check.kind}:{check.scope}" for check in checks)
+            text = "\n".join(f"{check.kind} {_limit(check)!r} {check.burst!r}" for check in checks)
+            spec = self._specs[id(checks)] = _Spec(checks, keys, text)
+        return spec
+
+
+def _claimed(claim: Claim) -> tuple[int, int, int]:
+    return claim.num_requests, claim.num_tokens, claim.nano_usd
 
 
 def _decision(checks: Sequence[Check], reply: Sequence[int]) -> Decision:

@@ -24,6 +24,11 @@ class SseReader:
     def __init__(self) -> None:
         self._held = b""
 
+    @property
+    def is_within_an_event(self) -> bool:
+        """Whether the last frame ended in the middle of one."""
+        return bool(self._held)
+
     def feed(self, frame: bytes) -> list[str]:
         """Data of the events that are complete by now; comments (pings) have none and are left out.
 
@@ -38,6 +43,8 @@ class SseReader:
 
 
 def _data(event: str) -> str:
+    if event.startswith("data:") and "\n" not in event and "\r" not in event:  # as nearly all are
+        return event[5:].removeprefix(" ")
     lines = [line[5:].removeprefix(" ") for line in _LINE_END.split(event) if line.startswith("data:")]
     return "\n".join(lines)
 

@@ -6,6 +6,7 @@ Knows nothing of Ray: `deployment` makes instruments of these.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -64,16 +65,20 @@ AGENT_LOOPS = Metric(
 GATE_VERDICTS = Metric(
     "agent_gate_verdicts_total",
     "counter",
-    "Verdicts of the gate: on the passages (stage context) and on the last draft (stage answer).",
-    ("agent", "stage", "verdict"),
+    "Verdicts of the gate: on the passages (stage context; evaluator features) and on the last draft (stage answer; "
+    "evaluator builtin, or ragas and its version).",
+    ("agent", "stage", "evaluator", "verdict"),
 )
 AGENT_MODEL_CALLS = Metric(
-    "agent_model_calls_total", "counter", "Calls of chat models that answers took.", ("agent",)
+    "agent_model_calls_total",
+    "counter",
+    "Calls of chat models that answers took, without those of other agents that were asked.",
+    ("agent",),
 )
 AGENT_TOKENS = Metric(
     "agent_tokens_total",
     "counter",
-    "Tokens that answers took of chat models, as these told: kind prompt or completion.",
+    "Tokens that these calls took, as the models told: kind prompt or completion.",
     ("agent", "kind"),
 )
 LLM_TOKENS = Metric(
@@ -234,6 +239,14 @@ GUARD_FINDINGS = Metric(
     "What guards found in prompts (in) and answers (out), by what it is and what became of it.",
     ("direction", "category", "kind", "action"),
 )
+
+
+def count_agent_usage(count: Count, agent: str, usage: Mapping[str, int]) -> None:
+    """Count what an agent's own calls of models took; an agent that it asks counts for itself."""
+    count(AGENT_MODEL_CALLS, usage["num_model_calls"], agent=agent)
+    for kind in ("prompt", "completion"):
+        count(AGENT_TOKENS, usage[f"{kind}_tokens"], agent=agent, kind=kind)
+
 
 ALL = (
     AGENT_DURATION,

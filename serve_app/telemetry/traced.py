@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from serve_app.agent.base import AgentClient
 from serve_app.engines.base import EmbeddingEngine, ModelEngine
+from serve_app.engines.rerank.base import RerankEngine
 from serve_app.evaluation.base import Assessment, Judge, Metric, Sample
 from serve_app.messages import (
     AgentEvent,
@@ -23,6 +24,7 @@ from serve_app.messages import (
     JsonObject,
     ModelCard,
     RequestContext,
+    Scores,
     SearchQuery,
     SearchResult,
 )
@@ -61,6 +63,10 @@ def trace_model(engine: ModelEngine, tracer: Tracer | None) -> ModelEngine:
 
 def trace_embedder(engine: EmbeddingEngine, tracer: Tracer | None) -> EmbeddingEngine:
     return engine if tracer is None else TracedEmbedder(engine, tracer)
+
+
+def trace_reranker(engine: RerankEngine, tracer: Tracer | None) -> RerankEngine:
+    return engine if tracer is None else TracedReranker(engine, tracer)
 
 
 def trace_search(knowledge: Searches, tracer: Tracer | None) -> Searches:
@@ -183,6 +189,23 @@ class TracedEmbedder(TracedModel):
         return await self._embedder.describe()
 
 
+class TracedReranker(TracedModel):
+    """A RerankEngine: a span for each question with its passages. The conventions have no name for it yet."""
+
+    def __init__(self, engine: RerankEngine, tracer: Tracer) -> None:
+        super().__init__(engine, tracer)
+        self._reranker = engine
+
+    async def rerank(self, query: str, passages: Sequence[str], context: RequestContext) -> Scores:
+        asked = self._asked(Endpoint.RERANK, {}) | {"manta.num_texts": len(passages)}
+        with spanning(self._tracer, *self._named(Endpoint.RERANK, context), asked) as (span, own):
+            scores = await self._reranker.rerank(query, passages, own)
+            span.set({"manta.num_truncated": scores.num_truncated})
+            if scores.num_tokens:  # 0: a service that does not count
+                span.set({"gen_ai.usage.input_tokens": scores.num_tokens})
+        return scores
+
+
 class TracedSearch:
     """A knowledge base's searches: a span for each."""
 
@@ -235,8 +258,16 @@ class TracedJudge:
     def name(self) -> str:
         return self._judge.name
 
+    @property
+    def evaluator(self) -> str:
+        return self._judge.evaluator
+
     async def assess(self, sample: Sample, metrics: Sequence[Metric], context: RequestContext) -> Assessment:
-        asked: Attributes = {"manta.judge": self.name, "manta.metrics": [str(metric) for metric in metrics]}
+        asked: Attributes = {
+            "manta.judge": self.name,
+            "manta.evaluator": self.evaluator,
+            "manta.metrics": [str(metric) for metric in metrics],
+        }
         with spanning(self._tracer, f"evaluate {self.name}", context, asked) as (span, own):
             assessment = await self._judge.assess(sample, metrics, own)
             for metric in assessment.scores:

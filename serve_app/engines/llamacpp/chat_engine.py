@@ -7,6 +7,7 @@ frees its place within one step. Texts begin in order of arrival, as soon as the
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -19,7 +20,7 @@ from serve_app.engines.llamacpp.library import Batch, Context, Model
 from serve_app.engines.llamacpp.mailbox import Wakes
 from serve_app.engines.llamacpp.sampling import Sampler
 from serve_app.engines.llamacpp.slots import Slots
-from serve_app.engines.llamacpp.turns import plan_step
+from serve_app.engines.llamacpp.turns import ReadingPace, plan_step
 from serve_app.engines.llamacpp.writing import Job, Text
 from serve_app.errors import ConfigError, DeadlineExceeded, EngineFailed
 from serve_app.health.failures import FailuresInRow
@@ -27,6 +28,8 @@ from serve_app.telemetry.metrics import PROMPT_TOKENS, PROMPT_TOKENS_CACHED, Cou
 
 # A prompt waits for another one that is being read if that saves it the reading of so many tokens.
 _WORTH_WAITING = 32
+# Of prompts in a step, however slow the model is: fewer make the model's weights pass through the CPU for nothing.
+_MIN_READ_TOKENS = 32
 # llama.cpp's flash attention on CPUs has three ways of adding up, and which one it takes follows from the number of
 # tokens in the step and in the cache (ggml_compute_forward_flash_attn_ext_f16 in ggml-cpu/ops.cpp); one of them adds
 # in 16 bits. So a text that has two nearly equal best tokens somewhere can go either way.
@@ -50,7 +53,7 @@ def open_chat_engine(
         model,
         config.num_threads or num_cpus,
         n_ctx=config.max_sequences * config.context_tokens,
-        n_batch=config.max_step_tokens,
+        n_batch=config.max_step_tokens + config.max_sequences,
         n_ubatch=config.max_step_tokens,
         n_seq_max=config.max_sequences,
         # Each sequence has its own part of the cache. In one that all share, every token looks past the tokens of
@@ -74,6 +77,7 @@ def open_chat_engine(
         slots,
         failures,
         max_step_tokens=config.max_step_tokens,
+        pace=ReadingPace(config.max_step_ms / 1000, _MIN_READ_TOKENS),
         count=partial(_count_prompt, count, config.name),
     )
 
@@ -88,7 +92,8 @@ class ChatEngine:
 
     Args:
         slots: of the context.
-        max_step_tokens: of one step, at least as many as there are slots.
+        max_step_tokens: of prompts in one step; texts that are written have a token each besides.
+        pace: how much of the prompts is read in a step while texts are being written.
         count: is told of each text that begins: tokens of its prompt, and those that were cached.
     """
 
@@ -100,15 +105,19 @@ class ChatEngine:
         failures: FailuresInRow,
         *,
         max_step_tokens: int,
+        pace: ReadingPace,
         count: Callable[[int, int], None],
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._model = model
         self._context = context
         self._slots = slots
         self._failures = failures
         self._max_step_tokens = max_step_tokens
+        self._pace = pace
+        self._clock = clock
         self._count = count
-        self._batch = Batch(max_step_tokens)
+        self._batch = Batch(max_step_tokens + slots.num_slots)
         self._texts: list[Text] = []  # begun, in that order
         self.wakes = Wakes()  # of those who read what is written here
 
@@ -175,7 +184,7 @@ class ChatEngine:
     def _step(self) -> None:
         if not self._texts:
             return
-        counts = plan_step([text.num_left for text in self._texts], self._max_step_tokens)
+        counts = plan_step([text.num_left for text in self._texts], self._max_step_tokens, self._pace)
         turns = [(text, text.next_tokens(num)) for text, num in zip(self._texts, counts, strict=True) if num]
         turns.sort(key=lambda turn: turn[0].slot.id)  # llama.cpp joins sequences that follow each other
         self._batch.clear()
@@ -186,6 +195,7 @@ class ChatEngine:
             self._batch.add(tokens, text.slot.id, text.slot.num_tokens, outputs=outputs)
             if is_end:
                 ends.append((text, self._batch.num_tokens - 1))
+        began = self._clock()
         try:
             self._context.decode(self._batch)
         except EngineFailed as exc:
@@ -193,6 +203,7 @@ class ChatEngine:
             for text, _ in turns:
                 self._fail(text, exc)
             return
+        self._pace.observe(sum(num for num in counts if num > 1), self._clock() - began)
         for text, tokens in turns:
             text.slot.extend(tokens)
         for text, row in ends:

@@ -106,16 +106,20 @@ class Model:
             parse_special: read `<|im_end|>` and the like in the text as the special tokens that they name.
         """
         raw = text.encode("utf-8", "replace")  # half a surrogate pair is no character: "?"
-        room = len(raw) + 8  # at most a token a byte, and the special ones
-        tokens = np.empty(room, dtype=np.int32)
-        pointer = tokens.ctypes.data_as(ctypes.POINTER(llama_cpp.llama_token))
-        num = llama_cpp.llama_tokenize(
-            self.vocabulary, raw, len(raw), pointer, room, add_special, parse_special
-        )
-        if num < 0:
-            raise EngineFailed(
-                f"{self.path.name}: the tokenizer failed ({num}) on a text of {len(raw)} bytes"
+        room = len(raw) + 8  # a token a byte and the special ones are seldom too few
+        while True:
+            tokens = np.empty(room, dtype=np.int32)
+            pointer = tokens.ctypes.data_as(ctypes.POINTER(llama_cpp.llama_token))
+            num = llama_cpp.llama_tokenize(
+                self.vocabulary, raw, len(raw), pointer, room, add_special, parse_special
             )
+            if num >= 0:
+                break
+            if -num <= room:
+                raise EngineFailed(
+                    f"{self.path.name}: the tokenizer failed ({num}) on a text of {len(raw)} bytes"
+                )
+            room = -num
         return tokens[:num].copy()
 
     def piece(self, token: int, *, special: bool = False) -> bytes:

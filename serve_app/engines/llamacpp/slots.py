@@ -87,6 +87,10 @@ class Slots:
         self._slots = [Slot(sequence, max_tokens) for sequence in range(num_slots)]
         self._clock = itertools.count(1)
 
+    @property
+    def num_slots(self) -> int:
+        return len(self._slots)
+
     def num_common(self, tokens: Tokens) -> int:
         """How much of a text's beginning is there."""
         if not self._can_share:

@@ -17,7 +17,7 @@ from configs.neuron_instances import (
 )
 from configs.schema import VllmModel
 from configs.schema.neuron import NeuronConfig
-from serve_app.engines.neuron.plugins import Plugin, plugin_of
+from serve_app.engines.neuron.plugins import Package, Plugin, plugin_of
 
 _GIB = 1 << 30
 _DECODE_BUCKET_TOKENS = 128  # what the native plugin's buckets of contexts are multiples of
@@ -103,21 +103,28 @@ def shape_faults(made: Plan, shape: ModelShape) -> list[str]:
 
 def package_faults(made: Plan, installed: Mapping[str, Installed]) -> list[str]:
     """What the engine's environment says: packages that are absent, placeholders, or another version's."""
-    absent = [package.name for package in made.plugin.packages if package.name not in installed]
-    found = [f"lacks {_words(absent)}"] if absent else []
+    absent: list[str] = []
+    found: list[str] = []
     for package in made.plugin.packages:
-        there = installed.get(package.name)
-        if there is None:
-            continue
-        if not there.has_module:
-            found.append(f"has a {package.name} {there.version} without {package.module}: PyPI's placeholder")
-        elif package.wanted and not package.accepts(there.version):
-            found.append(
-                f"has {package.name} {there.version}, and the {made.plugin.name} plugin needs {package.wanted}"
-            )
+        choices = [one for one in (package, *package.instead) if one.name in installed]
+        faulty = [fault for one in choices if (fault := _package_fault(made, one, installed[one.name]))]
+        if not choices:
+            absent.append(package.words)
+        elif len(faulty) == len(choices):
+            found.append(faulty[0])
+    if absent:
+        found.insert(0, f"lacks {_words(absent)}")
     if not found:
         return []
     return [f"python: the environment {'; '.join(found)}. Install it {made.plugin.how_to_install()}"]
+
+
+def _package_fault(made: Plan, package: Package, there: Installed) -> str | None:
+    if not there.has_module:
+        return f"has a {package.name} {there.version} without {package.module}: PyPI's placeholder"
+    if package.wanted and not package.accepts(there.version):
+        return f"has {package.name} {there.version}, and the {made.plugin.name} plugin needs {package.wanted}"
+    return None
 
 
 def visible_core_faults(made: Plan, visible: str | None) -> list[str]:

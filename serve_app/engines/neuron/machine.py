@@ -46,7 +46,7 @@ def num_devices(folder: Path) -> int:
 
 def installed(python: Path, plugin: Plugin) -> Mapping[str, Installed]:
     """Which of the plugin's packages an interpreter's environment has; imports none of them."""
-    wanted = json.dumps({package.name: package.module for package in plugin.packages})
+    wanted = json.dumps(plugin.distributions)
     done = subprocess.run(  # noqa: S603 (the interpreter that the configuration names, which will run vLLM)
         [str(python), "-c", _ASK, wanted],
         capture_output=True,

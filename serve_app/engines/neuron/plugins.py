@@ -6,6 +6,10 @@
 Sources, read 2026-11: awsdocs-neuron.readthedocs-hosted.com, "vLLM Neuron plugin: configuration options", "How to
 set up vLLM Neuron", "vLLM user guide for NxD Inference"; awslabs.github.io/accelerated-compute-tutorials, "vLLM + NxDI
 (Classic)", which says which vLLM each stands on.
+
+PyTorch's side of the native one: AWS's set-up page names torch_neuronx, and what it ships is libtorch-neuronx-lite. The
+plugin (0.24, `vllm_neuron.envs`) takes the latter unless VLLM_NEURON_LIBTORCH_NEURONX_LITE is 0, and AWS's image of SDK
+2.32 has it alone. Either will do here.
 """
 
 from __future__ import annotations
@@ -27,6 +31,12 @@ class Package:
     module: str  # that only the real one has: the placeholders on PyPI have no code
     least: tuple[int, int] | None = None  # version; None: whatever the plugin brought
     series: tuple[int, int] | None = None  # the one series of versions that will do
+    instead: tuple[Package, ...] = ()  # any of these will do as well
+
+    @property
+    def words(self) -> str:
+        """Its name, and the others."""
+        return " or ".join([self.name, *(other.name for other in self.instead)])
 
     @property
     def wanted(self) -> str:
@@ -53,29 +63,39 @@ class Plugin:
     packages: tuple[Package, ...]
     branch: str | None  # of SOURCES; None: its default
     section: str  # of --additional-config
+    framework: str  # PyTorch's side, as AWS's image brings it
+
+    @property
+    def distributions(self) -> dict[str, str]:
+        """Every distribution that may be asked for -> the module that only the real one has."""
+        every = [one for package in self.packages for one in (package, *package.instead)]
+        return {one.name: one.module for one in every}
 
     def how_to_install(self) -> str:
         """What a person does where the packages are absent. What is on PyPI under these names is not it."""
         branch = f"--branch {self.branch} " if self.branch else ""
         return (
-            f"on AWS's Neuron image (Neuron SDK {self.sdk}, which brings the driver, neuronx-cc and torch-neuronx): "
+            f"on AWS's Neuron image (Neuron SDK {self.sdk}, which brings the driver, neuronx-cc and "
+            f"{self.framework}): "
             f"git clone {branch}{SOURCES} && pip install --extra-index-url={INDEX} -e ./vllm-neuron "
             "(PyPI's own packages of these names are placeholders)"
         )
 
 
-_COMMON = (
-    Package("torch-neuronx", "torch_neuronx"),
-    Package("neuronx-cc", "neuronxcc"),
-    Package("vllm-neuron", "vllm_neuron"),
-)
+_TORCH_NEURONX = Package("torch-neuronx", "torch_neuronx")
+_COMMON = (Package("neuronx-cc", "neuronxcc"), Package("vllm-neuron", "vllm_neuron"))
 NATIVE = Plugin(
     name="native",
     families=frozenset({"trn2"}),
     sdk="2.32 or later",
-    packages=(Package("vllm", "vllm", least=(0, 24)), *_COMMON),
+    packages=(
+        Package("vllm", "vllm", least=(0, 24)),
+        Package("libtorch-neuronx-lite", "libtorch_neuronx_lite", instead=(_TORCH_NEURONX,)),
+        *_COMMON,
+    ),
     branch=None,
     section="neuron_config",
+    framework="libtorch-neuronx-lite",
 )
 NXD = Plugin(
     name="nxd",
@@ -83,11 +103,13 @@ NXD = Plugin(
     sdk="2.27 to 2.31",
     packages=(
         Package("vllm", "vllm", series=(0, 13)),
+        _TORCH_NEURONX,
         *_COMMON,
         Package("neuronx-distributed-inference", "neuronx_distributed_inference"),
     ),
     branch="0.2.1-lts",
     section="override_neuron_config",
+    framework="torch-neuronx",
 )
 _BY_NAME = {plugin.name: plugin for plugin in (NATIVE, NXD)}
 

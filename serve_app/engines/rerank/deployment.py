@@ -5,18 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from configs.schema import ExternalReranker, RerankerConfig
+from configs.schema import ExternalReranker, RerankerConfig, TracingConfig
 from serve_app.engines.registry import open_reranker
 from serve_app.health.replica import nothing_to_check
 from serve_app.messages import Endpoint, JsonObject, RequestContext, Scores
 from serve_app.replica import Replica, returns_errors
+from serve_app.telemetry.deployment import Instruments
+from serve_app.telemetry.traced import trace_reranker
+from serve_app.telemetry.tracing import Tracing
 
 
 class RerankerDeployment:
     """One replica of the reranking model."""
 
-    def __init__(self, config: RerankerConfig, home: Path) -> None:
-        self._engine = open_reranker(config, home, max(1, int(config.scaling.num_cpus)))
+    def __init__(
+        self,
+        config: RerankerConfig,
+        home: Path,
+        tracing: TracingConfig = TracingConfig(),  # noqa: B008 (frozen)
+    ) -> None:
+        self._tracing = Tracing(tracing, config.name, Instruments().count)
+        engine = open_reranker(config, home, max(1, int(config.scaling.num_cpus)))
+        self._engine = trace_reranker(engine, self._tracing.tracer)
         # Another replica would call the same service, and find it in the same state.
         is_elsewhere = isinstance(config, ExternalReranker)
         check = nothing_to_check if is_elsewhere else self._engine.check_health
@@ -46,3 +56,4 @@ class RerankerDeployment:
     async def __del__(self) -> None:
         await self._replica.close()
         await self._engine.close()
+        await self._tracing.close()

@@ -6,6 +6,7 @@ Pure: what it gives is what runs, so tests compare it and start nothing.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -59,9 +60,20 @@ def arguments(config: VllmModel) -> dict[str, EngineArgument]:
     return {name: value for name, value in {**given, **config.engine_args}.items() if value is not None}
 
 
-def environment(config: VllmModel, num_cpus: int, inherited: Mapping[str, str]) -> dict[str, str]:
-    """The variables of vLLM's processes: those of the replica, the device's, and the configuration's own."""
+def environment(
+    config: VllmModel, python: Path, num_cpus: int, inherited: Mapping[str, str]
+) -> dict[str, str]:
+    """The variables of vLLM's processes: those of the replica, the device's, and the configuration's own.
+
+    Args:
+        config: the model.
+        python: interpreter of vLLM's environment.
+        num_cpus: threads of the engine where the configuration names none.
+        inherited: the replica's.
+    """
     variables = {name: value for name, value in inherited.items() if name not in DROPPED_VARIABLES}
+    # As in an environment that is activated: kernels are compiled on the spot by its ninja, Neuron's by its neuronx-cc.
+    variables["PATH"] = os.pathsep.join([str(python.parent), inherited.get("PATH", os.defpath)])
     variables |= {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "PYTHONUNBUFFERED": "1"}
     # Longer than the replica keeps idle connections: of two ends that close one, ours must be first.
     variables["VLLM_HTTP_TIMEOUT_KEEP_ALIVE"] = str(4 * KEEP_ALIVE_S)

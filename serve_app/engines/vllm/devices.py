@@ -5,6 +5,7 @@ Knows the configuration and nothing of processes. `neuron` has a room of its own
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +15,7 @@ from serve_app.engines.vllm.keys import key
 from serve_app.errors import ConfigError
 
 # Where the NVIDIA driver puts the devices of a node, one file for each.
+_DEVICES = Path("/dev")
 _NVIDIA_DEVICES = "nvidia[0-9]*"
 
 
@@ -79,11 +81,11 @@ class CpuDevice:
 class CudaDevice:
     """NVIDIA GPUs of one node. Ray gives the replica its own by CUDA_VISIBLE_DEVICES."""
 
-    def __init__(self, devices: Path = Path("/dev")) -> None:
+    def __init__(self, devices: Path = _DEVICES) -> None:
         self._devices = devices
 
     def check(self, config: VllmModel) -> None:
-        num_gpus = len(list(self._devices.glob(_NVIDIA_DEVICES)))
+        num_gpus = self._num_gpus()
         if num_gpus == 0:
             raise ConfigError(
                 f"{key(config, 'device')} is cuda, and this machine shows no NVIDIA GPU (no /dev/nvidia0); use a "
@@ -94,6 +96,27 @@ class CudaDevice:
                 f"{key(config, 'tensor_parallel_size')} is {config.tensor_parallel_size}, and this node has "
                 f"{num_gpus} GPUs; a replica never spans nodes"
             )
+
+    def check_together(self, models: Sequence[VllmModel]) -> None:
+        """Look whether this machine has GPUs for the first replicas of all of these models at once.
+
+        Raises:
+            ConfigError: it has too few; Ray would wait for more for ever.
+        """
+        needed = {
+            key(model, "tensor_parallel_size"): max(1, model.scaling.min_replicas)
+            * model.tensor_parallel_size
+            for model in models
+        }
+        if sum(needed.values()) > self._num_gpus():
+            each = ", ".join(f"{name} for {number}" for name, number in needed.items())
+            raise ConfigError(
+                f"the first replicas of all models need {sum(needed.values())} GPUs ({each}), and this machine has "
+                f"{self._num_gpus()}"
+            )
+
+    def _num_gpus(self) -> int:
+        return len(list(self._devices.glob(_NVIDIA_DEVICES)))
 
     def check_model(self, config: VllmModel, folder: Path) -> None:
         """vLLM says before it loads weights whether they can be split so."""

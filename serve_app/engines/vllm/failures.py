@@ -7,6 +7,7 @@ known the message names the model alone.
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -22,8 +23,14 @@ _UNRECOGNIZED = re.compile(r"unrecognized arguments: --(?:no-)?([\w-]+)")
 _RAISED = re.compile(r"^(?:[\w.]+\.)?(\w*(?:Error|Exception|Interrupt)): (.+)")
 # What only says that something else went wrong before.
 _SECOND_HAND = re.compile(
-    r"Engine core (?:initialization|proc\S*) failed|See (?:stack trace|root cause) above", re.I
+    r"(?:Engine core|WorkerProc) (?:initialization|proc\S*) failed|See (?:stack trace|root cause) (?:above|for)",
+    re.I,
 )
+# "Failed core proc(s): {'EngineCore': -9}": a negative number is the signal that ended it.
+_DEAD_CORE = re.compile(r"Failed core proc\(s\): \{[^}]*: -(\d+)")
+_NO_VLLM = re.compile(r"No module named '?vllm")  # what Python says of `-m`; no traceback
+# An exit status above it is this and the number of a signal, as shells have it, and the launcher.
+_BY_SIGNAL = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +50,23 @@ def _memory_key(config: VllmModel) -> str:
     return "cpu_kv_cache_gib" if config.device == "cpu" else "gpu_memory_utilization"
 
 
+# The first that is found counts: vLLM's words about the cache name max_model_len too.
 _KNOWN = (
+    _Known(
+        re.compile(r"cannot open shared object file|undefined symbol|No module named", re.I),
+        _at("python"),
+        "this environment's vLLM is not whole, or not for this machine: see docs/vllm.md",
+    ),
+    _Known(
+        re.compile(r"less than (?:requested memory for kv|desired [GC]PU memory|the engine's budget)", re.I),
+        _memory_key,
+        "lower it, or end what else holds the memory",
+    ),
+    _Known(
+        re.compile(r"KV\s+cache.*larger than|No available memory for the cache blocks", re.I | re.S),
+        _memory_key,
+        "give the cache more memory, or lower max_model_len",
+    ),
     _Known(
         re.compile(
             r"max_model_len.*(?:greater|larger) than|(?:greater|larger) than.*max_model_len", re.I | re.S
@@ -52,12 +75,7 @@ _KNOWN = (
         "lower it, or leave it out",
     ),
     _Known(
-        re.compile(r"KV cache.*(?:larger|less) than|No available memory for the cache blocks", re.I | re.S),
-        _memory_key,
-        "give the cache more memory, or lower max_model_len",
-    ),
-    _Known(
-        re.compile(r"out of memory|OutOfMemory|Free memory on device|DefaultCPUAllocator", re.I),
+        re.compile(r"out of memory|OutOfMemory|DefaultCPUAllocator", re.I),
         _at("weights"),
         "the model does not fit: use a larger device, a smaller dtype, or tensor_parallel_size",
     ),
@@ -115,8 +133,8 @@ def reason(config: VllmModel, lines: Sequence[str], status: int | None) -> str:
         if found := _ARGUMENT.search(line):
             return f"{_argument_key(config, found[1])}: vLLM says: {found[2][:_MAX_CHARS]}"
     said = _said(plain)
-    if status < 0:
-        return f"{key(config, 'weights')}: vLLM was killed by signal {-status} while it started ({said[:_MAX_CHARS]})"
+    if said is None:
+        return _died(config, plain, status)
     for known in _KNOWN:
         if known.sentence.search(said):
             return f"{key(config, known.key(config))}: vLLM says: {said[:_MAX_CHARS]}; {known.advice}"
@@ -130,7 +148,25 @@ def _argument_key(config: VllmModel, flag: str) -> str:
     return key(config, OWN_KEYS.get(name, f"engine_args.{name}"))
 
 
-def _said(lines: Sequence[str]) -> str:
+def _died(config: VllmModel, lines: Sequence[str], status: int) -> str:
+    """Of one that raised nothing: it or its engine was ended, or it left with a plain word."""
+    last = next((line for line in reversed(lines) if line), "nothing")[:_MAX_CHARS]
+    if _NO_VLLM.search(last):
+        return f"{key(config, 'python')}: the environment of {config.python} has no vLLM: see docs/vllm.md"
+    core = next((found for line in lines if (found := _DEAD_CORE.search(line))), None)
+    number = int(core[1]) if core else status - _BY_SIGNAL
+    if number == signal.SIGILL:
+        return f"{key(config, 'python')}: this vLLM is built for another CPU than this machine's (signal {number})"
+    if number > 0 or _SECOND_HAND.search(last):
+        what = f"was killed by signal {number}" if number > 0 else "lost a process"
+        return (
+            f"{key(config, 'weights')}: vLLM {what} while it loaded the model, and did not say why; most often memory "
+            f"is too small for the weights and {_memory_key(config)}. It last said: {last}"
+        )
+    return f"models.{config.name}: vLLM ended with status {status} while it started: {last}"
+
+
+def _said(lines: Sequence[str]) -> str | None:
     """The first error that a traceback ends in and that is not about another one, with the lines that belong to it."""
     for at, line in enumerate(lines):
         if (found := _RAISED.match(line)) and not _SECOND_HAND.search(line):
@@ -140,4 +176,4 @@ def _said(lines: Sequence[str]) -> str:
                     break
                 more.append(rest)
             return " ".join([found[2], *more])
-    return next((line for line in reversed(lines) if line), "nothing")
+    return None

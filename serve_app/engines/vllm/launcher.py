@@ -21,7 +21,10 @@ import sys
 
 
 def run(grace_s: float, folder: str, command: list[str]) -> int:
-    """The command's exit status. Ends it when standard input is closed, and does not return then."""
+    """The command's exit status, 128 and the signal's number if one ended it, as shells have it.
+
+    Ends the command when standard input is closed, and does not return then.
+    """
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 (our own replica's command line)
     poll = select.poll()
     poll.register(sys.stdin.fileno(), select.POLLIN)
@@ -30,7 +33,7 @@ def run(grace_s: float, folder: str, command: list[str]) -> int:
     if sys.stdin.fileno() not in ready:
         status = child.wait()
         shutil.rmtree(folder, ignore_errors=True)
-        return status
+        return status if status >= 0 else 128 - status
     child.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
         child.wait(grace_s)

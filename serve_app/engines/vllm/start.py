@@ -45,7 +45,8 @@ def open_vllm(config: VllmModel, home: Path, num_cpus: int) -> VllmEngine:
     is_ready = False
     try:
         process.start(
-            command(config, python, folder, process.socket), environment(config, num_cpus, os.environ)
+            command(config, python, folder, process.socket),
+            environment(config, python, num_cpus, os.environ),
         )
         logger.info("%s: vLLM starts, as process %s", config.name, process.pid)
         is_ready = process.wait_until(lambda: _answers(process.socket), config.start_timeout_s)

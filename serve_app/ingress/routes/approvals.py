@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from serve_app.agents.base import DeclaredAgentClient
 from serve_app.errors import ModelNotFound
+from serve_app.front.base import Ask
 from serve_app.ingress.agent_events import final_event, until_final
-from serve_app.ingress.answers import json_document, takes
+from serve_app.ingress.answers import takes
 from serve_app.ingress.call import CallReader
+from serve_app.ingress.front_answers import answer_through, ask_of
 from serve_app.ingress.routes.direct import DirectRoute
 from serve_app.ingress.services import Services
-from serve_app.ingress.sse import PING_EVERY_S, EventStream
+from serve_app.ingress.sse import PING_EVERY_S
 from serve_app.messages import AgentEvent, ApprovalDecision
 from serve_app.openai_api.requests import ModelName, parse
+from serve_app.openai_api.responses import encode
 from serve_app.openai_api.responses import event as sse_event
+from serve_app.streams import close
 
 
 class ApprovalRequest(BaseModel):
@@ -47,20 +53,39 @@ def router(reader: CallReader, services: Services) -> APIRouter:
         if agent is None:
             known = ", ".join(sorted(services.declared)) or "(none)"
             raise ModelNotFound(f"no agent {wanted.agent!r} is declared; there are: {known}")
-        decision = ApprovalDecision(
-            request.path_params["run_id"], call.user_id, wanted.token, wanted.approve, wanted.reason
-        )
-        events = agent.resume(decision, call.context)
-        if wanted.stream:
-            frames = services.waking_stream(wanted.agent, _frames(events))
-            return EventStream(
-                frames, call.context.deadline, wanted.agent, error_event="error", ping_every_s=PING_EVERY_S
+        ask = ask_of(request, call, wanted.agent, "agents/approvals", is_stream=wanted.stream)
+        # The steps see what a model gets to read of it, and nothing that opens a run.
+        ask = replace(ask, body={"reason": wanted.reason}, is_once=True)
+
+        def source(asked: Ask) -> AsyncGenerator[bytes]:
+            reason = asked.body["reason"]
+            decision = ApprovalDecision(
+                request.path_params["run_id"], call.user_id, wanted.token, wanted.approve, reason
             )
-        final = await call.run(wanted.agent, services.waking(wanted.agent, final_event(events)))
-        document = {"object": "agent.answer", "id": call.context.request_id, "agent": wanted.agent, **final}
-        return json_document(document)
+            return _answer(services, agent, decision, asked)
+
+        return await answer_through(
+            services.front, ask, source, call, error_event="error", ping_every_s=PING_EVERY_S
+        )
 
     return routes
+
+
+async def _answer(
+    services: Services, agent: DeclaredAgentClient, decision: ApprovalDecision, ask: Ask
+) -> AsyncGenerator[bytes]:
+    """One document, or the events."""
+    events = agent.resume(decision, ask.context)
+    if not ask.is_stream:
+        final = await services.waking(ask.name, final_event(events))
+        yield encode({"object": "agent.answer", "id": ask.context.request_id, "agent": ask.name, **final})
+        return
+    frames = services.waking_stream(ask.name, _frames(events))
+    try:
+        async for frame in frames:
+            yield frame
+    finally:
+        await close(frames)
 
 
 async def _frames(events: AsyncIterator[AgentEvent]) -> AsyncGenerator[bytes]:

@@ -56,4 +56,5 @@ def _model(card: ModelCard, served_since_s: int) -> JsonObject:
         "endpoints": [endpoint.path for endpoint in card.endpoints],
         "is_generative": card.is_generative,
         **{key: value for key, value in known.items() if value is not None},
+        "manta": {"kind": card.kind, **card.serves},
     }

@@ -43,6 +43,7 @@ from serve_app.telemetry.metrics import (
     TENANT_TOKENS,
     Metric,
 )
+from serve_app.telemetry.spans import Tracer
 
 CHAT = "/v1/chat/completions"
 BODY = {"model": "mock", "messages": [{"role": "user", "content": "hello there"}]}
@@ -92,11 +93,13 @@ def house(services: Services, config: IngressConfig, tmp_path: Path, monkeypatch
     monkeypatch.setenv("GW", SECRET)
 
     @asynccontextmanager
-    async def opened(tally: Tally | None = None, **door_config: Any) -> AsyncIterator[House]:
+    async def opened(
+        tally: Tally | None = None, tracer: Tracer | None = None, **door_config: Any
+    ) -> AsyncIterator[House]:
         door_config = {"authentication": KEYS, "audit": AuditConfig(), **door_config}
         door = open_door(DoorConfig(**door_config), config, tmp_path, services.cards, "manta", tally=tally)
         assert door is not None
-        app = create_app(config, services, door=door)
+        app = create_app(config, services, door=door, tracer=tracer)
         running = asyncio.create_task(door.run())
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://manta") as client:
@@ -244,6 +247,44 @@ async def test_no_secret_is_printed(house: Open, caplog: pytest.LogCaptureFixtur
         assert all(SECRET not in text for text in texts)
 
 
+class Traced:
+    """A tracer, and its own only span: all that it is told."""
+
+    captures_content = True
+    is_recorded = True
+    traceparent = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+
+    def start(self, *told: object) -> Traced:
+        self.told.append(told)
+        return self
+
+    def set(self, *told: object) -> None:
+        self.told.append(told)
+
+    rename = event = fail = set
+
+    def end(self) -> None:
+        self.told.append("end")
+
+
+async def test_no_secret_is_traced(house: Open) -> None:
+    traced = Traced()
+    async with house(tracer=traced) as one:
+        key = await one.key()
+        wrong = key[:-10] + ("b" if key[-10] == "a" else "a") + key[-9:]
+        assert (await one.ask(key)).status_code == 200
+        assert (await one.ask(wrong)).status_code == 401
+        assert (await one.ask(key, x_manta_gateway=SECRET)).status_code == 200
+        for path in (f"/v1/models/{key}", f"/v1/models?api_key={key}"):
+            assert (await one.get(path, key)).status_code == 400
+    assert traced.told.count("end") == 5
+    assert key.split("_")[2][:40] not in repr(traced.told)
+    assert SECRET not in repr(traced.told)
+
+
 async def test_requests_are_limited_as_openai_does(house: Open) -> None:
     async with house() as one:
         key = await one.key(requests_per_min=6, burst_requests=3)
@@ -292,7 +333,10 @@ async def test_streams_are_counted(house: Open, options: dict[str, Any]) -> None
         assert row["prompt_tokens"] > 0
 
 
-async def test_a_stream_that_the_client_leaves_is_counted(house: Open, raw_call: Any, generator: Any) -> None:
+async def test_a_stream_that_the_client_leaves_is_counted(
+    house: Open, raw_call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serve_app.limits.limiter.RELEASE_S", 0.0)  # the mock would be done by then
     async with house(tenant_limits=LimitsConfig(max_concurrent=1)) as one:
         key = await one.key()
         body = BODY | {"max_tokens": 300, "stream": True, "ignore_eos": True}

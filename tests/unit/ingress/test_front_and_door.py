@@ -21,6 +21,7 @@ from configs.schema import (
     GuardsConfig,
     IngressConfig,
     InputPolicies,
+    LimitsConfig,
     MemberConfig,
     PriceConfig,
     TenantConfig,
@@ -73,7 +74,8 @@ def house(services: Services, config: IngressConfig, tmp_path: Path) -> Open:
             cards={**services.cards, **groups},
             front=open_front(front, cards, count_nothing, agents=("manta",), knowledge=services.knowledge),
         )
-        door = open_door(DoorConfig(**door_config), config, tmp_path, one.cards, "manta")
+        members = {group.name: group.models() for group in front.groups}
+        door = open_door(DoorConfig(**door_config), config, tmp_path, one.cards, "manta", members=members)
         app = create_app(config, one, door=door)
         running = None if door is None else asyncio.create_task(door.run())
         transport = httpx.ASGITransport(app=app)
@@ -107,6 +109,17 @@ async def test_a_hit_costs_a_request_and_nothing_else_and_the_member_is_paid(hou
     assert rows[0]["requests"] == 6
     assert rows[0]["answer_tokens"] < 2 * 10
     assert rows[0]["usd"] == pytest.approx(rows[0]["answer_tokens"])
+
+
+async def test_money_is_reserved_for_the_member_that_may_answer(house: Open) -> None:
+    """Otherwise whoever asks a group would be admitted with a budget that is all but spent, any number at once."""
+    prices = {"mock": PriceConfig(usd_per_million_answer_tokens=1_000_000)}
+    limits = LimitsConfig(usd_per_day=10)
+    async with house(GROUP, prices=prices, tenant_limits=limits) as (client, model):
+        asked = [BODY | {"max_tokens": 8, "seed": seed} for seed in range(2)]
+        answers = [await client.post(CHAT, json=body) for body in asked]
+    assert [answer.status_code for answer in answers] == [200, 429]  # 5 of 10 are spent, and 8 may be needed
+    assert len(model.contexts) == 1
 
 
 async def test_weights_travel_with_requests_where_shares_are_on(house: Open) -> None:

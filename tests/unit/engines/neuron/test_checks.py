@@ -191,6 +191,25 @@ def test_the_right_packages_are_fine() -> None:
     assert package_faults(made(INF2, 8), REAL) == []
     native = REAL | {"vllm": Installed("0.24.0", has_module=True)}
     assert package_faults(made(TRN2, 8), native) == []
+    as_aws_ships_it = native | {"libtorch-neuronx-lite": Installed("2.11.0.1.0", has_module=True)}
+    del as_aws_ships_it["torch-neuronx"]
+    assert package_faults(made(TRN2, 8), as_aws_ships_it) == []
+    (fault,) = package_faults(made(INF2, 8), as_aws_ships_it | {"vllm": REAL["vllm"]})
+    assert fault.startswith("python: the environment lacks torch-neuronx. Install it")
+
+
+def test_either_side_of_pytorch_will_do_for_the_native_plugin() -> None:
+    without = {name: one for name, one in REAL.items() if name != "torch-neuronx"}
+    (fault,) = package_faults(made(TRN2, 8), without | {"vllm": Installed("0.24.0", has_module=True)})
+    assert fault.startswith(
+        "python: the environment lacks libtorch-neuronx-lite or torch-neuronx. Install it"
+    )
+    assert "which brings the driver, neuronx-cc and libtorch-neuronx-lite" in fault
+    placeholder = {"libtorch-neuronx-lite": Installed("0.0.1", has_module=False)}
+    (fault,) = package_faults(
+        made(TRN2, 8), without | placeholder | {"vllm": Installed("0.24.0", has_module=True)}
+    )
+    assert "has a libtorch-neuronx-lite 0.0.1 without libtorch_neuronx_lite: PyPI's placeholder" in fault
 
 
 def test_absent_packages_are_named_with_where_they_come_from() -> None:

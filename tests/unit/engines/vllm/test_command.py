@@ -13,6 +13,8 @@ from serve_app.engines.vllm.command import arguments, command, environment, word
 from serve_app.engines.vllm.devices import CpuDevice, CudaDevice
 from serve_app.errors import ConfigError
 
+PYTHON = Path("/vllm/bin/python")
+
 
 def model(**changes: Any) -> VllmModel:
     return VllmModel.model_validate(
@@ -63,7 +65,8 @@ def test_parsers_and_adapters_bring_what_they_need() -> None:
 
 def test_the_environment_is_the_replicas_without_its_interpreter() -> None:
     inherited = {"PATH": "/bin", "PYTHONPATH": "/ray", "VIRTUAL_ENV": "/venv", "CUDA_VISIBLE_DEVICES": "3"}
-    variables = environment(model(num_threads=4, env={"VLLM_LOGGING_LEVEL": "DEBUG"}), 1, inherited)
+    variables = environment(model(num_threads=4, env={"VLLM_LOGGING_LEVEL": "DEBUG"}), PYTHON, 1, inherited)
+    assert variables["PATH"] == "/vllm/bin:/bin"  # as in an environment that is activated
     assert "PYTHONPATH" not in variables
     assert "VIRTUAL_ENV" not in variables
     assert variables["CUDA_VISIBLE_DEVICES"] == "3"
@@ -71,8 +74,8 @@ def test_the_environment_is_the_replicas_without_its_interpreter() -> None:
     assert variables["HF_HUB_OFFLINE"] == "1"
     assert variables["VLLM_LOGGING_LEVEL"] == "DEBUG"
     assert "VLLM_ALLOW_RUNTIME_LORA_UPDATING" not in variables
-    assert environment(model(lora=LoraConfig()), 2, {})["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] == "1"
-    assert environment(model(), 2, {})["OMP_NUM_THREADS"] == "2"
+    assert environment(model(lora=LoraConfig()), PYTHON, 2, {})["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] == "1"
+    assert environment(model(), PYTHON, 2, {})["OMP_NUM_THREADS"] == "2"
 
 
 def test_a_gpus_replica_reserves_it_and_stays_on_its_node(tmp_path: Path) -> None:
@@ -88,6 +91,24 @@ def test_a_gpus_replica_reserves_it_and_stays_on_its_node(tmp_path: Path) -> Non
         ConfigError, match=r"models\.chat\.tensor_parallel_size is 3, and this node has 2 GPUs"
     ):
         device.check(model(device="cuda", tensor_parallel_size=3))
+
+
+def test_models_that_want_more_gpus_together_than_there_are(tmp_path: Path) -> None:
+    for number in range(2):
+        (tmp_path / f"nvidia{number}").touch()
+    device = CudaDevice(tmp_path)
+    one, two = (
+        model(device="cuda"),
+        model(device="cuda", name="large", scaling={"min_replicas": 2, "max_replicas": 2}),
+    )
+    device.check_together([])
+    device.check_together([one])
+    device.check_together([two])
+    with pytest.raises(
+        ConfigError,
+        match=r"need 3 GPUs \(models\.chat\.tensor_parallel_size for 1, models\.large\.tensor_parallel_size for 2\)",
+    ):
+        device.check_together([one, two])
 
 
 def test_a_device_that_is_not_there_is_named(tmp_path: Path) -> None:
