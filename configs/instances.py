@@ -7,6 +7,7 @@ planned with; add its row, with the source, and it is.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -57,43 +58,86 @@ _SIZES = {
     "24xlarge": (96, 737),
     "48xlarge": (192, 737),
 }
-_UP_TO_16 = tuple(_SIZES)[:7]
+# Families whose memory grows with their vCPUs and that have no local disk:
+# family -> architecture, GiB for each vCPU, the largest size.
+_GENERAL: dict[str, tuple[Architecture, int, str]] = {
+    "c7g": ("arm64", 2, "16xlarge"),
+    "m7g": ("arm64", 4, "16xlarge"),
+    "r7g": ("arm64", 8, "16xlarge"),
+    "c8g": ("arm64", 2, "48xlarge"),
+    "m8g": ("arm64", 4, "48xlarge"),
+    "r8g": ("arm64", 8, "48xlarge"),
+    "c7i": ("amd64", 2, "48xlarge"),
+    "m7i": ("amd64", 4, "48xlarge"),
+}
+# NVIDIA's GPUs -> memory of each, MiB.
+_GPU_MEMORY_MIB = {
+    "a10g": 22_888,
+    "l4": 22_888,
+    "l40s": 45_776,
+    "a100": 40_960,
+    "a100-80g": 81_920,
+    "h100": 81_920,
+    "h200": 144_384,
+}
+# p5.4xlarge is not here: by the source it has no GPU, so Karpenter would buy none for a pod that asks for one.
+_WITH_GPUS = """
+type            vCPUs   GiB  pods  GPUs  GPU       NVMe, GB
+g5.xlarge           4    16    58     1  a10g           250
+g5.2xlarge          8    32    58     1  a10g           450
+g5.4xlarge         16    64   234     1  a10g           600
+g5.8xlarge         32   128   234     1  a10g           900
+g5.12xlarge        48   192   737     4  a10g          3800
+g5.16xlarge        64   256   234     1  a10g          1900
+g5.24xlarge        96   384   737     4  a10g          3800
+g5.48xlarge       192   768   345     8  a10g          7600
+g6.xlarge           4    16    58     1  l4             250
+g6.2xlarge          8    32    58     1  l4             450
+g6.4xlarge         16    64   234     1  l4             600
+g6.8xlarge         32   128   234     1  l4             900
+g6.12xlarge        48   192   234     4  l4            3760
+g6.16xlarge        64   256   737     1  l4            1880
+g6.24xlarge        96   384   737     4  l4            3760
+g6.48xlarge       192   768   737     8  l4            7520
+g6e.xlarge          4    32    58     1  l40s           250
+g6e.2xlarge         8    64    58     1  l40s           450
+g6e.4xlarge        16   128   234     1  l40s           600
+g6e.8xlarge        32   256   234     1  l40s           900
+g6e.12xlarge       48   384   292     4  l40s          3800
+g6e.16xlarge       64   512   737     1  l40s          1900
+g6e.24xlarge       96   768   492     4  l40s          3800
+g6e.48xlarge      192  1536   492     8  l40s          7600
+p4d.24xlarge       96  1152   737     8  a100          8000
+p4de.24xlarge      96  1152   737     8  a100-80g      8000
+p5.48xlarge       192  2048   100     8  h100         30400
+p5en.48xlarge     192  2048   198     8  h200         30400
+"""
 
 
-def _general(
-    family: str, architecture: Architecture, gib_per_vcpu: int, sizes: tuple[str, ...]
-) -> list[Instance]:
-    """A family whose memory grows with its vCPUs and that has no local disk."""
-    return [
-        Instance(
-            f"{family}.{size}",
-            architecture,
-            num_vcpus=_SIZES[size][0],
-            memory_mib=_SIZES[size][0] * gib_per_vcpu * 1024,
-            max_pods=_SIZES[size][1],
-        )
-        for size in sizes
-    ]
+def _general() -> Iterator[Instance]:
+    for family, (architecture, gib_per_vcpu, largest) in _GENERAL.items():
+        for size, (num_vcpus, max_pods) in _SIZES.items():
+            memory_mib = num_vcpus * gib_per_vcpu * 1024
+            yield Instance(f"{family}.{size}", architecture, num_vcpus, memory_mib, max_pods)
+            if size == largest:
+                break
 
 
-def _with_gpus(
-    family: str, gpu: str, gpu_memory_mib: int, rows: dict[str, tuple[int, int, int, int, int]]
-) -> list[Instance]:
-    """A family with NVIDIA GPUs; rows: size -> vCPUs, memory in GiB, most pods, GPUs, NVMe in GB."""
-    return [
-        Instance(
-            f"{family}.{size}",
+def _with_gpus() -> Iterator[Instance]:
+    _, *rows = _WITH_GPUS.strip().splitlines()
+    for row in rows:
+        name, num_vcpus, memory_gib, max_pods, num_gpus, gpu, nvme_gb = row.split()
+        yield Instance(
+            name,
             "amd64",
-            num_vcpus=num_vcpus,
-            memory_mib=memory_gib * 1024,
-            max_pods=max_pods,
-            num_gpus=num_gpus,
+            num_vcpus=int(num_vcpus),
+            memory_mib=int(memory_gib) * 1024,
+            max_pods=int(max_pods),
+            num_gpus=int(num_gpus),
             gpu=gpu,
-            gpu_memory_mib=gpu_memory_mib,
-            nvme_gb=nvme_gb,
+            gpu_memory_mib=_GPU_MEMORY_MIB[gpu],
+            nvme_gb=int(nvme_gb),
         )
-        for size, (num_vcpus, memory_gib, max_pods, num_gpus, nvme_gb) in rows.items()
-    ]
 
 
 def _with_neuron_cores(name: str, max_pods: int, nvme_gb: int = 0) -> Instance:
@@ -111,60 +155,8 @@ def _with_neuron_cores(name: str, max_pods: int, nvme_gb: int = 0) -> Instance:
 
 
 _ALL = (
-    *_general("c7g", "arm64", 2, _UP_TO_16),
-    *_general("m7g", "arm64", 4, _UP_TO_16),
-    *_general("r7g", "arm64", 8, _UP_TO_16),
-    *_general("c8g", "arm64", 2, tuple(_SIZES)),
-    *_general("m8g", "arm64", 4, tuple(_SIZES)),
-    *_general("r8g", "arm64", 8, tuple(_SIZES)),
-    *_general("c7i", "amd64", 2, tuple(_SIZES)),
-    *_general("m7i", "amd64", 4, tuple(_SIZES)),
-    *_with_gpus(
-        "g5",
-        "a10g",
-        22_888,
-        {
-            "xlarge": (4, 16, 58, 1, 250),
-            "2xlarge": (8, 32, 58, 1, 450),
-            "4xlarge": (16, 64, 234, 1, 600),
-            "8xlarge": (32, 128, 234, 1, 900),
-            "12xlarge": (48, 192, 737, 4, 3800),
-            "16xlarge": (64, 256, 234, 1, 1900),
-            "24xlarge": (96, 384, 737, 4, 3800),
-            "48xlarge": (192, 768, 345, 8, 7600),
-        },
-    ),
-    *_with_gpus(
-        "g6",
-        "l4",
-        22_888,
-        {
-            "xlarge": (4, 16, 58, 1, 250),
-            "2xlarge": (8, 32, 58, 1, 450),
-            "4xlarge": (16, 64, 234, 1, 600),
-            "8xlarge": (32, 128, 234, 1, 900),
-            "12xlarge": (48, 192, 234, 4, 3760),
-            "16xlarge": (64, 256, 737, 1, 1880),
-            "24xlarge": (96, 384, 737, 4, 3760),
-            "48xlarge": (192, 768, 737, 8, 7520),
-        },
-    ),
-    *_with_gpus(
-        "g6e",
-        "l40s",
-        45_776,
-        {
-            "xlarge": (4, 32, 58, 1, 250),
-            "2xlarge": (8, 64, 58, 1, 450),
-            "4xlarge": (16, 128, 234, 1, 600),
-            "8xlarge": (32, 256, 234, 1, 900),
-            "12xlarge": (48, 384, 292, 4, 3800),
-            "16xlarge": (64, 512, 737, 1, 1900),
-            "24xlarge": (96, 768, 492, 4, 3800),
-            "48xlarge": (192, 1536, 492, 8, 7600),
-        },
-    ),
-    *_with_gpus("p4d", "a100", 40_960, {"24xlarge": (96, 1152, 737, 8, 8000)}),
+    *_general(),
+    *_with_gpus(),
     _with_neuron_cores("inf2.xlarge", 58),
     _with_neuron_cores("inf2.8xlarge", 234),
     _with_neuron_cores("inf2.24xlarge", 737),

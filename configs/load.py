@@ -17,6 +17,7 @@ import platformdirs
 import yaml
 from pydantic import ValidationError
 
+from configs import serve_keys
 from configs.schema import PlatformConfig, SecretRef, TracingConfig
 from configs.simulation import Simulation, Stack
 from configs.workload import Workload
@@ -56,6 +57,8 @@ def read_profile(path: Path) -> Profile:
     application: dict[str, Any] = applications[0]
     if application.get("import_path") != IMPORT_PATH:
         raise ProfileError(f"{path}: applications.0.import_path must be {IMPORT_PATH}")
+    if wrong := "; ".join(serve_keys.faults(document, application)):
+        raise ProfileError(f"{path}: {wrong}")
     http = document.get("http_options") or {}
     try:
         platform = parse_platform(application.get("args") or {})

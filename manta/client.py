@@ -128,27 +128,16 @@ class MantaClient:
     def usage(self, days: int, tenant: str | None = None) -> list[dict[str, Any]]:
         """What was used today and in the days before: a row a day, tenant, key and model."""
         parameters = {"days": str(days)} | ({"tenant": tenant} if tenant else {})
-        response = self._http.get("/v1/usage", params=parameters)
-        if response.status_code != 200:
-            raise _server_error(response)
-        rows: list[dict[str, Any]] = response.json()["data"]
+        rows: list[dict[str, Any]] = self._get("/v1/usage", parameters)["data"]
         return rows
 
-    def _get(self, path: str) -> dict[str, Any]:
-        response = self._http.get(path)
-        if response.status_code != 200:
-            raise _server_error(response)
-        document: dict[str, Any] = response.json()
-        return document
+    def _get(self, path: str, parameters: Mapping[str, str] | None = None) -> dict[str, Any]:
+        return _document_of(self._http.get(path, params=parameters))
 
     def _post(
         self, path: str, body: dict[str, Any], headers: Mapping[str, str] | None = None
     ) -> dict[str, Any]:
-        response = self._http.post(path, json=body, headers=dict(headers or {}))
-        if response.status_code != 200:
-            raise _server_error(response)
-        document: dict[str, Any] = response.json()
-        return document
+        return _document_of(self._http.post(path, json=body, headers=dict(headers or {})))
 
 
 def _document(document: DocumentInput) -> dict[str, Any]:
@@ -174,6 +163,18 @@ def _events(lines: Iterator[str]) -> Iterator[Event]:
             if data != "[DONE]":
                 yield Event(name, json.loads(data))
             name, data = "message", ""
+
+
+def _document_of(response: httpx.Response) -> dict[str, Any]:
+    if response.status_code != 200:
+        raise _server_error(response)
+    try:
+        document = response.json()
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise ServerError(f"{response.request.url} gave no JSON object: no Manta answers there")
+    return document
 
 
 def _server_error(response: httpx.Response) -> ServerError:

@@ -59,8 +59,16 @@ def main() -> None:
         fail("interrupted", code=130)
     except (MantaError, ProfileError, BenchmarkError) as exc:
         fail(str(exc))
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as exc:
+        fail(f"that is no address of a server: {exc}")
     except httpx.TimeoutException as exc:
         fail(f"no answer in time from {exc.request.url}")
     except httpx.TransportError as exc:
         fail(f"cannot reach {exc.request.url}: {exc}; start it with: manta up")
+    except OSError as exc:
+        if (
+            exc.errno is None
+        ):  # no fault of the machine but of ours, such as a TimeoutError that nobody expected
+            raise
+        fail(": ".join(str(part) for part in (exc.filename, exc.strerror) if part))
     sys.exit(code if isinstance(code, int) else 0)

@@ -109,7 +109,16 @@ from configs.schema.routing import CascadeConfig, GroupConfig, MemberConfig
 from configs.schema.scaling import AutoscalerConfig, HealthConfig, ScalingConfig
 from configs.schema.sessions import SessionsConfig
 from configs.schema.sources import FolderSource, HttpSource, S3Source, SourceConfig
-from configs.schema.tools import AgentTool, HeaderSecret, HttpTool, McpTools, RetrievalTool, ToolConfig
+from configs.schema.tools import (
+    AgentTool,
+    FetchTool,
+    HeaderSecret,
+    HttpTool,
+    McpTools,
+    RetrievalTool,
+    ToolConfig,
+    WebTool,
+)
 from configs.schema.tracing import (
     ConsoleExporter,
     ExporterConfig,
@@ -168,6 +177,7 @@ __all__ = [
     "ExternalModel",
     "ExternalReranker",
     "ExtractiveModel",
+    "FetchTool",
     "FileWeights",
     "FixtureProvider",
     "FolderSource",
@@ -265,6 +275,7 @@ __all__ = [
     "Url",
     "VllmModel",
     "WebSearchConfig",
+    "WebTool",
     "Weights",
     "calls_of",
     "order_of_calls",

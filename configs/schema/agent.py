@@ -89,9 +89,10 @@ class AgentConfig(Strict):
         description="Chat model that judges answers before they leave, better another one than those that write."
         " None: answers carry the flag `unevaluated`.",
     )
-    evaluator: Literal["builtin", "ragas"] = Field(
-        default="builtin",
-        description="The judge's prompts: Manta's own, or those of RAGAS 0.4, which has to be installed.",
+    evaluator: Literal["auto", "builtin", "ragas"] = Field(
+        default="auto",
+        description="Whose prompts and metrics the judge is asked with: Manta's own (`builtin`), those of RAGAS 0.4, "
+        "which `make ragas` installs, or `auto`: RAGAS' where it is installed. Answers and reports say which.",
     )
     helper: Name | None = Field(
         default=None,

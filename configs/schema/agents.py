@@ -9,7 +9,7 @@ from pydantic import Field
 
 from configs.schema.base import Fraction, Name, Strict
 from configs.schema.scaling import ScalingConfig
-from configs.schema.tools import AgentTool, ToolConfig, ToolName, names_for_models
+from configs.schema.tools import AgentTool, ToolConfig, ToolName, WebTool, names_for_models
 
 
 class AgentLimits(Strict):
@@ -64,6 +64,7 @@ def check_agents(
     task_agent: str | None,
     *,
     has_sessions: bool,
+    has_web: bool,
 ) -> None:
     """Refuse, by name, what cannot work.
 
@@ -72,6 +73,7 @@ def check_agents(
         pipeline: the pipeline's name.
         task_agent: the agent that the pipeline hands tasks to.
         has_sessions: whether conversations are kept.
+        has_web: whether the web can be searched.
 
     Raises:
         ValueError: it names the agent or the tool.
@@ -92,6 +94,8 @@ def check_agents(
             what = "a tool that a person approves" if waits else "memory: session"
             raise ValueError(f"agents.{agent.name} has {what}, which needs `sessions`")
     for tool in tools:
+        if isinstance(tool, WebTool) and not has_web:
+            raise ValueError(f"tools.{tool.name} searches the web, which needs `web_search`")
         if isinstance(tool, AgentTool) and tool.agent not in known | {pipeline}:
             raise ValueError(f"tools.{tool.name} names the agent {tool.agent!r}, which {_none_of(known)}")
     if task_agent is not None and task_agent not in known:

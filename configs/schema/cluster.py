@@ -210,6 +210,13 @@ class PoolsConfig(Strict):
     gpu: PoolConfig | None = Field(default=None, description="vLLM on NVIDIA GPUs.")
     neuron: PoolConfig | None = Field(default=None, description="vLLM on NeuronCores.")
 
+    @model_validator(mode="after")
+    def _kept_free_where_something_grows(self) -> PoolsConfig:
+        for role in ("head", "system"):
+            if getattr(self, role).buffer_pods:
+                raise ValueError(f"{role}.buffer_pods: places are kept for Ray's workers, and none run there")
+        return self
+
 
 class ReplicaConfig(Strict):
     """What one replica of a deployment needs besides its CPUs and devices, which are the deployment's own settings."""

@@ -37,7 +37,10 @@ class LiteLLMConfig(Strict):
     )
     port: int = Field(default=4000, ge=1, le=65535, description="Port of the proxy.")
     num_workers: int = Field(
-        default=1, ge=1, le=64, description="Processes. One passes about 50 streamed requests a second."
+        default=1,
+        ge=1,
+        le=64,
+        description="Processes. What one passes: `python -m benchmarks frontdoor --parts gateway`.",
     )
     master_key: SecretRef = Field(description="The proxy's administrator, and a client until there are keys.")
     upstream_key: SecretRef | None = Field(

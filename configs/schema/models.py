@@ -105,10 +105,18 @@ class LlamaCppModel(ModelBase):
         "read again. 0: only what is in the places of texts that are over.",
     )
     max_step_tokens: int = Field(
-        default=256,
+        default=512,
         ge=32,
-        description="Tokens of one step: one of each text that is written, and a piece of the prompts that are read. "
+        description="Tokens of the prompts that are read in one step, beside one token of each text that is written. "
         "Small steps keep the streams smooth while a long prompt is read, large ones read it faster.",
+    )
+    max_step_ms: float = Field(
+        default=1000,
+        ge=0,
+        allow_inf_nan=False,
+        description="While texts are written, a step reads no more of prompts than it can in this time, by the pace of "
+        "the steps before it, but 32 tokens at least: so that a large model's streams do not stall for as many "
+        "tokens as a small one's. 0: max_step_tokens alone bounds it.",
     )
     reproducible: bool = Field(
         default=False,
@@ -129,15 +137,6 @@ class LlamaCppModel(ModelBase):
         description="Whether what the model writes between `<think>` and `</think>` is told as `reasoning_content`; "
         "`auto`: if its chat template knows these marks.",
     )
-
-    @model_validator(mode="after")
-    def _room(self) -> LlamaCppModel:
-        if self.max_step_tokens < self.max_sequences:
-            raise ValueError(
-                f"max_step_tokens {self.max_step_tokens} is below max_sequences {self.max_sequences}: each text that "
-                "is written has a token in every step"
-            )
-        return self
 
 
 class VllmModel(ModelBase):

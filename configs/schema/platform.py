@@ -110,6 +110,7 @@ class PlatformConfig(Strict):
             self.agent.name,
             self.agent.task_agent,
             has_sessions=self.sessions is not None,
+            has_web=self.web_search is not None,
         )
         if all(model.optional for model in self.models if model.name in self.agent.models):
             raise ValueError("agent.models needs one model that is not optional")

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from configs.schema.base import Name, SecretRef, Strict, Url
+from configs.schema.sources import Host as HostPattern
 
 # What OpenAI's API takes for a function's name.
 ToolName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
@@ -141,6 +142,41 @@ class RetrievalTool(ToolBase):
     )
 
 
+class WebTool(ToolBase):
+    """Searches the web, by the profile's `web_search`."""
+
+    kind: Literal["web"]
+    description: str = Field(
+        default="Searches the web and gives the pages that fit best, numbered, each with its address.",
+        min_length=1,
+        description="What it does and when to use it, for the model.",
+    )
+    num_results: int = Field(default=5, ge=1, le=20, description="Pages of one search.")
+
+
+class FetchTool(ToolBase):
+    """Reads a page of the web, of hosts on a list alone; no address that is not public is asked."""
+
+    kind: Literal["fetch"]
+    description: str = Field(
+        default="Reads the page at an address: text, HTML, PDF or Office.",
+        min_length=1,
+        description="What it does and when to use it, for the model.",
+    )
+    hosts: tuple[HostPattern, ...] = Field(
+        min_length=1,
+        description="Hosts that may be asked, redirects included (`*.example.org`: all below it); with their ports "
+        "where these are not the scheme's own.",
+    )
+    allow_private: bool = Field(
+        default=False, description="Let hosts have private, loopback and link-local addresses."
+    )
+    user_agent: str = Field(default="manta", min_length=1, description="Who asks, as servers see it.")
+    max_response_bytes: int = Field(
+        default=2_000_000, ge=1, description="A longer page is an error, and is not read to its end."
+    )
+
+
 class McpTools(ToolBase):
     """Tools of an MCP server (streamable HTTP). The model calls them `NAME_TOOL`."""
 
@@ -181,9 +217,11 @@ class AgentTool(ToolBase):
     )
 
 
-ToolConfig = Annotated[HttpTool | RetrievalTool | McpTools | AgentTool, Field(discriminator="kind")]
+ToolConfig = Annotated[
+    HttpTool | RetrievalTool | WebTool | FetchTool | McpTools | AgentTool, Field(discriminator="kind")
+]
 
 
-def names_for_models(tool: HttpTool | RetrievalTool | McpTools | AgentTool) -> tuple[str, ...]:
+def names_for_models(tool: ToolConfig) -> tuple[str, ...]:
     """What models call it by."""
     return tuple(f"{tool.name}_{one}" for one in tool.tools) if isinstance(tool, McpTools) else (tool.name,)

@@ -70,7 +70,9 @@ def _show_step(name: str, data: dict[str, Any]) -> None:
             f"{metric} {'unknown' if score['value'] is None else format(score['value'], '.2f')}"
             for metric, score in data["metrics"].items()
         )
-        err.print(f"[dim]answer judged {data['verdict']}{': ' + scores if scores else ''}[/dim]")
+        # A server of an earlier version does not tell.
+        by = f" by {escape(data['evaluator'])}" if data.get("evaluator") else ""
+        err.print(f"[dim]answer judged {data['verdict']}{by}{': ' + scores if scores else ''}[/dim]")
 
 
 def _show_final(data: dict[str, Any], shown: str) -> None:

@@ -27,7 +27,7 @@ from benchmarks.scenarios.knowledge import client_for, ensure_documents
 from benchmarks.scenarios.processes import deployment_of
 from benchmarks.target import Target
 from cluster.local import serve_environment
-from configs.load import Profile, read_profile
+from configs.load import Profile, manta_folder, read_profile
 from configs.schema import MockModel, PlatformConfig
 from manta.commands.bench.options import out_option, target_of
 from manta.console import err, out
@@ -43,7 +43,9 @@ class Subject:
 
 
 @click.command("conformance")
-@click.argument("profile", type=click.Path(path_type=Path), default=Path("configs/faults.yaml"))
+@click.argument(
+    "profile", type=click.Path(path_type=Path), default=manta_folder() / "configs" / "faults.yaml"
+)
 @click.option(
     "--faults", default=None, metavar="A,B", help="Only these, in this order; --list says which there are."
 )
@@ -97,8 +99,9 @@ class Subject:
 def command(profile: Path, *, faults: str | None, is_list: bool, **options: Any) -> int:
     """Do faults to an application of PROFILE under load, one after the other, and say what clients saw.
 
-    Without --url a Ray of several nodes is started on this machine, and ended. Exit code: 0 everything that was
-    done passed, 1 something did not, 2 nothing could be done, 130 interrupted.
+    Without PROFILE it is configs/faults.yaml of Manta's folder; without --url a Ray of several nodes is started on this
+    machine, and ended. Exit code: 0 everything that was done passed, 1 something did not, 2 nothing could be done, 130
+    interrupted.
     """
     if is_list:
         out.print("\n".join(NAMES))

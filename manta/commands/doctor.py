@@ -41,7 +41,13 @@ class Finding:
 
 
 @click.command("doctor")
-@click.option("--port", default=8000, show_default=True, help="Port that the application would use.")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=8000,
+    show_default=True,
+    help="Port that the application would use.",
+)
 def command(port: int) -> int:
     """Look at this machine; exit code 1 when something that Manta needs is missing."""
     checks: list[Callable[[], Finding]] = [
@@ -158,7 +164,7 @@ def _hub() -> Finding:
     url = hub().endpoint
     try:
         httpx.head(url, timeout=5.0, follow_redirects=True)
-    except httpx.HTTPError as exc:
+    except (httpx.HTTPError, httpx.InvalidURL) as exc:
         text = f"{url} cannot be reached ({exc.__class__.__name__}); without it answers quote the passages"
         return Finding("model hub", "warn", text)
     return Finding("model hub", "ok", url)

@@ -10,9 +10,11 @@ import click
 from rich.progress import TaskID
 from rich.table import Table
 
-from configs.load import api_key, default_profile, home, read_profile
+from configs.load import api_key, home, read_profile
 from manta.client import DEFAULT_URL, MantaClient
 from manta.console import count_progress, err
+from manta.place_options import place_options, reached
+from manta.profile_options import profile_option
 from manta.sync import LIMITS, Watched, collect, sync
 from serve_app.retrieval.ingest.job import Watching
 from serve_app.retrieval.ingest.run import DEAD_LETTERS, Settings, configured, run, typed
@@ -35,20 +37,14 @@ from serve_app.retrieval.sources.syncing import Limits, SyncReport
     show_default=True,
     help="Share of a source's documents that may be removed.",
 )
-@click.option("--endpoint", default=None, help="Of a store that speaks S3's protocol and is not Amazon's.")
-@click.option("--region", default=None, help="AWS region of the bucket.")
-@click.option("--public-bucket", is_flag=True, help="Send S3 no signatures.")
-@click.option(
-    "--allow-host", multiple=True, help="Another host that pages may be on or redirect to; repeatable."
-)
-@click.option("--allow-private", is_flag=True, help="Let pages be on private and loopback addresses.")
+@place_options
 @click.option(
     "--workers",
     type=click.IntRange(1),
     default=None,
     help="Parse and embed here, in so many processes, and write the profile's store; needs no server.",
 )
-@click.option("--profile", type=click.Path(path_type=Path), default=None, help="Of --workers: whose store.")
+@profile_option("Of --workers: whose store.")
 @click.option(
     "--retry", type=click.Path(path_type=Path), default=None, help="Of --workers: a file of what failed."
 )
@@ -65,30 +61,20 @@ def command(
     tenant: str | None,
     source: str | None,
     max_removed_share: float,
-    endpoint: str | None,
-    region: str | None,
-    allow_host: tuple[str, ...],
     workers: int | None,
-    profile: Path | None,
+    profile: Path,
     retry: Path | None,
     dead_letters: Path,
     *,
     allow_empty: bool,
-    public_bucket: bool,
-    allow_private: bool,
+    **reach: object,
 ) -> int:
     """Make PLACES part of the knowledge base: folders, files, globs, s3://bucket/prefix, pages and sitemaps.
 
     A folder, a bucket's prefix and a sitemap are whole: what is no longer in them is removed from the
     base. Exit code 1 when a document failed; the others are in.
     """
-    options: dict[str, object] = {
-        "endpoint": endpoint,
-        "region": region,
-        "is_public": public_bucket,
-        "also_allow": allow_host,
-        "allow_private": allow_private,
-    }
+    options = reached(reach)
     if workers is not None or retry is not None:
         settings = Settings(workers or 1, dead_letters=dead_letters, retry=retry, allow_empty=allow_empty)
         report = ingest_here(places, source, tenant, profile, max_removed_share, settings, **options)
@@ -126,13 +112,13 @@ def ingest_here(
     places: Sequence[str],
     source: str | None,
     tenant: str | None,
-    profile: Path | None,
+    profile: Path,
     max_removed_share: float,
     settings: Settings,
     **options: object,
 ) -> SyncReport:
     """Ingest by workers of this machine, with a progress bar; without places the profile's own sources."""
-    platform = read_profile(profile or default_profile()).platform
+    platform = read_profile(profile).platform
     folder = home(platform)
     limit = platform.knowledge.max_document_bytes
     if places:

@@ -18,9 +18,10 @@ from pydantic import TypeAdapter, ValidationError
 from rich.markup import escape
 from rich.table import Table
 
-from configs.load import default_profile, home, read_profile
+from configs.load import home, read_profile
 from configs.schema import LimitsConfig, Name, PlatformConfig
 from manta.console import err, out
+from manta.profile_options import profile_option
 from serve_app.audit.admin import write_act
 from serve_app.errors import BadRequest, ConfigError, NotFound
 from serve_app.identity.base import KeyRecord, KeyStore, Role, all_records
@@ -31,9 +32,7 @@ from serve_app.ingress.door_parts import audit_folder, open_key_store
 T = TypeVar("T")
 
 _DAY_S = 86_400.0
-_PROFILE = click.option(
-    "--profile", type=click.Path(path_type=Path), default=None, help="Default: MANTA_PROFILE or local.yaml."
-)
+_PROFILE = profile_option("Where keys are kept.")
 
 
 @click.group("keys")
@@ -48,7 +47,7 @@ def command() -> None:
     "--role", type=click.Choice([role.name.lower() for role in Role]), default="user", show_default=True
 )
 @click.option(
-    "--days", type=click.FloatRange(min=0, min_open=True), default=None, help="Days until it expires."
+    "--days", type=click.FloatRange(0, 36_500, min_open=True), default=None, help="Days until it expires."
 )
 @click.option("--requests-per-min", type=float, default=None, help="Limits of this key alone.")
 @click.option("--tokens-per-min", type=float, default=None)
@@ -57,7 +56,7 @@ def command() -> None:
 @click.option("--usd-per-month", type=float, default=None)
 @_PROFILE
 def create(
-    name: str, tenant: str, role: str, days: float | None, profile: Path | None, **limits: float | None
+    name: str, tenant: str, role: str, days: float | None, profile: Path, **limits: float | None
 ) -> int:
     """Make a key for NAME (a person, a team, a program) and print it, for the only time."""
     platform = _platform(profile)
@@ -88,7 +87,7 @@ def create(
 @command.command("list")
 @click.option("--all", "with_dead", is_flag=True, help="Those that were revoked or have expired, too.")
 @_PROFILE
-def list_keys(profile: Path | None, *, with_dead: bool) -> int:
+def list_keys(profile: Path, *, with_dead: bool) -> int:
     """Show the keys, without their secrets."""
     records = _with_store(_platform(profile), all_records)
     table = Table(box=None, pad_edge=False)
@@ -107,7 +106,7 @@ def list_keys(profile: Path | None, *, with_dead: bool) -> int:
 @command.command("revoke")
 @click.argument("key")
 @_PROFILE
-def revoke(key: str, profile: Path | None) -> int:
+def revoke(key: str, profile: Path) -> int:
     """Refuse KEY from now on: its id, as `manta keys list` shows it, or the key itself."""
     platform = _platform(profile)
     key_id = _id_of(key)
@@ -128,11 +127,10 @@ def revoke(key: str, profile: Path | None) -> int:
     return 0
 
 
-def _platform(profile: Path | None) -> PlatformConfig:
-    path = profile or default_profile()
-    platform = read_profile(path).platform
+def _platform(profile: Path) -> PlatformConfig:
+    platform = read_profile(profile).platform
     if platform.door.authentication.keys is None:
-        raise ConfigError(f"{path}: keeps no keys; configure door.authentication.keys")
+        raise ConfigError(f"{profile}: keeps no keys; configure door.authentication.keys")
     return platform
 
 

@@ -9,8 +9,9 @@ import click
 from rich.table import Table
 
 from configs.load import default_home, home, read_profile
-from configs.schema import CatalogueWeights, FileWeights, LocalFolder, ModelFolder, Weights
+from configs.schema import CatalogueWeights, FileWeights, LocalFolder, ModelFolder, VllmModel, Weights
 from manta.console import byte_progress, err, out
+from serve_app.engines.vllm import presence
 from serve_app.errors import ConfigError
 from serve_app.model_cache.cache import (
     describe,
@@ -156,6 +157,8 @@ def _find(name: str, profile: Path | None) -> tuple[Weights | ModelFolder, Path]
         return CatalogueWeights(catalogue=name), default_home()
     platform = read_profile(profile).platform
     for model in (*platform.models, platform.embedder):
+        if model.name == name and isinstance(model, VllmModel):
+            return presence.weights(model), home(platform)
         weights = getattr(model, "weights", None)
         if model.name == name and weights is not None:
             return weights, home(platform)

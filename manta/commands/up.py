@@ -18,16 +18,27 @@ import click
 from rich.markup import escape
 from rich.status import Status
 
-from cluster.local import LocalApplication
-from configs.load import Profile, ProfileError, api_key, home, read_profile
-from configs.schema import AutoEmbedder, LlamaCppModel, LocalEmbedder, OnnxEmbedder, PlatformConfig
+from cluster.local import LocalApplication, require_devices
+from configs.load import Profile, ProfileError, api_key, home, manta_folder, read_profile
+from configs.schema import (
+    AutoEmbedder,
+    LlamaCppModel,
+    LocalEmbedder,
+    ModelFolder,
+    OnnxEmbedder,
+    PlatformConfig,
+    VllmModel,
+    Weights,
+)
 from manta.client import MantaClient
 from manta.commands.ask import show_answer
 from manta.commands.ingest import ingest, show
 from manta.commands.models import choose, fetch, fetch_encoder
 from manta.console import err, out
+from manta.profile_options import profile_argument
 from manta.stopping import stop_when_input_ends
 from manta.sync import collect
+from serve_app.engines.vllm import presence
 from serve_app.errors import ConfigError, MantaError
 from serve_app.identity.exposure import require_safe
 from serve_app.model_cache.cache import has_onnx
@@ -37,7 +48,7 @@ READY_TIMEOUT_S = 60.0  # after every replica runs
 
 
 @click.command("up")
-@click.argument("profile", type=click.Path(path_type=Path), default=Path("configs/local.yaml"))
+@profile_argument
 @click.option(
     "--port", type=click.IntRange(1, 65535), default=None, help="Listen here instead of the profile's port."
 )
@@ -54,7 +65,7 @@ READY_TIMEOUT_S = 60.0  # after every replica runs
 def command(
     profile: Path, port: int | None, *, demo: bool, once: bool, dashboard: bool, stop_with_stdin: bool
 ) -> int:
-    """Start PROFILE (default configs/local.yaml) and serve until Ctrl-C.
+    """Start PROFILE (default: MANTA_PROFILE, else configs/local.yaml of Manta's folder) and serve until Ctrl-C.
 
     `kill -HUP` makes it read PROFILE again and replace its replicas, one after the other.
     """
@@ -62,6 +73,7 @@ def command(
     if chosen.platform.cluster is not None:
         err.print("the section cluster is for `manta cluster`: on one machine nothing reads it", markup=False)
     require_safe(chosen.host, chosen.platform.door.authentication)
+    require_devices(chosen)  # before anything is fetched for them
     fetch_weights(chosen.platform, with_optional=demo)
     application = LocalApplication(chosen, dashboard=dashboard)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -96,8 +108,8 @@ def fetch_weights(platform: PlatformConfig, *, with_optional: bool) -> None:
     elif isinstance(embedder, LocalEmbedder):
         fetch(embedder.weights, folder)
     for model in platform.models:
-        if isinstance(model, LlamaCppModel) and (with_optional or not model.optional):
-            _fetch_or_warn(model, folder) if model.optional else fetch(model.weights, folder)
+        if isinstance(model, LlamaCppModel | VllmModel) and (with_optional or not model.optional):
+            _fetch_or_warn(model, folder) if model.optional else _fetch(model, folder)
 
 
 def start(application: LocalApplication) -> None:
@@ -129,7 +141,7 @@ def reload(application: LocalApplication, path: Path, port: int | None) -> None:
 
 def run_demo(url: str) -> int:
     """Ingest this repository's documentation and ask about it."""
-    root = Path(__file__).resolve().parents[2]
+    root = manta_folder()
     with MantaClient(url, api_key=api_key()) as client:
         report = ingest(client, [*collect([root / "docs"], "docs"), *collect([root / "README.md"], "readme")])
         show(report)
@@ -144,9 +156,19 @@ def _read(path: Path, port: int | None) -> Profile:
     return chosen if port is None else dataclasses.replace(chosen, port=port)
 
 
-def _fetch_or_warn(model: LlamaCppModel, folder: Path) -> None:
+def _fetch(model: LlamaCppModel | VllmModel, folder: Path) -> None:
+    weights: Weights | ModelFolder
+    if isinstance(model, VllmModel):
+        presence.interpreter(model)  # before gigabytes come for an environment that is not there
+        weights = presence.weights(model)
+    else:
+        weights = model.weights
+    fetch(weights, folder, key=f"models.{model.name}.weights")
+
+
+def _fetch_or_warn(model: LlamaCppModel | VllmModel, folder: Path) -> None:
     try:
-        fetch(model.weights, folder)
+        _fetch(model, folder)
     except MantaError as exc:
         err.print(f"{model.name} is left out: {exc.message}", style="yellow", markup=False)
 

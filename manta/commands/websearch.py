@@ -11,17 +11,12 @@ import click
 from configs.load import home, read_profile, secret
 from configs.schema import SecretRef
 from manta.console import err, out
+from manta.profile_options import profile_option
 from serve_app.errors import ConfigError
 
 
 @click.group("websearch", invoke_without_command=True)
-@click.option(
-    "--profile",
-    type=click.Path(path_type=Path),
-    default=Path("configs/local.yaml"),
-    show_default=True,
-    help="Whose `web_search` is served.",
-)
+@profile_option("Whose `web_search` is served.")
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="Listen here; beyond loopback a token is needed."
 )

@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from benchmarks.results_folder import new_folder
-from benchmarks.simulate.calibration_runs import calibrate_server
-from benchmarks.simulate.service_file import write_calibration
+from benchmarks.simulate.calibration.runs import calibrate_server
+from benchmarks.simulate.calibration.service_file import write_calibration
 from manta.commands.bench.options import out_option, target_of, target_options
 from manta.console import err, out
 

@@ -105,14 +105,20 @@ def with_flags(document: dict[str, Any], flags: dict[str, Any]) -> dict[str, Any
         changed["arrivals"] = arrivals
     limits = {name: flags[name] for name in ("ttft_ms", "tpot_ms", "e2e_ms") if flags[name] is not None}
     if limits:
-        changed["objectives"] = {**changed.get("objectives", {}), **limits}
+        changed["objectives"] = _over(changed.get("objectives") or {}, limits)
     lengths = {name: flags[name] for name in ("prompt_tokens", "output_tokens") if flags[name] is not None}
     if flags["kind"] is not None:
         changed["requests"] = [{"kind": flags["kind"], **lengths}]
     elif lengths:
-        requests = changed.get("requests", [{"kind": "chat"}])
-        changed["requests"] = [{**request, **lengths} for request in requests]
+        requests = changed.get("requests") or [{"kind": "chat"}]
+        if isinstance(requests, list):
+            changed["requests"] = [_over(request, lengths) for request in requests]
     return changed
+
+
+def _over(base: object, changes: dict[str, Any]) -> object:
+    """A mapping with the changes in it; anything else as it is, for the schema to refuse by its key."""
+    return {**base, **changes} if isinstance(base, dict) else base
 
 
 def _arrivals(flags: dict[str, Any]) -> dict[str, Any] | None:

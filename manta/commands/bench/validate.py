@@ -9,7 +9,7 @@ import click
 from benchmarks.application import started
 from benchmarks.results_folder import new_folder
 from benchmarks.simulate.tables import accuracy_table
-from benchmarks.simulate.validation_session import PROFILE, WORKLOADS, Names, Session
+from benchmarks.simulate.validation.session import PROFILE, WORKLOADS, Names, Session
 from configs.load import read_profile, read_workload
 from manta.commands.bench.options import out_option
 from manta.console import err

@@ -74,5 +74,7 @@ def _told(checked: Checked) -> int:
     for fault in checked.refused:
         err.print(str(fault), markup=False, style="red")
     if checked.refused:
-        raise ClusterError(f"the server would refuse {len(checked.refused)} objects; nothing was applied")
+        raise ClusterError(
+            f"the server would refuse {len(checked.refused)} objects; nothing was applied{checked.way_out}"
+        )
     return 0

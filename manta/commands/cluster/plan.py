@@ -83,7 +83,8 @@ def _bounds(group: WorkerGroup) -> str:
     if group.role == "head":
         return "1"
     text = f"{group.min_pods} to {group.max_pods}, expected {group.expected_pods}"
-    return text if group.peak_pods == group.max_pods else f"{text}, in updates {group.peak_pods}"
+    text += f", in updates {group.peak_pods}" if group.peak_pods != group.max_pods else ""
+    return text + (f", places kept for {group.spare_pods}" if group.spare_pods else "")
 
 
 def _fits(group: WorkerGroup) -> str:

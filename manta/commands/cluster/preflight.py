@@ -40,6 +40,12 @@ _STYLES: dict[State, str] = {"ok": "green", "warn": "yellow", "bad": "red", "ski
 @click.option(
     "--cluster/--no-cluster", "asks_cluster", default=True, help="Whether to ask the cluster; default: yes."
 )
+@click.option(
+    "--secret-keys",
+    "reads_secrets",
+    is_flag=True,
+    help="Look for the keys in Secrets Manager's secrets too: reads their values, keeps and shows none.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def command(
     profile: Path,
@@ -49,18 +55,19 @@ def command(
     aws_profile: str | None,
     asks_aws: bool,
     asks_cluster: bool,
+    reads_secrets: bool,
     as_json: bool,
 ) -> int:
     """Look at everything that PROFILE's cluster needs; exit code 1 when something of it is not there.
 
     Tools, the AWS account (region, zones, quotas, secrets, certificate), images, the Kubernetes cluster with its
-    operators. Nothing is changed, and no secret's value is read.
+    operators. Nothing is changed, and no value of Secrets Manager's is read unless --secret-keys asks for it.
     """
     read = read_profile(profile)
     made = plan(read)
     findings = [
         *check_tools(),
-        *_outside(read, made, aws_profile, asks_aws=asks_aws),
+        *_outside(read, made, aws_profile, asks_aws=asks_aws, reads_secrets=reads_secrets),
         *(_inside(_objects(read, made), kubeconfig, context) if asks_cluster else ()),
     ]
     if as_json:
@@ -75,7 +82,7 @@ def _objects(profile: Profile, made: ClusterPlan) -> list[Document]:
 
 
 def _outside(
-    profile: Profile, made: ClusterPlan, aws_profile: str | None, *, asks_aws: bool
+    profile: Profile, made: ClusterPlan, aws_profile: str | None, *, asks_aws: bool, reads_secrets: bool
 ) -> Iterator[Finding]:
     from botocore.exceptions import BotoCoreError
 
@@ -87,7 +94,7 @@ def _outside(
         except BotoCoreError as exc:  # no such profile
             yield Finding("account", "identity", "bad", " ".join(str(exc).split()))
         else:
-            yield from check_account(clients, cluster, made)
+            yield from check_account(clients, cluster, made, reads_secrets=reads_secrets)
     yield from check_images(images_of(_objects(profile, made)), clients)
 
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import click
 
-from cluster.lifecycle.going_back import go_back
+from cluster.lifecycle.going_back import roll_back
 from cluster.lifecycle.target import read_target
-from kuberay.objects import ref_of
 from kuberay.patience import Patience
 from manta.commands.cluster.connection import cluster_options, opened, teller, timeout_option
 from manta.console import out
@@ -25,6 +24,7 @@ from manta.console import out
     help="Revision; default: the one that served before.",
 )
 @click.option("--prune", is_flag=True, help="Delete what newer revisions had and that one has not.")
+@click.option("--access", is_flag=True, help="Roles and their bindings too, where that revision has others.")
 @timeout_option("everything to get ready", 1800.0)
 def command(
     target: str,
@@ -33,27 +33,26 @@ def command(
     context: str | None,
     number: int | None,
     prune: bool,
+    access: bool,
     timeout_s: float,
 ) -> int:
-    """Go back to what TARGET (a tree, or NAMESPACE/NAME) was; `status` lists the revisions."""
+    """Go back to what TARGET (a tree, a part of one, or NAMESPACE/NAME) was; `status` lists the revisions."""
     wanted = read_target(target)
-    tell = teller()
     with opened(kubeconfig, context) as cluster:
-        history = wanted.history(cluster)
-        chosen = history.pick(number)
-        newer = [one for one in history.revisions() if one.number > chosen.number]
-        surplus = list(dict.fromkeys(ref_of(one) for revision in reversed(newer) for one in revision.objects))
-        tell(f"going back to revision {chosen.number}, of {chosen.started_at}")
-        history.supersede(chosen)
-        go_back(
-            cluster, chosen, created=surplus if prune else [], timeout_s=timeout_s, patience=Patience(), tell=tell
-        )  # fmt: skip
-        kept = {ref_of(one) for one in chosen.objects}
-        left = [] if prune else [ref for ref in surplus if ref not in kept and cluster.get(ref) is not None]
-    for ref in left:
+        done = roll_back(
+            cluster,
+            wanted,
+            number=number,
+            prune=prune,
+            access=access,
+            timeout_s=timeout_s,
+            patience=Patience(),
+            tell=teller(),
+        )
+    for ref in done.left:
         out.print(
-            f"newer than revision {chosen.number}, still in the cluster (--prune deletes it): {ref}",
+            f"newer than revision {done.revision.number}, still in the cluster (--prune deletes it): {ref}",
             markup=False,
         )
-    out.print(f"{wanted.namespace}/{wanted.name} serves: revision {chosen.number}", markup=False)
+    out.print(f"{wanted.namespace}/{wanted.name} serves: revision {done.revision.number}", markup=False)
     return 0

@@ -40,7 +40,10 @@ def _show(look: Look, name: str) -> None:
         _show_clusters(look.service)
     for number, reason in enumerate(look.reasons, 1):
         out.print(f"{number:3}. {reason}", markup=False)
-    out.print(f"{look.num_objects - len(look.not_ready)} of {look.num_objects} objects are as they should be")
+    seen = look.num_objects - len(look.not_read)
+    out.print(f"{seen - len(look.not_ready)} of {seen} objects are as they should be")
+    if look.not_read:
+        out.print(f"not ours to look at: {', '.join(look.not_read)}", markup=False)
     for ref, waits_for in look.not_ready:
         out.print(f"  {ref}: {waits_for}", markup=False)
     for one in look.revisions:
@@ -83,6 +86,7 @@ def _document(look: Look) -> dict[str, object]:
         "reasons": list(look.reasons),
         "num_objects": look.num_objects,
         "not_ready": [{"object": str(ref), "waits_for": waits_for} for ref, waits_for in look.not_ready],
+        "not_read": list(look.not_read),
         "revisions": [
             {"number": one.number, "state": one.state, "started_at": one.started_at, "note": one.note}
             for one in look.revisions

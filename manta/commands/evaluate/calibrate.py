@@ -15,6 +15,7 @@ import click
 from configs.load import home, read_profile
 from configs.schema import KnowledgeConfig, LanceDbStoreConfig, PlatformConfig
 from manta.console import count_progress, err, out
+from manta.profile_options import profile_option
 from serve_app.evaluation import calibration, dataset, fit
 from serve_app.evaluation.examples import examples, ingest
 from serve_app.messages import JsonObject
@@ -31,9 +32,7 @@ _NUM_THREADS = 2
     required=True,
     help="Labelled folder in BEIR's layout; may be given several times.",
 )
-@click.option(
-    "--profile", type=click.Path(path_type=Path), default=Path("configs/local.yaml"), show_default=True
-)
+@profile_option("Whose embedder is calibrated for.")
 @click.option("--split", default=None, help="test, dev or train; default: the first that is there.")
 @click.option(
     "--out", "file", type=click.Path(path_type=Path), default=Path("calibration.json"), show_default=True

@@ -13,6 +13,7 @@ from rich.table import Table
 from configs.load import home, read_profile
 from configs.schema import PlatformConfig
 from manta.console import count_progress, err, out
+from manta.profile_options import profile_option
 from serve_app.errors import ConfigError
 from serve_app.evaluation import offline
 from serve_app.evaluation.base import Metric
@@ -24,9 +25,7 @@ _DEFAULT = (Metric.FAITHFULNESS, Metric.ANSWER_RELEVANCY)
 
 @click.command("run")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option(
-    "--profile", type=click.Path(path_type=Path), default=Path("configs/local.yaml"), show_default=True
-)
+@profile_option("Whose models judge, and whose gate has the thresholds.")
 @click.option("--judge", default=None, help="A chat model of the profile; default: its agent.judge.")
 @click.option(
     "--metric",
@@ -69,10 +68,11 @@ def command(
     name = judge or platform.agent.judge
     if name is None:
         raise ConfigError(f"{profile}: the agent has no judge; name one of the profile's models with --judge")
-    judged = asyncio.run(_judge(platform, name, cases, asked, parallel, timeout_s))
-    summary = offline.summarise(judged, name, thresholds, max_unknown)
+    judged, evaluator = asyncio.run(_judge(platform, name, cases, asked, parallel, timeout_s))
+    summary = offline.summarise(judged, name, evaluator, thresholds, max_unknown)
     _write(folder, summary, [one.record() for one in judged])
     _show(summary)
+    err.print(f"judged by {name} with the evaluator {evaluator}", markup=False)
     err.print(f"report: {folder / 'report.html'}", markup=False)
     return 0 if summary["passed"] else 1
 
@@ -84,8 +84,8 @@ async def _judge(
     metrics: Sequence[Metric],
     num_parallel: int,
     timeout_s: float,
-) -> list[offline.Judged]:
-    """The judge runs in this process, as its engine does in a replica."""
+) -> tuple[list[offline.Judged], str]:
+    """What it says, and with which evaluator. The judge runs in this process, as its engine does in a replica."""
     from serve_app.engines.registry import open_embedder, open_model
     from serve_app.evaluation.registry import open_judge
 
@@ -98,16 +98,18 @@ async def _judge(
     model = open_model(config, folder, 1)
     embedder = open_embedder(platform.embedder, folder, 1) if needs_embedder else None
     try:
+        judge = open_judge(platform.agent.evaluator, name, model, embedder)
         with count_progress() as progress:
             task = progress.add_task("judging", total=len(cases))
-            return await offline.judge_all(
-                open_judge(platform.agent.evaluator, name, model, embedder),
+            judged = await offline.judge_all(
+                judge,
                 cases,
                 metrics,
                 num_parallel=num_parallel,
                 timeout_s=timeout_s,
                 advance=lambda: progress.advance(task),
             )
+        return judged, judge.evaluator
     finally:
         await model.close()
         if embedder is not None:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from configs.schema import HttpTool, PlatformConfig, calls_of, order_of_calls
+from configs.schema import FetchTool, HttpTool, PlatformConfig, WebTool, calls_of, order_of_calls
 
 TEN_LINES = """
 tools:
@@ -45,6 +45,19 @@ def test_ten_lines_are_enough() -> None:
     assert len(TEN_LINES.strip().splitlines()) <= 10
 
 
+def test_an_agent_that_looks_things_up_needs_a_search_and_a_list_of_hosts() -> None:
+    example = """
+web_search: {provider: {kind: tavily}}
+tools:
+  - {name: search, kind: web}
+  - {name: read, kind: fetch, hosts: ["*.wikipedia.org", docs.example.com]}
+agents:
+  - {name: researcher, model: chat, prompt: Find out what is asked., tools: [search, read]}
+"""
+    config = PlatformConfig(**BASE | yaml.safe_load(example))
+    assert [type(tool) for tool in config.tools] == [WebTool, FetchTool]
+
+
 @pytest.mark.parametrize(
     ("method", "after", "when"),
     [
@@ -73,6 +86,8 @@ def test_what_changes_things_waits_for_a_person_once_results_were_read(
         ({"agents": [agent("a"), agent("a")]}, "the name 'a' is given twice"),
         ({"tools": [WEATHER, WEATHER]}, "tools: 'weather' is declared twice"),
         ({"tools": [ask("x", "gone")]}, "tools.x names the agent 'gone'"),
+        ({"tools": [{"name": "s", "kind": "web"}]}, "tools.s searches the web, which needs `web_search`"),
+        ({"tools": [{"name": "r", "kind": "fetch"}]}, "hosts"),
         (
             {"agents": [agent("a", "x")], "tools": [ask("x", "a")]},
             "agents ask each other in a circle: a -> a",

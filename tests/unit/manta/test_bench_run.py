@@ -8,7 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from configs.load import parse_workload
+from configs.load import ProfileError, parse_workload
 from configs.workload import ClosedLoop, GammaArrivals, PoissonArrivals, TraceArrivals
 from manta.commands.bench.options import target_of
 from manta.commands.bench.run import command, exit_code, with_flags
@@ -46,6 +46,26 @@ def test_flags_win_over_the_file() -> None:
     assert made.seed == 2
     assert (made.objectives.ttft_ms, made.objectives.e2e_ms) == (50, 1000)
     assert [getattr(request, "prompt_tokens", None) for request in made.requests] == [9, 9]
+
+
+@pytest.mark.parametrize(
+    ("document", "key"),
+    [
+        ({"requests": "chat"}, "requests"),
+        ({"requests": ["chat"]}, r"requests\.0"),
+        ({"objectives": 5}, "objectives"),
+    ],
+)
+def test_what_is_no_mapping_is_left_for_the_schema(document: dict[str, Any], key: str) -> None:
+    with pytest.raises(ProfileError, match=key):
+        parse_workload(with_flags(document, flags(prompt_tokens=9, ttft_ms=50.0)))
+
+
+def test_empty_parts_of_a_file_count_as_absent() -> None:
+    document = {"objectives": None, "requests": None}
+    made = parse_workload(with_flags(document, flags(ttft_ms=50.0, output_tokens=7)))
+    assert made.objectives.ttft_ms == 50
+    assert [request.kind for request in made.requests] == ["chat"]
 
 
 def test_a_kind_replaces_the_mix() -> None:

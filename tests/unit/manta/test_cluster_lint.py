@@ -54,3 +54,28 @@ def test_notes_are_shown_when_asked_for(tmp_path: Path) -> None:
     path.write_text("apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: x}\n")
     assert run(str(path)).stdout == ""
     assert "note" in run(str(path), "--notes").stdout
+
+
+def test_annotations_for_githubs_workflows() -> None:
+    done = run("-", "--format", "github", text=BAD.replace("nam: y", '"n,%": y'))
+    assert done.stdout == (
+        '::error file=-,line=3,title=schema/unknown-field::ConfigMap x: metadata["n,%25"]: unknown field n,%25; '
+        "remove it; known here: annotations, creationTimestamp, deletionGracePeriodSeconds, deletionTimestamp, "
+        "finalizers, generateName, generation, labels and 7 more\n"
+    )
+    assert done.return_value == 1
+
+
+def test_sarif_for_code_scanning() -> None:
+    document = json.loads(run("-", "--format", "sarif", text=ODD).stdout)
+    (done,) = document["runs"]
+    assert document["version"] == "2.1.0"
+    assert [rule["id"] for rule in done["tool"]["driver"]["rules"]] == ["secrets/value"]
+    (result,) = done["results"]
+    assert (result["ruleId"], result["level"]) == ("secrets/value", "warning")
+    location = result["locations"][0]["physicalLocation"]
+    assert location == {"artifactLocation": {"uri": "-"}, "region": {"startLine": 4}}
+
+
+def test_json_by_format_is_the_same() -> None:
+    assert run("-", "--format", "json", text=ODD).stdout == run("-", "--json", text=ODD).stdout

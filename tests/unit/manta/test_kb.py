@@ -13,10 +13,14 @@ import pytest
 from click.testing import CliRunner
 
 from manta import client as client_module
+from manta.commands import ingest as ingest_module
 from manta.commands.kb import rebuild, search, status, sync
+from manta.commands.kb import watch as watch_module
 from manta.commands.kb.watch import watch
 from manta.sync import collect
+from serve_app.errors import BadRequest
 
+REACHING = {"endpoint", "region", "public_bucket", "allow_host", "allow_private"}
 REAL_CLIENT = httpx.Client
 Answer = Callable[[httpx.Request], httpx.Response]
 PASSAGE = {
@@ -137,3 +141,31 @@ def test_watching(serve: Any, tmp_path: Path) -> None:
     assert [body for path, body in seen if path.endswith("/sync/failure")] == [
         {"source": "docs", "reason": "503: the store is down"}
     ]
+
+
+def test_a_place_that_is_away_for_a_while_ends_no_watch(serve: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "a.md").write_text("Rays.")
+    plan = {"upload": [], "num_unchanged": 1, "gone": []}
+    seen = serve(lambda request: httpx.Response(200, json=plan if request.url.path.endswith("/plan") else {}))
+    moves = iter(((folder, tmp_path / "away"), (tmp_path / "away", folder)))
+
+    def sleep(_: float) -> None:
+        here, there = next(moves)
+        here.rename(there)
+
+    with client_module.MantaClient() as client:
+        assert watch(client, lambda: collect([folder]), 1.0, 3, sleep) == 0
+        failures = [body for path, body in seen if path.endswith("/sync/failure")]
+        assert failures == [{"source": "docs", "reason": f"{folder}: no such file or folder"}]
+        assert [path for path, _ in seen].count("/v1/knowledge/sync/plan") == 2
+        with pytest.raises(BadRequest, match="no such file"):  # a slip of the pen is told at once
+            watch(client, lambda: collect([tmp_path / "docz"]), 1.0, 3, sleep)
+
+
+def test_what_is_watched_is_reached_as_what_is_ingested() -> None:
+    def reaching(one: click.Command) -> set[str]:
+        return {name for name in (option.name for option in one.params) if name in REACHING}
+
+    assert reaching(watch_module.command) == reaching(ingest_module.command) == REACHING
