@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from benchmarks.application import free_port as benchmark_port
 from serve_app.messages import Deadline, RequestContext
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -51,16 +52,19 @@ def context() -> RequestContext:
     return RequestContext(request_id="test", tenant="default", deadline=Deadline.after(600.0))
 
 
+@pytest.fixture(autouse=True)
+def _sigterm_is_handled_as_before() -> Iterator[None]:
+    """A command takes the signal for its process; MCP's streams end with the stopped server that still handles it."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if before is not None:  # else: not Python's
+        signal.signal(signal.SIGTERM, before)
+
+
 @pytest.fixture(scope="session")
 def free_port() -> Callable[[], int]:
-    """Gives ports of loopback on which nothing listens."""
-
-    def find() -> int:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            return int(probe.getsockname()[1])
-
-    return find
+    """Gives ports of loopback on which nothing listens, and which no other test's server gets by chance."""
+    return benchmark_port
 
 
 START_OPENSEARCH_S = 300.0  # ten on an idle machine

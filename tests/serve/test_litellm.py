@@ -20,13 +20,17 @@ import uvicorn
 
 from cluster.litellm.local import DEFAULT_PYTHON, running
 from configs.load import Profile, parse_platform
-from configs.schema import MockModel
-from serve_app.engines.mock import MockGenerator
+from configs.schema import MockEmbedder, MockModel, MockReranker
+from serve_app.engines.cards import agent_card
+from serve_app.engines.embedding_edge import EmbeddingEdge
+from serve_app.engines.mock import MockGenerator, MockTextEmbedder
+from serve_app.engines.rerank.edge import RerankEdge
+from serve_app.engines.rerank.mock import MockPairScorer
 from serve_app.engines.text_edge import TextEdge
 from serve_app.ingress.app import create_app
 from serve_app.ingress.door_parts import open_door
 from serve_app.ingress.services import Services
-from serve_app.messages import RequestContext
+from serve_app.messages import AgentEvent, AgentQuestion, RequestContext
 
 pytestmark = [
     pytest.mark.services,
@@ -60,6 +64,24 @@ class Recorded(TextEdge):
             yield frame
 
 
+class Librarian:
+    """An agent that has read one book."""
+
+    async def answer(self, question: AgentQuestion, context: RequestContext) -> AsyncIterator[AgentEvent]:
+        yield AgentEvent("run.started", {"run_id": "r1", "agent": "manta", "model": "mock"})
+        final = {
+            "text": "Mantas glide. [1]",
+            "outcome": "answered",
+            "citations": [{"n": 1, "path": "rays.md", "quote": "Mantas glide."}],
+            "flags": [],
+            "notes": [],
+            "usage": {"prompt_tokens": 7, "completion_tokens": 4, "total_tokens": 11},
+            "model": "mock",
+            "run": [{"state": "retrieve", "ms": 3}],
+        }
+        yield AgentEvent("answer.final", final)
+
+
 @dataclass
 class Stack:
     """The proxy's address, and the model behind it all."""
@@ -89,12 +111,17 @@ def profile(free: tuple[int, ...]) -> Profile:
     elsewhere |= {"params": {"api_key": "none", "max_retries": 0}}
     platform = parse_platform(
         {
-            "door": {"authentication": {"gateway": {"secret": {"env": "TEST_GATEWAY_SECRET"}}}},
+            "door": {
+                "authentication": {"gateway": {"secret": {"env": "TEST_GATEWAY_SECRET"}}},
+                "model_limits": {"scarce": {"requests_per_min": 1, "burst_requests": 1}},
+            },
             "litellm": {"master_key": {"env": "TEST_MASTER_KEY"}, "models": [elsewhere]},
             "models": [
-                {"name": "mock", "engine": "mock", "ttft_ms": 1, "tpot_ms": 1, "context_tokens": 200_000}
+                {"name": "mock", "engine": "mock", "ttft_ms": 1, "tpot_ms": 1, "context_tokens": 200_000},
+                {"name": "scarce", "engine": "mock", "ttft_ms": 1, "tpot_ms": 1},
             ],
             "embedder": {"name": "embedder", "engine": "mock", "dim": 16},
+            "reranker": {"name": "reranker", "engine": "mock"},
             "agent": {"name": "manta", "models": ["mock"]},
         }
     )
@@ -120,8 +147,18 @@ async def stack(
     model_config = config.models[0]
     assert isinstance(model_config, MockModel)
     model = Recorded(MockGenerator(model_config))
-    cards = {"mock": model.card()}
-    services = Services(models={"mock": model}, embedders={}, agents={}, knowledge=None, cards=cards)
+    models: dict[str, Any] = {"mock": model, "scarce": model}
+    models["reranker"] = RerankEdge(MockPairScorer(MockReranker(name="reranker", engine="mock")))
+    embedder = EmbeddingEdge(MockTextEmbedder(MockEmbedder(name="embedder", engine="mock", dim=16)))
+    cards = {name: one.card() for name, one in (models | {"embedder": embedder}).items()}
+    cards["manta"] = agent_card(config.agent)
+    services = Services(
+        models=models,
+        embedders={"embedder": embedder},
+        agents={"manta": Librarian()},
+        knowledge=None,  # type: ignore[arg-type]
+        cards=cards,
+    )
     door = open_door(config.door, config.ingress, tmp_path, cards, "manta")
     app = create_app(config.ingress, services, door=door)
     listener = socket.create_server(("127.0.0.1", profile.port), backlog=64)
@@ -227,6 +264,23 @@ async def test_another_provider_never_sees_the_secret(stack: Stack) -> None:
     assert b"of-the-gateway" not in seen[0]
 
 
+@pytest.mark.parametrize("target", ["elsewhere", {"model": "elsewhere"}])
+async def test_a_client_cannot_make_a_request_with_the_secret_fall_back_elsewhere(
+    stack: Stack, target: object
+) -> None:
+    seen: list[bytes] = []
+
+    async def provider(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.close()
+
+    body = {"min_tokens": -3, "fallbacks": [target], "mock_testing_fallbacks": True}
+    async with await asyncio.start_server(provider, "127.0.0.1", stack.other_port):
+        with pytest.raises(openai.APIStatusError):
+            await stack.client.chat.completions.create(model="mock", messages=HELLO, extra_body=body)
+    assert not any(b"of-the-gateway" in one or b"x-manta" in one.lower() for one in seen)
+
+
 async def test_errors_keep_their_status(stack: Stack) -> None:
     with pytest.raises(openai.BadRequestError):
         await stack.client.chat.completions.create(
@@ -246,3 +300,77 @@ async def test_without_a_key_nobody_gets_in(stack: Stack) -> None:
         )
     assert response.status_code == 401, response.text
     assert not stack.model.contexts
+
+
+@pytest.mark.parametrize("is_stream", [True, False], ids=["stream", "json"])
+async def test_tools_are_called(stack: Stack, *, is_stream: bool) -> None:
+    tool = {"type": "function", "function": {"name": "tide", "parameters": {"type": "object"}}}
+    asked: dict[str, Any] = {
+        "model": "mock",
+        "messages": [{"role": "user", "content": 'call:tide {"place": "Yap"}'}],
+        "tools": [tool],
+    }
+    if is_stream:
+        pieces = [
+            call
+            async for chunk in await stack.client.chat.completions.create(**asked, stream=True)
+            for choice in chunk.choices
+            for call in choice.delta.tool_calls or ()
+        ]
+        functions = [piece.function for piece in pieces if piece.function is not None]
+        name = "".join(one.name or "" for one in functions)
+        arguments = "".join(one.arguments or "" for one in functions)
+    else:
+        answer = await stack.client.chat.completions.create(**asked)
+        (call,) = answer.choices[0].message.tool_calls or ()
+        name, arguments = call.function.name, call.function.arguments
+        assert answer.choices[0].finish_reason == "tool_calls"
+    assert (name, json.loads(arguments)) == ("tide", {"place": "Yap"})
+
+
+async def test_a_plain_prompt_is_completed(stack: Stack) -> None:
+    answer = await stack.client.completions.create(
+        model="mock", prompt="hi", max_tokens=3, extra_body={"ignore_eos": True}
+    )
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens == 3
+
+
+async def test_texts_become_vectors(stack: Stack) -> None:
+    answer = await stack.client.embeddings.create(model="embedder", input=["a reef", "a ray"])
+    assert [(one.index, len(one.embedding)) for one in answer.data] == [(0, 16), (1, 16)]
+    direct = await stack.client.embeddings.create(model="embedder", input="a ray")
+    assert answer.data[1].embedding == pytest.approx(direct.data[0].embedding)
+
+
+async def test_documents_are_ranked(stack: Stack) -> None:
+    asked = {"model": "reranker", "query": "manta ray", "documents": ["a cat", "a manta ray", "a ray"]}
+    headers = {"authorization": f"Bearer {MASTER}"}
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
+        response = await http.post(f"{stack.url}/v1/rerank", json=asked, headers=headers)
+    assert response.status_code == 200, response.text
+    assert [one["index"] for one in response.json()["results"]] == [1, 2, 0]
+
+
+@pytest.mark.parametrize("is_stream", [True, False], ids=["stream", "json"])
+async def test_an_agent_answers(stack: Stack, *, is_stream: bool) -> None:
+    question: Any = [{"role": "user", "content": "what do mantas do?"}]
+    if is_stream:
+        stream = await stack.client.chat.completions.create(model="manta", messages=question, stream=True)
+        pieces = [chunk.choices[0].delta.content or "" async for chunk in stream if chunk.choices]
+        assert "".join(pieces) == "Mantas glide. [1]"
+    else:
+        answer = await stack.client.chat.completions.create(model="manta", messages=question)
+        assert answer.choices[0].message.content == "Mantas glide. [1]"
+
+
+async def test_a_limit_is_a_limit_behind_the_proxy(stack: Stack) -> None:
+    async def ask() -> None:
+        await stack.client.chat.completions.create(model="scarce", messages=HELLO, max_tokens=2)
+
+    await ask()
+    with pytest.raises(openai.RateLimitError) as caught:
+        await ask()
+    assert caught.value.status_code == 429
+    assert "model scarce is limited to 1 requests a minute" in str(caught.value)
+    assert len(stack.model.contexts) == 1  # nobody tried again

@@ -278,14 +278,17 @@ def test_an_interpreter_that_fails_has_nothing() -> None:
 def test_vllms_whole_command_line(model_folder: Path, dev: Path) -> None:
     """As it is started: what the device adds to what every model has."""
     chosen = config(model_folder, dev, neuron={"instance_type": "inf2.xlarge", "prefill_buckets": [2048]})
-    words = command(chosen, Path("/path/to/vllm/bin/python"), model_folder, Path("/tmp/socket"))
+    python = Path("/path/to/vllm/bin/python")
+    words = command(chosen, python, model_folder, Path("/tmp/socket"))
     at = words.index("--additional-config")
     assert json.loads(words[at + 1]) == {
         "override_neuron_config": {"context_encoding_buckets": [2048], "enable_bucketing": True}
     }
     assert words[words.index("--tensor-parallel-size") + 1] == "2"
     assert words[words.index("--max-model-len") + 1] == "2048"
-    variables = environment(chosen, 4, {"NEURON_RT_VISIBLE_CORES": "0,1", "PYTHONPATH": "/ray"})
+    inherited = {"NEURON_RT_VISIBLE_CORES": "0,1", "PYTHONPATH": "/ray", "PATH": "/usr/bin"}
+    variables = environment(chosen, python, 4, inherited)
+    assert variables["PATH"] == "/path/to/vllm/bin:/usr/bin"  # where AWS's plugin looks for its compiler
     assert variables["NEURON_RT_VISIBLE_CORES"] == "0,1"
     assert variables["NEURON_RT_NUM_CORES"] == "2"
     assert "PYTHONPATH" not in variables

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -26,7 +30,7 @@ MAY_IMPORT_RAY = {
     # Writes Ray Serve's own schema down for `manta cluster lint`, which imports no Ray; nothing imports it.
     "cluster/lint/list_serve_schema.py",
     # The simulator asks Serve's own autoscaling policy instead of a copy of it. It starts no Ray.
-    "benchmarks/simulate/serve_policy.py",
+    "benchmarks/simulate/stack/serve_policy.py",
     # Servers that `manta up` never is: the ingress with the engine in its own process, ray.serve.llm, and the Ray that
     # both stand on.
     "benchmarks/overhead/own_ray.py",
@@ -54,6 +58,29 @@ HEAVY = {
 }
 
 
+@dataclass(frozen=True)
+class Source:
+    """What the rules ask of a file; it is read once for all of them."""
+
+    imports: frozenset[str]
+    imports_at_the_top: frozenset[str]
+    reads_environment: bool
+
+    def uses(self, *packages: str) -> bool:
+        return any(name.split(".")[0] in packages for name in self.imports)
+
+
+@cache
+def source(path: Path) -> Source:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    at_the_top = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    return Source(
+        frozenset(imported(tree)),
+        frozenset(name for node in at_the_top for name in imported(node)),
+        any(is_environment(node) for node in ast.walk(tree)),
+    )
+
+
 def imported(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -62,49 +89,42 @@ def imported(tree: ast.AST) -> Iterator[str]:
             yield node.module
 
 
+def is_environment(node: ast.AST) -> bool:
+    is_named = isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv")
+    return is_named and isinstance(node.value, ast.Name) and node.value.id == "os"
+
+
+def users_of(package: str) -> set[str]:
+    return {relative(path) for path in FILES if source(path).uses(package)}
+
+
 def relative(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
 @pytest.mark.parametrize("path", FILES, ids=relative)
 def test_ray_appears_only_at_the_edge(path: Path) -> None:
-    uses_ray = any(name.split(".")[0] == "ray" for name in imported(ast.parse(path.read_text())))
     may = relative(path) in MAY_IMPORT_RAY or path.name == "deployment.py"
-    assert may or not uses_ray
+    assert may or not source(path).uses("ray")
 
 
 def test_the_agents_framework_stays_behind_two_files() -> None:
-    users = {
-        relative(path)
-        for path in FILES
-        if any(name.split(".")[0] == "strands" for name in imported(ast.parse(path.read_text())))
-    }
-    assert users == {"serve_app/agents/handle_model.py", "serve_app/agents/loop.py"}
+    assert users_of("strands") == {"serve_app/agents/handle_model.py", "serve_app/agents/loop.py"}
 
 
 def test_the_kubernetes_client_stays_behind_one_file() -> None:
-    users = {
-        relative(path)
-        for path in FILES
-        if any(name.split(".")[0] == "kubernetes" for name in imported(ast.parse(path.read_text())))
-    }
-    assert users == {"kuberay/connection.py"}
+    assert users_of("kubernetes") == {"kuberay/connection.py"}
 
 
 def test_the_room_for_rayservices_stands_on_its_own() -> None:
     for path in (ROOT / "kuberay").rglob("*.py"):
-        for name in imported(ast.parse(path.read_text())):
+        for name in source(path).imports:
             is_ours = name.split(".")[0] in ("serve_app", "cluster", "manta", "benchmarks", "configs")
             assert not is_ours or name == "serve_app.errors", relative(path)
 
 
 def test_only_load_reads_the_environment() -> None:
-    readers = []
-    for path in FILES:
-        for node in ast.walk(ast.parse(path.read_text())):
-            is_environ = isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv")
-            if is_environ and isinstance(node.value, ast.Name) and node.value.id == "os":
-                readers.append(relative(path))
+    readers = {relative(path) for path in FILES if source(path).reads_environment}
     # These hand the environment to processes that they start.
     writers = {
         "cluster/local.py",
@@ -118,7 +138,7 @@ def test_only_load_reads_the_environment() -> None:
     writers |= {"serve_app/evaluation/ragas_judge.py"}
     # Runs in LiteLLM's environment, where nothing of ours reads a configuration.
     writers |= {"cluster/litellm/proxy.py"}
-    assert set(readers) == {"configs/load.py"} | writers
+    assert readers == {"configs/load.py"} | writers
 
 
 def test_benchmarks_know_only_the_configuration() -> None:
@@ -134,21 +154,16 @@ def test_benchmarks_know_only_the_configuration() -> None:
     }
     files = {*(ROOT / "benchmarks").rglob("*.py")} - opens_it
     for path in files:
-        for name in imported(ast.parse(path.read_text())):
-            assert name.split(".")[0] not in ("serve_app", "cluster", "manta"), relative(path)
+        assert not source(path).uses("serve_app", "cluster", "manta"), relative(path)
 
 
 def test_configs_know_nothing_of_the_rest() -> None:
     for path in (ROOT / "configs").rglob("*.py"):
-        for name in imported(ast.parse(path.read_text())):
-            assert name.split(".")[0] not in ("serve_app", "cluster", "manta", "benchmarks"), relative(path)
+        assert not source(path).uses("serve_app", "cluster", "manta", "benchmarks"), relative(path)
 
 
 def test_naming_an_engine_costs_nothing() -> None:
     """The builder's process never loads what only a replica needs."""
-    import subprocess
-    import sys
-
     script = (
         "import sys, serve_app.app;"
         f"print(sorted({HEAVY!r} & {{name.split('.')[0] for name in sys.modules}} - {{'ray'}}))"
@@ -163,10 +178,9 @@ def test_no_import_cycles() -> None:
     modules = {relative(path)[:-3].replace("/", ".").removesuffix(".__init__"): path for path in FILES}
     edges: dict[str, set[str]] = {}
     for module, path in modules.items():
-        tree = ast.parse(path.read_text())
-        top_level = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
-        names = {name for node in top_level for name in imported(node)}
-        edges[module] = {name for name in names if name in modules and name != module}
+        edges[module] = {
+            name for name in source(path).imports_at_the_top if name in modules and name != module
+        }
     done: set[str] = set()
 
     def visit(module: str, trail: tuple[str, ...]) -> None:

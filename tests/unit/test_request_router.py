@@ -57,10 +57,10 @@ class Replica:
     max_ongoing_requests = 100
     node_id = "node"
     availability_zone = None
-    multiplexed_model_ids: frozenset[str] = frozenset()
 
-    def __init__(self, replica_id: ReplicaID) -> None:
+    def __init__(self, replica_id: ReplicaID, *adapters: str) -> None:
         self.replica_id = replica_id
+        self.multiplexed_model_ids = frozenset(adapters)
 
     async def get_queue_len(self, *, deadline_s: float) -> int:
         return 0
@@ -86,14 +86,16 @@ def make_router() -> Callable[[type[PowerOfTwoChoicesRequestRouter]], Any]:
     return make
 
 
-def call(number: int) -> PendingRequest:
-    metadata = RequestMetadata(request_id=str(number), internal_request_id=str(number))
+def call(number: int, adapter: str = "") -> PendingRequest:
+    metadata = RequestMetadata(
+        request_id=str(number), internal_request_id=str(number), multiplexed_model_id=adapter
+    )
     return PendingRequest(args=[], kwargs={}, metadata=metadata)
 
 
-async def send(router: Any, number: int) -> ReplicaID:
+async def send(router: Any, number: int, adapter: str = "") -> ReplicaID:
     """As Serve's own caller does: choose, then send; which replica took it."""
-    replica: Replica = await router._choose_replica_for_request(call(number))
+    replica: Replica = await router._choose_replica_for_request(call(number, adapter))
     router.on_send_request(replica.replica_id)
     return replica.replica_id
 
@@ -129,6 +131,14 @@ async def test_answers_that_come_between_change_nothing(make_router: Callable[..
                 taken[answering] += 1
                 router.on_new_queue_len_info(answering, taken[answering])
         assert max(chosen.values()) == 8
+
+
+async def test_replicas_that_have_an_adapter_come_first(make_router: Callable[..., Any]) -> None:
+    router = make_router(CountingRouter)
+    router.update_replicas([Replica(A), Replica(B, "poet")])
+    assert [await send(router, number, "poet") for number in range(6)] == [B] * 6
+    others = Counter([await send(router, number) for number in range(6, 18)])
+    assert others[A] > others[B]  # which is busier by now
 
 
 async def test_every_end_is_counted_once(make_router: Callable[..., Any]) -> None:

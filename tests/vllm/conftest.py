@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 
 from benchmarks.vllm_models.tiny_qwen3 import blank_tokens, write_model
@@ -20,6 +22,17 @@ ROOT = Path(__file__).resolve().parents[2]
 PYTHON = Path(os.environ.get("MANTA_TEST_VLLM_PYTHON") or ROOT / ".venv-vllm" / "bin" / "python")
 DEVICE = os.environ.get("MANTA_TEST_VLLM_DEVICE") or "cpu"  # cuda: `make test-gpu`
 MODEL = ROOT / ".venv-vllm" / "tiny-qwen3"
+
+# What the tiny model's configuration says of the device. GPUs have no fast attention for float32. FlashInfer's sampler
+# is compiled by nvcc on the spot, which a machine need not have; Triton's kernels want a C compiler alone.
+ON_DEVICE: dict[str, Any] = {
+    "cpu": {"dtype": "float32", "num_threads": 1},
+    "cuda": {
+        "dtype": "bfloat16",
+        "gpu_memory_utilization": 0.2,  # up to three engines at once
+        "env": {"VLLM_USE_FLASHINFER_SAMPLER": "0"},
+    },
+}[DEVICE] | {"device": DEVICE, "python": str(PYTHON)}
 
 # A start takes half a minute on an idle machine of two cores, and several where others work.
 START_S = 1500.0
@@ -43,10 +56,7 @@ def tiny(**changes: Any) -> VllmModel:
         "engine": "vllm",
         "name": "tiny",
         "weights": LocalFolder(path=str(MODEL)),
-        "dtype": "float32",
         "max_model_len": 4096,
-        "device": DEVICE,
-        "python": str(PYTHON),
         "engine_args": {
             "enforce_eager": True,
             "max_num_seqs": 16,
@@ -55,7 +65,7 @@ def tiny(**changes: Any) -> VllmModel:
         },
         "start_timeout_s": START_S,
         "scaling": ScalingConfig(health=HealthConfig(check_timeout_s=60.0, max_step_s=600.0)),
-        **({"num_threads": 1} if DEVICE == "cpu" else {"gpu_memory_utilization": 0.2}),
+        **ON_DEVICE,
     }
     return VllmModel(**(given | changes))
 
@@ -71,6 +81,52 @@ def _model() -> None:
 def no_blanks() -> dict[str, int]:
     """A `logit_bias` for forced calls, whose grammar allows blanks without end, and so the model writes them."""
     return {str(token_id): -100 for token_id in blank_tokens(MODEL)}
+
+
+WEATHER: Any = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "strict": True,  # without it vLLM holds a forced call to its form only, not to its parameters
+        "parameters": {
+            "type": "object",
+            "properties": {"days": {"type": "integer", "minimum": 1, "maximum": 3}},
+            "required": ["days"],
+            "additionalProperties": False,
+        },
+    },
+}
+
+
+@pytest.fixture
+def stream_call(no_blanks: dict[str, int]) -> Callable[[str], tuple[str, Any]]:
+    """Asks the model `chat` at a URL for a streamed call of WEATHER by the official client: (name, arguments)."""
+
+    def ask(url: str) -> tuple[str, Any]:
+        choice: Any = {"type": "function", "function": {"name": "weather"}}
+        with openai.OpenAI(base_url=f"{url}/v1", api_key="none", timeout=300.0, max_retries=0) as client:
+            stream = client.chat.completions.create(
+                model="chat",
+                messages=[{"role": "user", "content": "What does the import statement do?"}],
+                tools=[WEATHER],
+                tool_choice=choice,
+                stream=True,
+                temperature=0,
+                max_tokens=64,
+                logit_bias=no_blanks,
+            )
+            deltas = [chunk.choices[0].delta for chunk in stream if chunk.choices]
+        calls = [call.function for delta in deltas for call in delta.tool_calls or [] if call.function]
+        arguments = json.loads("".join(call.arguments or "" for call in calls))
+        return "".join(call.name or "" for call in calls), arguments
+
+    return ask
+
+
+@pytest.fixture(scope="session")
+def on_device() -> dict[str, Any]:
+    """Keys of a vLLM model that say what it computes on here."""
+    return ON_DEVICE
 
 
 @pytest.fixture

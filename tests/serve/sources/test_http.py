@@ -236,12 +236,14 @@ async def test_addresses_that_are_not_public_are_refused_whatever_they_are_calle
             "both.example": ["93.184.216.34", "::1"],
             "mapped.example": ["::ffff:127.0.0.1"],
             "odd.example": ["fe80::1%eth0"],
+            "translated.example": ["64:ff9b::a9fe:a9fe"],
+            "wrapped.example": ["2002:a00:7::1"],
         }[host]
 
     fetcher = Fetcher(
         ["*.example"], allow_private=False, user_agent="test", timeout_s=60.0, resolve=rebinding
     )
-    for host in ("inside", "meta", "both", "mapped", "odd"):
+    for host in ("inside", "meta", "both", "mapped", "odd", "translated", "wrapped"):
         with pytest.raises(
             ObjectUnreadable, match=rf"{host}\.example has the address .*, which is not public"
         ):

@@ -57,6 +57,9 @@ def test_credentials_are_not_printed() -> None:
         ("/v1/models", "a=1&access_token=x"),
         ("/v1/models", f"q={KEY}"),
         (f"/v1/models/{KEY}", ""),
+        ("/v1/models", f"q={KEY.replace('_', '%5F')}"),
+        ("/v1/models", f"{KEY}"),
+        ("/v1/models", "%61pi_key=x"),
     ],
 )
 def test_a_key_in_the_url_is_refused_and_not_repeated(path: str, query: str) -> None:

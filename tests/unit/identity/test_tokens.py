@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -12,6 +13,8 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from hypothesis import given
+from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from configs.schema import OidcConfig
@@ -142,6 +145,51 @@ async def test_a_token_that_was_changed_is_refused(verifier: TokenVerifier) -> N
 async def test_a_token_without_a_tenant_may_nothing(verifier: TokenVerifier, tenant: object) -> None:
     with pytest.raises(Forbidden, match=r"org\.name"):
         await verifier.principal(token(org=tenant))
+
+
+def segment(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+HEAD, BODY = segment(b'{"alg":"ES256","kid":"ec"}'), segment(json.dumps({"iss": ISSUER}).encode())
+
+
+@pytest.mark.parametrize("nested", [b"[" * 2900, b'{"a":' * 1100, b"9" * 5800, b'{"iss":' + b"[" * 2900])
+@pytest.mark.parametrize("place", ["head", "body"])
+async def test_json_that_nobody_can_parse_is_no_token(
+    verifier: TokenVerifier, nested: bytes, place: str
+) -> None:
+    head, body = (segment(nested), BODY) if place == "head" else (HEAD, segment(nested))
+    assert len(head) + len(body) < MAX_TOKEN_CHARS
+    with pytest.raises(Unauthenticated):
+        await verifier.principal(f"{head}.{body}.AAAA")
+
+
+@given(
+    st.lists(
+        st.binary(max_size=40).map(segment)
+        | st.sampled_from([HEAD, BODY, "", segment(b"null"), segment(b'{"alg":"ES256","kid":[]}')])
+        | st.text(max_size=8),
+        min_size=1,
+        max_size=4,
+    ).map(".".join)
+)
+def test_whatever_is_shown_as_a_token_is_refused_as_one(text: str) -> None:
+    with pytest.raises(Unauthenticated):
+        asyncio.run(TokenVerifier([(CONFIG, Keys())]).principal(text))
+
+
+@pytest.mark.parametrize(
+    "header", [{"crit": ["exp"]}, {"b64": False}, {"jwk": {}}, {"jku": "https://evil.example"}, {"x5u": "u"}]
+)
+async def test_a_header_brings_no_key_and_changes_no_rule(
+    verifier: TokenVerifier, header: dict[str, Any]
+) -> None:
+    """Whatever key a token brings or points to, only its issuer's published one counts."""
+    stranger = ec.generate_private_key(ec.SECP256R1())
+    forged = jwt.encode(claims(), stranger, "ES256", headers={"kid": "ec"} | header)
+    with pytest.raises(Unauthenticated):
+        await verifier.principal(forged)
 
 
 @pytest.mark.parametrize("text", ["", "x", "a.b.c", "..", "é" * 30, "a" * (MAX_TOKEN_CHARS + 1)])

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
 from serve_app.errors import Unavailable
 from serve_app.limits.base import Check, Claim, Decision, Kind, Settlement, UsageRow
 from serve_app.limits.embedded import EmbeddedLimits
-from serve_app.limits.limiter import GONE_S, MAX_KNOWN, MAX_WAITING, Limiter
+from serve_app.limits.limiter import GONE_S, MAX_KNOWN, MAX_SECOND_LOOKS, MAX_WAITING, Limiter
 
 REQUESTS = Check(Kind.REQUESTS, "tenant:a", 600, 100)
 MONEY = Check(Kind.DAY, "tenant:a", 1000)
@@ -188,3 +188,97 @@ async def test_what_waits_is_bounded(shared: Shared, clock: Time) -> None:
 async def test_no_check_asks_nobody(shared: Shared, clock: Time) -> None:
     assert (await Limiter(shared, 2, clock=clock).acquire(claim(1))).is_admitted
     assert shared.num_asked == 0
+
+
+# ---------------------------------------------------------------- places that are being given back
+
+ONE_PLACE = Check(Kind.CONCURRENT, "tenant:a", 1)
+
+
+class Waiting:
+    """Waits by `then`: whatever goes on elsewhere in that time."""
+
+    def __init__(self) -> None:
+        self.num_waits = 0
+        self.then: list[Callable[[], Awaitable[None]]] = []
+
+    async def __call__(self, seconds: float) -> None:
+        self.num_waits += 1
+        for one in self.then:
+            await one()
+
+
+@pytest.mark.parametrize("num_replicas", [None, 4])
+async def test_who_asks_again_at_once_finds_the_place_that_was_theirs(
+    shared: Shared, clock: Time, num_replicas: int | None
+) -> None:
+    limiter = Limiter(shared, num_replicas, clock=clock, sleep=Waiting())
+    for number in range(20):
+        one = claim(number, ONE_PLACE)
+        assert (await limiter.acquire(one)).is_admitted
+        limiter.finish(settlement(one), is_local=False)  # and nobody has sent that yet
+
+
+async def test_a_place_that_another_replica_is_giving_back_is_found(shared: Shared, clock: Time) -> None:
+    waiting = Waiting()
+    here, there = (Limiter(shared, 2, clock=clock, sleep=waiting) for _ in range(2))
+    one = claim(1, ONE_PLACE)
+    assert (await there.acquire(one)).is_admitted
+    there.finish(settlement(one), is_local=False)
+    waiting.then.append(there.flush)
+    assert (await here.acquire(claim(2, ONE_PLACE))).is_admitted
+    assert waiting.num_waits == 1
+
+
+async def test_who_holds_all_places_is_refused_after_one_more_look(shared: Shared, clock: Time) -> None:
+    waiting = Waiting()
+    limiter = Limiter(shared, 2, clock=clock, sleep=waiting)
+    assert (await limiter.acquire(claim(1, ONE_PLACE))).is_admitted
+    refused = await limiter.acquire(claim(2, ONE_PLACE))
+    assert (refused.refused_by, waiting.num_waits, shared.num_asked) == (ONE_PLACE, 1, 3)
+
+
+async def test_other_limits_refuse_at_once(shared: Shared, clock: Time) -> None:
+    waiting = Waiting()
+    limiter = Limiter(shared, 2, clock=clock, sleep=waiting)
+    for number in range(101):
+        decision = await limiter.acquire(claim(number, REQUESTS))
+    assert (decision.is_admitted, waiting.num_waits) == (False, 0)
+
+
+async def test_a_flood_waits_only_in_part(shared: Shared, clock: Time) -> None:
+    over = asyncio.Event()
+
+    async def wait(seconds: float) -> None:
+        await over.wait()
+
+    limiter = Limiter(shared, 2, clock=clock, sleep=wait)
+    await limiter.acquire(claim(0, ONE_PLACE))
+    flood = [asyncio.create_task(limiter.acquire(claim(n, ONE_PLACE))) for n in range(1, 200)]
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert sum(not one.done() for one in flood) == MAX_SECOND_LOOKS
+    over.set()
+    assert not any(one.is_admitted for one in await asyncio.gather(*flood))
+
+
+async def test_what_is_on_its_way_has_arrived_when_all_is_sent(shared: Shared, clock: Time) -> None:
+    gate = asyncio.Event()
+    settle = shared.settle
+
+    async def slow(settlements: Sequence[Settlement]) -> None:
+        await gate.wait()
+        await settle(settlements)
+
+    shared.settle = slow  # type: ignore[method-assign]
+    limiter = Limiter(shared, 2, clock=clock)
+    limiter.finish(settlement(claim(1, REQUESTS)), is_local=False)
+    first = asyncio.create_task(limiter.flush())
+    await asyncio.sleep(0)
+    second = asyncio.create_task(limiter.flush())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not second.done()
+    gate.set()
+    await asyncio.gather(first, second)
+    assert len(shared.settled) == 1

@@ -123,12 +123,29 @@ def test_checks_follow_from_who_asks_for_what() -> None:
     assert book.checks("k", None, "a", "m") == (
         Check(Kind.REQUESTS, "key:k", 60, 10),
         Check(Kind.DAY, "tenant:a", 2 * NANO_PER_USD),
-        Check(Kind.CONCURRENT, "tenant:a:model:m", 1),
+        Check(Kind.CONCURRENT, "tenant:a model:m", 1),
         Check(Kind.TOKENS, "model:m", 1000, 50),
     )
     assert book.checks("k", LimitsConfig(), "b", None) == (Check(Kind.CONCURRENT, "tenant:b", 4),)
     assert book.checks(None, None, "b", "other") == (Check(Kind.CONCURRENT, "tenant:b", 4),)
     assert book.checks("k", None, "a", "m") is book.checks("k", None, "a", "m")
+
+
+@given(
+    st.lists(st.sampled_from(["a", ":", "model", "tenant", "/", "m"]), min_size=1, max_size=6).map("".join)
+)
+def test_no_tenant_can_be_called_like_the_limit_of_another(name: str) -> None:
+    """A name may hold colons, and with OIDC it is whatever the issuer's administrators let it be."""
+    limits = LimitsConfig(max_concurrent=1)
+    config = DoorConfig(
+        tenant_limits=limits,
+        model_limits={"m": limits},
+        tenants=(TenantConfig(name="a", models={"m": limits}),),
+    )
+    taken = {check.scope for check in CheckBook(config).checks(None, None, "a", "m")}
+    if name[0] not in ":/" and name != "a":
+        own = {check.scope for check in CheckBook(config).checks(None, None, name, None)}
+        assert not own & taken
 
 
 def test_money_is_counted_in_whole_nano_dollars() -> None:
@@ -158,6 +175,8 @@ def test_a_refusal_says_which_limit() -> None:
     assert isinstance(error, BudgetSpent)
     assert (error.code, error.status, error.retry_after_s) == ("insufficient_quota", 429, 3600)
     assert error.message == "tenant a is limited to 2 dollars a day, which are spent"
+    of_model = refusal(Check(Kind.CONCURRENT, "tenant:a model:b:c", 2), 1)
+    assert of_model.message == "tenant a model b:c is limited to 2 requests at once"
 
 
 def test_a_wall_clock_that_jumps_changes_no_day() -> None:
