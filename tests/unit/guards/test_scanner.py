@@ -40,11 +40,7 @@ _WITHOUT_CHECK_DIGIT = {"us_ssn", "phone", "ip_address"}
 
 @pytest.mark.parametrize(
     "kind",
-    [
-        kind
-        for kind, one in PERSONAL.items()
-        if one.is_real is not None and kind not in _WITHOUT_CHECK_DIGIT
-    ],
+    [kind for kind, one in PERSONAL.items() if one.is_real is not None and kind not in _WITHOUT_CHECK_DIGIT],
 )
 def test_a_digit_that_is_wrong_makes_it_none(
     scanner_of: Callable[..., Scanner], examples: dict[str, str], found: Any, kind: str
