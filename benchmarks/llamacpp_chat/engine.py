@@ -7,9 +7,9 @@ it itself.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
+from dataclasses import asdict
 from typing import Any, cast
 
-from benchmarks.llamacpp_chat.left_behind import Leftovers
 from configs.load import default_home
 from configs.schema import LlamaCppModel
 from serve_app.engines.llamacpp.chat import LlamaCppGenerator, open_llamacpp_chat
@@ -17,7 +17,7 @@ from serve_app.engines.text_edge import TextEdge
 from serve_app.errors import MantaError as Refused
 from serve_app.messages import Deadline, Endpoint, RequestContext
 
-__all__ = ["Engine", "Refused", "leftovers"]
+__all__ = ["Engine", "Refused"]
 
 
 class Engine:
@@ -51,31 +51,9 @@ class Engine:
         """Free memory and threads."""
         await self._edge.close()
 
-    def leftovers(self) -> Leftovers:
-        """What is held now; says something only while nobody asks anything."""
-        return leftovers(self._generator)
-
-
-def leftovers(generator: LlamaCppGenerator) -> Leftovers:
-    """As `Engine.leftovers`. Looks inside, where nothing but a check for leaks has any business."""
-    import llama_cpp
-
-    engine = generator._engine  # noqa: SLF001
-    slots = engine._slots._slots  # noqa: SLF001
-    kept = engine._slots._kept  # noqa: SLF001
-    memory = engine._context._memory  # noqa: SLF001
-    num_kept_bytes = sum(text.state.nbytes for text in kept._texts.values())  # noqa: SLF001
-    return Leftovers(
-        num_requests=generator._num_open,  # noqa: SLF001
-        num_jobs=len(generator._thread._waiting),  # noqa: SLF001
-        num_texts=len(engine._texts),  # noqa: SLF001
-        num_busy_slots=sum(slot.is_busy for slot in slots),
-        num_wrong_slots=sum(
-            slot.num_tokens != llama_cpp.llama_memory_seq_pos_max(memory, slot.id) + 1 for slot in slots
-        ),
-        num_excess_bytes=max(0, num_kept_bytes - kept._max_bytes)  # noqa: SLF001
-        + abs(kept.num_bytes - num_kept_bytes),
-    )
+    def held(self) -> dict[str, int]:
+        """What is held of requests now, by name; all 0 when nobody asks anything."""
+        return asdict(self._generator.held())
 
 
 def _context(request_id: str, timeout_s: float) -> RequestContext:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from benchmarks.statistics.trend import mann_kendall_z, theil_sen_slope
 
@@ -15,45 +15,25 @@ _TOLERANCE_MIB = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Leftovers:
-    """What an engine that nobody uses still holds of its requests. All 0, if nothing was left behind.
-
-    Args:
-        num_requests: that count as open.
-        num_jobs: in the thread's hands.
-        num_texts: that count as being written.
-        num_busy_slots: sequences that nobody else can have.
-        num_wrong_slots: that hold another number of tokens than llama.cpp does in their sequence.
-        num_excess_bytes: of earlier texts that are kept, above what was allowed or above what they are.
-    """
-
-    num_requests: int
-    num_jobs: int
-    num_texts: int
-    num_busy_slots: int
-    num_wrong_slots: int
-    num_excess_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
 class Round:
     """What is there after a number of requests, when nobody asks anything.
 
     Args:
         outcomes: how requests ended -> how many.
+        held: what the engine holds of requests, by name.
         num_tasks: of the event loop, this one without the others' is 1.
         rss_mib: of the process.
     """
 
     outcomes: dict[str, int]
-    leftovers: Leftovers
+    held: Mapping[str, int]
     num_tasks: int
     rss_mib: float
 
     @property
     def faults(self) -> list[str]:
         """What is left behind; empty if nothing is."""
-        found = [f"{name} {value}" for name, value in asdict(self.leftovers).items() if value]
+        found = [f"{name} {value}" for name, value in self.held.items() if value]
         return found + ([f"num_tasks {self.num_tasks}"] if self.num_tasks != 1 else [])
 
 

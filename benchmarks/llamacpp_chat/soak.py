@@ -59,7 +59,7 @@ async def soak_round(engine: Engine, num_requests: int, num_callers: int, rng: r
     await _settle(engine)
     gc.collect()
     rss_mib = psutil.Process().memory_info().rss / 2**20
-    return Round(dict(outcomes), engine.leftovers(), len(asyncio.all_tasks()), round(rss_mib, 2))
+    return Round(dict(outcomes), engine.held(), len(asyncio.all_tasks()), round(rss_mib, 2))
 
 
 async def _settle(engine: Engine) -> None:
@@ -68,7 +68,7 @@ async def _settle(engine: Engine) -> None:
         async for _ in frames:
             pass
     for _ in range(200):  # its thread takes finished requests out a moment after their last word
-        if not any(asdict(engine.leftovers()).values()):
+        if not any(engine.held().values()):
             return
         await asyncio.sleep(0.01)
 

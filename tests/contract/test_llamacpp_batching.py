@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import threading
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +17,7 @@ import pytest
 from configs.schema import FileWeights, LlamaCppModel, ScalingConfig
 from serve_app.engines.base import GenerationRequest, SamplingParams, TextChunk
 from serve_app.engines.llamacpp.chat import LlamaCppGenerator, open_llamacpp_chat
+from serve_app.engines.llamacpp.held import Held
 from serve_app.engines.llamacpp.library import Batch, Context, Model
 from serve_app.engines.llamacpp.slots import Slots
 from serve_app.engines.llamacpp.thread import EngineThread
@@ -67,13 +70,14 @@ class Steps:
         monkeypatch.setattr(Context, "decode", counted)
 
 
-async def becomes_idle(engine: LlamaCppGenerator) -> bool:
-    """Nobody is under way any more, and every slot can be had."""
-    async with asyncio.timeout(30):
-        # The last chunk of a text leaves before the engine's thread clears up after it.
-        while engine._engine._texts or engine._thread._waiting:  # noqa: ASYNC110 (a thread sets no event)
-            await asyncio.sleep(0.01)
-    return not any(slot.is_busy for slot in engine._engine._slots._slots)
+async def leaves_nothing(engine: LlamaCppGenerator) -> bool:
+    """Whether the engine comes to hold nothing of any request."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(30):
+            # The last chunk of a text leaves before the engine's thread clears up after it.
+            while any(asdict(engine.held()).values()):  # noqa: ASYNC110 (a thread sets no event)
+                await asyncio.sleep(0.01)
+    return engine.held() == Held(0, 0, 0, 0, 0, 0)
 
 
 async def test_200_mixed_prompts_together_give_what_each_gives_alone(
@@ -89,7 +93,7 @@ async def test_200_mixed_prompts_together_give_what_each_gives_alone(
         expected = [await run(alone, request, context) for request in requests]
         together = await asyncio.gather(*(run(batching, request, context) for request in requests))
         assert [text for text, _ in together] == [text for text, _ in expected]
-        assert await becomes_idle(batching)
+        assert await leaves_nothing(batching)
     finally:
         await alone.close()
         await batching.close()
@@ -239,8 +243,7 @@ async def test_whoever_leaves_while_their_prompt_is_read_or_waits_leaves_nothing
                 rng.choice(tasks).cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         assert (await run(engine, prompt(), context))[1].num_completion_tokens == 20
-        assert await becomes_idle(engine)
-        assert engine._num_open == 0
+        assert await leaves_nothing(engine)
     finally:
         await engine.close()
 
@@ -261,7 +264,7 @@ async def test_a_failed_step_leaves_nothing_of_its_texts_in_the_cache(
     assert all(isinstance(error, EngineFailed) for error in failed)
     text, _ = await run(generator, prompt(), context)
     assert text == expected
-    assert await becomes_idle(generator)
+    assert await leaves_nothing(generator)
 
 
 async def test_a_seed_gives_its_text_whoever_else_is_there(

@@ -251,7 +251,7 @@ async def test_a_caller_who_leaves_frees_the_engine_within_one_step(
     gate.open()
     assert (await run(generator, prompt(max_tokens=1), context))[1].num_completion_tokens == 1
     assert gate.num_steps == 2  # the one it was in, and the other caller's prompt
-    assert generator._num_open == 0
+    assert generator.held().num_requests == 0
 
 
 async def test_closing_the_stream_frees_the_engine(
@@ -261,7 +261,7 @@ async def test_closing_the_stream_frees_the_engine(
     async with aclosing(cast("Any", generator.generate(endless, context))) as chunks:
         await anext(chunks)
     assert (await run(generator, prompt(max_tokens=1), context))[1].finish_reason == "length"
-    assert generator._num_open == 0
+    assert generator.held().num_requests == 0
 
 
 async def test_a_deadline_that_passes_in_the_queue_never_starts(

@@ -21,6 +21,7 @@ from configs.schema import LlamaCppModel
 from serve_app.engines.base import GenerationRequest, SamplingParams, TextChunk
 from serve_app.engines.llamacpp.answers import Answer, Answers
 from serve_app.engines.llamacpp.chat_engine import open_chat_engine
+from serve_app.engines.llamacpp.held import Held
 from serve_app.engines.llamacpp.library import Model
 from serve_app.engines.llamacpp.mailbox import Mailbox
 from serve_app.engines.llamacpp.template import ChatTemplate
@@ -149,6 +150,19 @@ class LlamaCppGenerator:
                 job.is_over = True
         finally:
             self._num_open -= 1
+
+    def held(self) -> Held:
+        """What is held of requests now. To be asked on the event loop that they come from."""
+        num_jobs = self._thread.num_jobs
+        slots = self._engine.slots
+        return Held(
+            num_requests=self._num_open,
+            num_jobs=num_jobs,
+            num_texts=self._engine.num_texts,
+            num_busy_slots=slots.num_busy,
+            num_astray_slots=0 if num_jobs else slots.num_astray,
+            num_excess_bytes=slots.num_excess_bytes,
+        )
 
     async def check_health(self) -> None:
         self._thread.check()

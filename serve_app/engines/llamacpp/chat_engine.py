@@ -111,7 +111,7 @@ class ChatEngine:
     ) -> None:
         self._model = model
         self._context = context
-        self._slots = slots
+        self.slots = slots
         self._failures = failures
         self._max_step_tokens = max_step_tokens
         self._pace = pace
@@ -131,6 +131,11 @@ class ChatEngine:
         waiting[:] = [job for job in waiting if not job.is_over]
         self.wakes.send()
 
+    @property
+    def num_texts(self) -> int:
+        """Begun, and not over."""
+        return len(self._texts)
+
     def close(self) -> None:
         for text in self._texts:
             text.close()
@@ -146,7 +151,7 @@ class ChatEngine:
     def _leave_ended(self) -> None:
         for text in self._texts:
             if text.job.is_over:
-                (self._slots.drop if text.is_spoilt else self._slots.leave)(text.slot)
+                (self.slots.drop if text.is_spoilt else self.slots.leave)(text.slot)
                 text.close()
         self._texts = [text for text in self._texts if not text.job.is_over]
 
@@ -157,13 +162,13 @@ class ChatEngine:
                 continue
             if self._is_coming(job.prompt):
                 continue
-            slot = self._slots.take(job.prompt)
+            slot = self.slots.take(job.prompt)
             if slot is None:
                 break
             job.is_begun = True
             self._count(len(job.prompt), slot.num_tokens)
             self._texts.append(Text(job, self._model, self._sampler(job), slot))
-        while (moved := self._slots.close_ranks()) is not None:
+        while (moved := self.slots.close_ranks()) is not None:
             before, now = moved
             next(text for text in self._texts if text.slot is before).slot = now
 
@@ -173,7 +178,7 @@ class ChatEngine:
         if not readers:
             return False
         num_coming = max(common_prefix(text.tokens, prompt) for text in readers)
-        return num_coming >= self._slots.num_common(prompt) + _WORTH_WAITING
+        return num_coming >= self.slots.num_common(prompt) + _WORTH_WAITING
 
     def _sampler(self, job: Job) -> Sampler:
         banned = self._model.end_tokens() if job.sampling.ignore_eos else []

@@ -35,6 +35,12 @@ class KeptTexts:
     def __len__(self) -> int:
         return len(self._texts)
 
+    @property
+    def num_excess_bytes(self) -> int:
+        """Kept above the bound, or counted wrongly: 0."""
+        num_bytes = sum(text.state.nbytes for text in self._texts.values())
+        return max(0, num_bytes - self._max_bytes) + abs(self.num_bytes - num_bytes)
+
     def best_prefix(self, tokens: Tokens) -> tuple[KeptText | None, int]:
         """The text that has most of these tokens' beginning, and how many of them."""
         best: KeptText | None = None

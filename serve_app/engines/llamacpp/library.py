@@ -259,6 +259,11 @@ class Context:
         if not llama_cpp.llama_memory_seq_rm(self._memory, sequence, num_tokens, -1):
             raise EngineFailed(f"llama.cpp cannot forget a part of sequence {sequence}")
 
+    def num_tokens(self, sequence: int) -> int:
+        """See `slots.Memory`."""
+        last: int = llama_cpp.llama_memory_seq_pos_max(self._memory, sequence)  # -1: there is none
+        return last + 1
+
     def forget(self) -> None:
         """Empty the cache of keys and values; an encoder has none."""
         if self._memory:

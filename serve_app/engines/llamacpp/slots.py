@@ -42,6 +42,10 @@ class Memory(Protocol):
         """Keep only so many tokens of a sequence."""
         ...
 
+    def num_tokens(self, sequence: int) -> int:
+        """How many tokens of a sequence there are."""
+        ...
+
 
 class Slot:
     """One sequence of llama.cpp, and what it has in it."""
@@ -90,6 +94,20 @@ class Slots:
     @property
     def num_slots(self) -> int:
         return len(self._slots)
+
+    @property
+    def num_busy(self) -> int:
+        return sum(slot.is_busy for slot in self._slots)
+
+    @property
+    def num_astray(self) -> int:
+        """Slots that count other tokens than there are in their sequence: none, or what is in them is wrong."""
+        return sum(self._memory.num_tokens(slot.id) != slot.num_tokens for slot in self._slots)
+
+    @property
+    def num_excess_bytes(self) -> int:
+        """See `KeptTexts`."""
+        return self._kept.num_excess_bytes
 
     def num_common(self, tokens: Tokens) -> int:
         """How much of a text's beginning is there."""

@@ -63,6 +63,11 @@ class EngineThread(Generic[JobT]):
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
+    @property
+    def num_jobs(self) -> int:
+        """Handed over, and not done."""
+        return self._inbox.qsize() + len(self._waiting)
+
     def submit(self, job: JobT) -> None:
         """Hand over a job.
 

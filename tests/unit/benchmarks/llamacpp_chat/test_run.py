@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.llamacpp_chat import run
-from benchmarks.llamacpp_chat.left_behind import Leftovers, Round, growth_of
+from benchmarks.llamacpp_chat.left_behind import Round, growth_of
 
 
 def test_without_options_it_is_the_whole_comparison() -> None:
@@ -57,7 +57,7 @@ def test_memory_that_rises_every_round_grows_and_noise_does_not() -> None:
 
 
 def test_what_is_left_behind_is_named() -> None:
-    left = Leftovers(0, 0, 0, 2, 0, 0)
-    assert Round({}, left, 1, 1.0).faults == ["num_busy_slots 2"]
-    assert Round({}, Leftovers(0, 0, 0, 0, 0, 0), 3, 1.0).faults == ["num_tasks 3"]
-    assert Round({}, Leftovers(0, 0, 0, 0, 0, 0), 1, 1.0).faults == []
+    nothing = {"num_requests": 0, "num_busy_slots": 0}
+    assert Round({}, nothing | {"num_busy_slots": 2}, 1, 1.0).faults == ["num_busy_slots 2"]
+    assert Round({}, nothing, 3, 1.0).faults == ["num_tasks 3"]
+    assert Round({}, nothing, 1, 1.0).faults == []

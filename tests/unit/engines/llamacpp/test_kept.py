@@ -55,3 +55,15 @@ def test_what_is_larger_than_all_that_may_be_kept_is_not_kept_and_pushes_nothing
     kept.put(text(2, num_bytes=20))
     assert kept.best_prefix(tokens(1))[1] == 1
     assert len(kept) == 1
+
+
+def test_bytes_above_the_bound_and_bytes_counted_wrongly_are_told() -> None:
+    kept = KeptTexts(25)
+    kept.put(text(1))
+    kept.put(text(2))
+    assert kept.num_excess_bytes == 0
+    kept.num_bytes -= 3
+    assert kept.num_excess_bytes == 3
+    kept.num_bytes += 3
+    kept._max_bytes = 15
+    assert kept.num_excess_bytes == 5

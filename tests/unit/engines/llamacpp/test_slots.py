@@ -37,6 +37,9 @@ class Sequences:
         assert len(self.of[sequence]) >= num_tokens
         self.of[sequence] = self.of[sequence][:num_tokens]
 
+    def num_tokens(self, sequence: int) -> int:
+        return len(self.of[sequence])
+
     def compute(self, slot: Slot, text: Tokens) -> None:
         """The rest of a text, as the engine does it."""
         rest = text[slot.num_tokens :]
@@ -165,6 +168,15 @@ TEXTS = st.tuples(st.integers(0, 3), st.integers(1, MAX_TOKENS - 20), st.integer
 )
 
 
+def test_a_slot_that_is_wrong_about_its_sequence_is_counted() -> None:
+    slots, memory = opened()
+    slots.leave(begun(slots, memory, counting(0, 50)))
+    assert (slots.num_busy, slots.num_astray) == (0, 0)
+    memory.cut(0, 49)
+    memory.of[2] = counting(0, 1)
+    assert slots.num_astray == 2
+
+
 class AgainstTheSequences(RuleBasedStateMachine):
     """Whatever texts do, every slot says what its sequence has, and what a text is given is its own beginning."""
 
@@ -216,6 +228,11 @@ class AgainstTheSequences(RuleBasedStateMachine):
     @invariant()
     def no_more_is_kept_than_may_be(self) -> None:
         assert self.kept.num_bytes <= BYTES_PER_TOKEN * 400
+
+    @invariant()
+    def what_is_held_is_known(self) -> None:
+        assert self.slots.num_busy == len(self.texts)
+        assert (self.slots.num_astray, self.slots.num_excess_bytes) == (0, 0)
 
 
 TestAgainstTheSequences = AgainstTheSequences.TestCase
