@@ -23,6 +23,7 @@ from typing import Any
 
 import psutil
 
+from cluster import loopback
 from cluster.serve_variables import SERVE_VARIABLES, haproxy_threads
 from configs.load import Profile
 from configs.schema import VllmModel
@@ -63,7 +64,7 @@ class LocalApplication:
         require_devices(self._profile)
         # Short, because Ray puts Unix sockets there and their paths may have 107 characters.
         self._folder = Path(tempfile.mkdtemp(prefix="manta-"))
-        os.environ.update(serve_environment(self._folder))
+        os.environ.update(serve_environment(self._folder) | loopback.ray_variables(self._profile.host))
 
         import ray
         from ray import serve
@@ -192,11 +193,11 @@ class LocalApplication:
 def serve_environment(folder: Path) -> dict[str, str]:
     """What Serve's processes need for its fast path, with every file and port of HAProxy our own.
 
-    HAProxy's front end and the replicas bind the profile's host; its statistics (read-only) bind all
-    interfaces, which Serve offers no way to change.
+    HAProxy's front end and the replicas bind the profile's host; its statistics bind loopback.
     """
     return {
         **SERVE_VARIABLES,
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(loopback.haproxy(folder)),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "haproxy.sock"),
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),

@@ -16,6 +16,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import ray
 
 from configs.schema import ScalingConfig, StreamsConfig
+from serve_app import inner_port
 from serve_app.admission.admission import Admission
 from serve_app.admission.base import QueueLimits
 from serve_app.admission.shares import Turn
@@ -69,7 +70,14 @@ def returns_errors(
     return told
 
 
-def settle_memory() -> None:
+def settle_in() -> None:
+    """What a replica does once, when it is made: listen on its node's address alone, and collect less garbage."""
+    if ray.is_initialized():
+        inner_port.narrow(_node_address())
+    _settle_memory()
+
+
+def _settle_memory() -> None:
     """Take what is loaded by now out of the garbage collector's sight, and let it run less often.
 
     A replica has some hundred thousand objects that live as long as it does. Going through them again and again
@@ -88,8 +96,7 @@ def open_inbox(config: StreamsConfig) -> Inbox | None:
     """Where this replica's streams arrive; None if they take Serve's own way."""
     if config.transport == "plain":
         return None
-    host: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
-    return Inbox(_node_id(), host, silence_s=config.silence_timeout_s)
+    return Inbox(_node_id(), _node_address(), silence_s=config.silence_timeout_s)
 
 
 class Replica:
@@ -124,7 +131,7 @@ class Replica:
         self._health = ReplicaHealth(name, scaling.health, check)
         self._inbox = inbox
         self._pulse = Pulse(name, self._instruments.put, self._held)
-        settle_memory()
+        settle_in()
 
     @asynccontextmanager
     async def working(
@@ -267,3 +274,8 @@ def _closable(items: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
 def _node_id() -> str:
     node_id: str = ray.get_runtime_context().get_node_id()
     return node_id
+
+
+def _node_address() -> str:
+    address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+    return address

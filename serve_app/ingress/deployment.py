@@ -49,7 +49,7 @@ from serve_app.ingress.door_parts import open_door
 from serve_app.ingress.services import Services
 from serve_app.limits.tally import Tally
 from serve_app.messages import ModelCard
-from serve_app.replica import LAST_WORDS_S, open_inbox, settle_memory
+from serve_app.replica import LAST_WORDS_S, open_inbox, settle_in
 from serve_app.sessions.open import open_sessions
 from serve_app.telemetry.deployment import Instruments
 from serve_app.telemetry.metrics import CHANNEL_LINKS, STREAMS_RECEIVED
@@ -166,7 +166,7 @@ class IngressDeployment:
             door=self._door,
             tracer=self._tracing.tracer,
         )
-        settle_memory()
+        settle_in()
         return app
 
     async def check_health(self) -> None:

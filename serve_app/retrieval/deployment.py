@@ -25,7 +25,7 @@ from serve_app.messages import (
     SearchResult,
     SyncPlan,
 )
-from serve_app.replica import returns_errors
+from serve_app.replica import returns_errors, settle_in
 from serve_app.retrieval.jobs.base import Job
 from serve_app.retrieval.jobs.runner import Jobs
 from serve_app.retrieval.knowledge import KnowledgeBase, open_knowledge
@@ -95,6 +95,7 @@ class KnowledgeBaseDeployment:
         sources = {(one.tenant, one.name) for one in config.sources}
         self._told = ToldStandings(self._knowledge.status, sources, self._instruments.put)
         self._health = ReplicaHealth("the knowledge base", config.scaling.health)
+        settle_in()
 
     @returns_errors
     async def search(self, query: SearchQuery, context: RequestContext) -> SearchResult:

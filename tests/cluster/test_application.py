@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import openai
+import psutil
 import pytest
 
 from cluster.render import queries
@@ -78,6 +79,17 @@ def test_it_is_alive_ready_and_says_what_it_serves(http: httpx.Client) -> None:
     names = {model["id"] for model in http.get("/v1/models").json()["data"]}
     agents = {"manta", "clerk", "chief"}
     assert names == {"mock", "narrow", "busy", "pair", "sleepy", "extractive", "embedder"} | agents
+
+
+def test_nothing_of_it_listens_beyond_this_machine(application: psutil.Process, url: str) -> None:
+    listening = {
+        (process.name(), connection.laddr.ip, connection.laddr.port)
+        for process in [application, *application.children(recursive=True)]
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert url.rpartition(":")[2] in {str(port) for _, _, port in listening}
+    assert {ip for _, ip, _ in listening} <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}, listening
 
 
 def test_what_scales_to_zero_is_not_woken_by_probes_and_answers_when_asked(http: httpx.Client) -> None:
