@@ -177,16 +177,15 @@ class AnswerCache:
         for frame in entry.frames:
             yield frame
 
-    async def _computed(self, ask: Ask, plan: _Plan, inner: Source) -> AsyncGenerator[bytes]:
-        """The answer of whoever asked the same first, or of the model."""
+    def _computed(self, ask: Ask, plan: _Plan, inner: Source) -> AsyncGenerator[bytes]:
+        """The answer of whoever asked the same first, or of the model. To be read at once: the work has begun."""
         flight = self._flights.get(plan.key)
-        if flight is None or not plan.wishes.reads:
-            self._tell(ask, MISS)
-            flight = self._flights.start(plan.key, ask, partial(self._work, plan=plan, inner=inner))
-            async with aclosing(flight.follow()) as frames:
-                async for frame in frames:
-                    yield frame
-            return
+        if flight is not None and plan.wishes.reads:
+            return self._shared(flight, ask, plan, inner)
+        self._tell(ask, MISS)
+        return self._flights.start(plan.key, ask, partial(self._work, plan=plan, inner=inner)).follow()
+
+    async def _shared(self, flight: Flight, ask: Ask, plan: _Plan, inner: Source) -> AsyncGenerator[bytes]:
         is_begun = False
         try:
             async with aclosing(flight.follow()) as frames:

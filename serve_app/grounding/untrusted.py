@@ -14,6 +14,7 @@ _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _LINE_ENDS = re.compile("\r\n?|[\u0085\u2028\u2029\v\f]")
 # Cc control, Cf format (zero-width, direction marks, tags), Co private use, Cs lone surrogates.
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Co", "Cs"})
+_HIDDEN_ASCII = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _VARIATION_SELECTORS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 
 
@@ -23,10 +24,12 @@ def clean(text: str, max_chars: int) -> str:
     Newlines and tabs stay. A text that is cut ends at a word, followed by an ellipsis.
     """
     text = _LINE_ENDS.sub("\n", text)
-    if not text.isascii():
+    if text.isascii():
+        text = _HIDDEN_ASCII.sub("", text)
+    else:
         # Before the comments: full-width or zero-width characters may hide a comment's marks.
         text = _VARIATION_SELECTORS.sub("", unicodedata.normalize("NFKC", text))
-    text = "".join(char for char in text if char in "\n\t" or _is_visible(char))
+        text = "".join(char for char in text if char in "\n\t" or _is_visible(char))
     return _cut(_COMMENT.sub(" ", text).strip(), max_chars)
 
 

@@ -35,10 +35,13 @@ class Pattern:
         max_chars: of its longest match, what is looked at ahead included.
         alphabet: every character that a match may hold: with one of another kind behind it, a match cannot begin.
         is_real: whether a match is one: check digits.
-        openings: what every match begins with, in any case, where the alphabet is that of prose; else none.
+        openings: what every match begins with, in any case, where the alphabet is that of prose; else none. With
+            openings the alphabet is ASCII.
+        begins: characters that a match may begin with; empty: any of the alphabet.
         tail: characters that go on as long as they come: of secrets whose length has no bound.
         gate: whether a text can hold a match at all, told in far less time than it takes to look for one; None: any
             text can. Looks at nothing that stands outside of a match.
+        marks: characters of which every match holds one, and prose few; empty: there are none.
     """
 
     kind: str
@@ -51,6 +54,8 @@ class Pattern:
     tail: frozenset[str] = frozenset()
     openings: tuple[str, ...] = ()
     gate: Callable[[str], bool] | None = None
+    begins: str = ""
+    marks: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -115,6 +115,8 @@ class OutgoingStream:
         # (choice, call) -> its arguments; a call without a number is the only one, of an older kind
         self._calls: dict[tuple[int, int | None], ArgumentsGuard] = {}
         self._reader = SseReader()
+        # Around the text of the last piece, and whose text it was: those of one answer differ in their text alone.
+        self._before, self._after, self._of = b"", b"", 0
         self.is_over = False
 
     def take(self, frame: bytes) -> bytes:
@@ -146,18 +148,34 @@ class OutgoingStream:
         """Take the pieces of text at the beginning of a frame, without reading and writing what is around the text;
         what is left of it."""
         at = 0
-        while (piece := _PIECE.match(frame, at)) is not None:
-            before, index, text, after = piece.groups()
-            guard = self._guard_of(int(index), "content")
-            rest = guard.feed(_text(text))
+        while (end := self._end_of_piece(frame, at)) > at:
+            text = _text(frame[at + len(self._before) : end - len(self._after)])
+            guard = self._guard_of(self._of, "content")
+            rest = guard.feed(text)
             if guard.is_blocked:
-                document = json.loads(piece[0].removeprefix(b"data: "))
+                document = json.loads(frame[at:end].removeprefix(b"data: "))
                 out += self._ended(document, document["choices"][0], {"content": rest})
                 return b""
             if rest:
-                out.append(before + encode(rest) + after)
-            at = piece.end()
+                out.append(frame[at:end] if rest == text else self._before + encode(rest) + self._after)
+            at = end
         return frame[at:]
+
+    def _end_of_piece(self, frame: bytes, at: int) -> int:
+        """Where the piece ends that begins there, with what stands around its text kept; `at`: none begins there."""
+        begin = at + len(self._before)
+        if self._before and frame.startswith(self._before, at):
+            end = frame.find(self._after, begin)
+            # Two quotes, the first and the last: a string without quotes in it, and not an empty one.
+            is_string = frame.startswith(b'"', begin) and frame.endswith(b'"', begin + 2, max(end, 0))
+            if is_string and frame.count(b'"', begin, end) == 2:
+                return end + len(self._after)
+        piece = _PIECE.match(frame, at)
+        if piece is None:
+            return at
+        self._before, index, _, self._after = piece.groups()
+        self._of = int(index)
+        return piece.end()
 
     def _guard_of(self, choice: int, name: str) -> TextGuard:
         guard = self._texts.get((choice, name))
@@ -257,6 +275,7 @@ def guarded_document(frame: bytes, rules: Rules, findings: Findings) -> bytes:
         EngineFailed: it is not OpenAI's.
     """
     assert rules.scanner is not None
+    is_same = True
     try:
         document = json.loads(frame)
         for choice in document.get("choices") or ():
@@ -265,16 +284,20 @@ def guarded_document(frame: bytes, rules: Rules, findings: Findings) -> bytes:
                 if not isinstance(part.get(name), str):
                     continue
                 guard = TextGuard(rules.scanner, findings)
-                part[name] = guard.feed(part[name]) + guard.close()
+                text = guard.feed(part[name]) + guard.close()
+                if text != part[name]:
+                    part[name], is_same = text, False
                 if guard.is_blocked:
+                    choice["finish_reason"], is_same = "content_filter", False
+            if any(part.get(name) for name in _CALLS):
+                is_same = False
+                if not _guard_calls(part, rules.scanner, findings):
                     choice["finish_reason"] = "content_filter"
-            if not _guard_calls(part, rules.scanner, findings):
-                choice["finish_reason"] = "content_filter"
             if rules.scanner.hides and choice.get("logprobs") is not None:
-                choice["logprobs"] = None
+                choice["logprobs"], is_same = None, False
     except (ValueError, AttributeError, TypeError, KeyError) as exc:
         raise EngineFailed("the model's answer is no document of OpenAI's API") from exc
-    return encode(document)
+    return frame if is_same else encode(document)
 
 
 def _not_openais() -> EngineFailed:
@@ -319,15 +342,3 @@ def _call(number: int | None, arguments: str) -> JsonObject:
         if number is None
         else {"tool_calls": [{"index": number, "function": function}]}
     )
-
-
-async def guarded_stream(
-    frames: AsyncGenerator[bytes], rules: Rules, findings: Findings
-) -> AsyncGenerator[bytes]:
-    """The events that the client may have; it ends with `[DONE]` also where something blocks."""
-    stream = OutgoingStream(rules, findings)
-    async for frame in frames:
-        if out := stream.take(frame):
-            yield out
-        if stream.is_over:
-            return

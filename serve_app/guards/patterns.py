@@ -51,6 +51,7 @@ def _number(
     is_real: object,
     letters: str = "",
     gate: Gate = _has_digits,
+    marks: str = _DIGITS,
 ) -> Pattern:
     return Pattern(
         kind,
@@ -61,6 +62,8 @@ def _number(
         _DIGITS + separators + letters,
         is_real,  # type: ignore[arg-type]
         gate=gate,
+        begins=_DIGITS + letters,
+        marks=marks,
     )
 
 
@@ -75,6 +78,7 @@ PERSONAL: Mapping[str, Pattern] = {
             64 + 1 + 4 * 64 + 24 + 1,
             _WORD + "._%+-@",
             gate=_holds("@"),
+            marks="@",
         ),
         _number(
             "card",
@@ -104,6 +108,8 @@ PERSONAL: Mapping[str, Pattern] = {
             _DIGITS + "+ .()/-",
             check.is_phone,
             gate=_has_digits,
+            begins=_DIGITS + "+(",
+            marks=_DIGITS,
         ),
         _number("us_ssn", r"[0-9]{3}-[0-9]{2}-[0-9]{4}", 11, "-", check.is_us_ssn),
         _number(
@@ -136,6 +142,7 @@ PERSONAL: Mapping[str, Pattern] = {
             check.is_it_fiscal_code,
             string.ascii_uppercase,
             _gate("[A-Z]{6}[0-9LMNP-V]{2}"),
+            string.ascii_uppercase,
         ),
         _number("nl_bsn", r"[0-9]{9}", 9, "", check.is_nl_bsn),
         _number("pl_pesel", r"[0-9]{11}", 11, "", check.is_pl_pesel),
@@ -161,6 +168,8 @@ def _secret(
     tail: str = _WORD + "_-",
     alphabet: str = _WORD + "_-",
     openings: tuple[str, ...] = (),
+    *,
+    marks: str,
 ) -> Pattern:
     """A head with a known shape, and a tail that goes on while its characters do."""
     return Pattern(
@@ -173,6 +182,7 @@ def _secret(
         tail=frozenset(tail),
         openings=openings,
         gate=gate,
+        marks=marks,
     )
 
 
@@ -194,6 +204,7 @@ SECRETS: Sequence[Pattern] = (
         20,
         _WORD,
         _DIGITS + string.ascii_uppercase,
+        marks="A",
     ),
     _secret(
         "github_token",
@@ -201,16 +212,17 @@ SECRETS: Sequence[Pattern] = (
         r"(?:gh[opsur]_[0-9A-Za-z]{20}|github_pat_[0-9A-Za-z_]{20})",
         31,
         _WORD + "_",
+        marks="_",
     ),
-    _secret("gitlab_token", _holds("glpat-"), r"glpat-[0-9A-Za-z_-]{20}", 26),
-    _secret("slack_token", _holds("xox"), r"xox[abeoprs]-[0-9A-Za-z-]{10}", 15),
-    _secret("google_key", _holds("AIza"), r"AIza[0-9A-Za-z_-]{30}", 34),
-    _secret("stripe_key", _holds("k_"), r"[rs]k_(?:live|test)_[0-9A-Za-z]{16}", 24, _WORD),
-    _secret("model_api_key", _holds("sk-"), r"sk-(?:ant-|proj-|svcacct-)?[0-9A-Za-z_-]{20}", 31),
-    _secret("huggingface_token", _holds("hf_"), r"hf_[0-9A-Za-z]{24}", 27, _WORD),
-    _secret("manta_key", _holds("manta_"), r"manta_[0-9a-z]{10}_[0-9A-Za-z_-]{10}", 27),
-    _secret("npm_token", _holds("npm_"), r"npm_[0-9A-Za-z]{30}", 34, _WORD),
-    _secret("json_web_token", _holds("eyJ"), r"eyJ[0-9A-Za-z_-]{12}", 15, _WORD + "_-.="),
+    _secret("gitlab_token", _holds("glpat-"), r"glpat-[0-9A-Za-z_-]{20}", 26, marks="-"),
+    _secret("slack_token", _holds("xox"), r"xox[abeoprs]-[0-9A-Za-z-]{10}", 15, marks="-"),
+    _secret("google_key", _holds("AIza"), r"AIza[0-9A-Za-z_-]{30}", 34, marks="A"),
+    _secret("stripe_key", _holds("k_"), r"[rs]k_(?:live|test)_[0-9A-Za-z]{16}", 24, _WORD, marks="_"),
+    _secret("model_api_key", _holds("sk-"), r"sk-(?:ant-|proj-|svcacct-)?[0-9A-Za-z_-]{20}", 31, marks="-"),
+    _secret("huggingface_token", _holds("hf_"), r"hf_[0-9A-Za-z]{24}", 27, _WORD, marks="_"),
+    _secret("manta_key", _holds("manta_"), r"manta_[0-9a-z]{10}_[0-9A-Za-z_-]{10}", 27, marks="_"),
+    _secret("npm_token", _holds("npm_"), r"npm_[0-9A-Za-z]{30}", 34, _WORD, marks="_"),
+    _secret("json_web_token", _holds("eyJ"), r"eyJ[0-9A-Za-z_-]{12}", 15, _WORD + "_-.=", marks="J"),
     _secret(
         "private_key",
         _holds("-----BEGIN "),
@@ -219,6 +231,7 @@ SECRETS: Sequence[Pattern] = (
         _BASE64 + "\r\n",
         string.ascii_uppercase + "- ",
         ("-----BEGIN",),
+        marks="-",
     ),
     # The whole address up to the password's end: looking back for its beginning would have no bound.
     _secret(
@@ -228,6 +241,7 @@ SECRETS: Sequence[Pattern] = (
         160,
         "",
         string.printable.strip(),
+        marks=":",
     ),
     _secret(
         "assigned_secret",
@@ -238,6 +252,7 @@ SECRETS: Sequence[Pattern] = (
         _BASE64 + "_-.!@#$%^&*",
         _BASE64 + "_-.!@#$%^&*\"': ",
         _SECRET_NAMES,
+        marks=":=",
     ),
 )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from serve_app.guards.base import Action, Finding, Pattern
 
@@ -17,6 +18,8 @@ _LOOK_BACK = 2
 _SEVERITY = {Action.BLOCK: 0, Action.REDACT: 1, Action.FLAG: 2}
 
 Report = Callable[[Finding], None]
+Gate = Callable[[str], bool]
+Search = Callable[..., re.Match[str] | None]
 
 
 class Scanner:
@@ -32,34 +35,39 @@ class Scanner:
         self.hides = any(action is not Action.FLAG for _, action in ordered)
         self._regex = _combined([one for one, _ in ordered])
         self._each = tuple(re.compile(one.before + one.regex) for one, _ in ordered)
-        # Many patterns have the same one.
-        self._gates = tuple(dict.fromkeys(one.gate for one, _ in ordered if one.gate is not None))
         self._is_gated = all(one.gate is not None for one, _ in ordered)
-        self._holds = tuple(
-            (alphabet, max_chars, _begun(openings))
-            for alphabet, max_chars, openings in _holds_of([one for one, _ in ordered])
-        )
+        self._gates, self._marks, self._marked_gates = _gates_of([one for one, _ in ordered])
+        self._holds = _holds_of([one for one, _ in ordered])
+        # last character of a text -> what may be held back of it
+        self._holds_at = {char: _ending_in(char, self._holds) for char in map(chr, range(128))}
 
     def held_from(self, text: str) -> int:
         """Where the part of a text begins whose matches depend on what comes after it."""
-        length = len(text)
-        held = length
-        for alphabet, max_chars, begun in self._holds:
-            start = max(0, len(text.rstrip(alphabet)) if alphabet else 0, length - max_chars)
-            if begun is not None and start < length:
-                opening = begun.search(text, start)
-                start = length if opening is None else opening.start()
-            held = min(held, start)
+        held = length = len(text)
+        last = text[-1:]
+        holds = self._holds_at.get(last)
+        for hold in _ending_in(last, self._holds) if holds is None else holds:
+            start = max(0, length - hold.max_chars)
+            if hold.alphabet:
+                start = max(start, len(text.rstrip(hold.alphabet)))
+            if start >= held:
+                continue
+            if hold.begun is None:
+                held = start
+            elif (begun := hold.begun(text[start:].lower() if hold.is_lowered else text[start:])) is not None:
+                held = min(held, start + begun.start())
         return held
 
     def may_find(self, text: str) -> bool:
         """False: there is no match in the text, which took little to know."""
         if not self._is_gated:
             return True
-        for gate in self._gates:  # noqa: SIM110 (a generator would take as long as the gates, for each token)
+        for gate in self._gates:  # (a generator would take as long as the gates, for each token)
             if gate(text):
                 return True
-        return False
+        if self._marks is None or self._marks(text) is None:
+            return False
+        return any(gate(text) for gate in self._marked_gates)
 
     def find(self, text: str, start: int, limit: int) -> tuple[int, int, int] | None:
         """(start, end, number of the pattern) of the first match that begins in [start, limit); None: there is none."""
@@ -88,33 +96,77 @@ def _combined(patterns: Sequence[Pattern]) -> re.Pattern[str]:
     return re.compile("|".join(runs))
 
 
-def _holds_of(patterns: Sequence[Pattern]) -> list[tuple[str, int, tuple[str, ...]]]:
-    """(alphabet, most characters, openings) of what may be held back, without those of which another one always holds
-    back as much: it is asked for each token."""
-    holds: dict[tuple[str, tuple[str, ...]], int] = {}
+def _gates_of(
+    patterns: Sequence[Pattern],
+) -> tuple[tuple[Gate, ...], Search | None, tuple[Gate, ...]]:
+    """(gates of patterns without marks, what finds a mark of the others, their gates). Many have the same one."""
+    plain = [one.gate for one in patterns if one.gate is not None and not one.marks]
+    marked = [one.gate for one in patterns if one.gate is not None and one.marks]
+    marks = "".join(sorted({mark for one in patterns for mark in one.marks}))
+    search = re.compile(f"[{re.escape(marks)}]").search if marks else None
+    return tuple(dict.fromkeys(plain)), search, tuple(dict.fromkeys(marked))
+
+
+@dataclass(frozen=True, slots=True)
+class _Hold:
+    """What has to be held back of a text's end: at most so many characters of an alphabet, from a match's possible
+    beginning on. Without an alphabet any characters; without `begun` from the first of them on.
+
+    Args:
+        is_lowered: `begun` is asked about text in lower case; the alphabet is ASCII, so that its length is the same.
+    """
+
+    alphabet: str
+    max_chars: int
+    begun: Search | None
+    is_lowered: bool
+
+
+def _holds_of(patterns: Sequence[Pattern]) -> tuple[_Hold, ...]:
+    """Without those of which another one always holds back as much: they are asked for each token."""
+    holds: dict[tuple[str, tuple[str, ...], str], int] = {}
     for one in patterns:
-        key = (one.alphabet, one.openings)
+        key = (one.alphabet, one.openings, one.begins or one.alphabet)
         holds[key] = max(holds.get(key, 0), one.max_chars)
-    needed: list[tuple[str, int, tuple[str, ...]]] = []
-    for (alphabet, openings), max_chars in sorted(holds.items(), key=lambda one: (-one[1], -len(one[0][0]))):
+    needed: list[tuple[str, int, tuple[str, ...], str]] = []
+    for (alphabet, openings, begins), max_chars in sorted(
+        holds.items(), key=lambda one: (-one[1], -len(one[0][0]))
+    ):
         is_held_anyway = any(
-            not of and max_chars <= most and (not larger or (alphabet and set(alphabet) <= set(larger)))
-            for larger, most, of in needed
+            not of
+            and max_chars <= most
+            and (not larger or (alphabet and set(alphabet) <= set(larger) and set(begins) <= set(firsts)))
+            for larger, most, of, firsts in needed
         )
         if not is_held_anyway:
-            needed.append((alphabet, max_chars, openings))
-    return needed
-
-
-def _begun(openings: Sequence[str]) -> re.Pattern[str] | None:
-    """Finds an opening, or at the end of a text the beginning of one; None: there are none to look for."""
-    if not openings:
-        return None
-    partial = {opening[:num] for opening in openings for num in range(1, len(opening))}
-    whole = [re.escape(opening) for opening in openings]
-    return re.compile(
-        "(?ai:" + "|".join([*whole, *(rf"{re.escape(one)}\Z" for one in sorted(partial))]) + ")"
+            needed.append((alphabet, max_chars, openings, begins))
+    return tuple(
+        _Hold(
+            alphabet,
+            max_chars,
+            _begun(openings, begins if set(begins) < set(alphabet) else ""),
+            is_lowered=bool(openings),
+        )
+        for alphabet, max_chars, openings, begins in needed
     )
+
+
+def _ending_in(char: str, holds: Sequence[_Hold]) -> tuple[_Hold, ...]:
+    """Those that may hold back anything of a text that ends so."""
+    return tuple(one for one in holds if not one.alphabet or char in one.alphabet)
+
+
+def _begun(openings: Sequence[str], begins: str) -> Search | None:
+    """Finds an opening in lower case, or at the end of a text the beginning of one; without openings one of the
+    characters that a match begins with; None: any character will do."""
+    if not openings:
+        return re.compile(f"[{re.escape(begins)}]").search if begins else None
+    lowered = [opening.lower() for opening in openings]
+    partial = {opening[:num] for opening in lowered for num in range(1, len(opening))}
+    # Every alternative begins with a character, and no case is ignored: so the search skips to where one can begin.
+    return re.compile(
+        "|".join([*map(re.escape, lowered), *(rf"{re.escape(one)}\Z" for one in sorted(partial))])
+    ).search
 
 
 class Scrubber:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from serve_app.front.base import Ask, Source
 from serve_app.guards.findings import GUARD, Findings
 from serve_app.guards.incoming import guarded
-from serve_app.guards.outgoing import guarded_document, guarded_stream
+from serve_app.guards.outgoing import OutgoingStream, guarded_document
 from serve_app.guards.policy import Policies
 from serve_app.messages import JsonObject, RequestContext
 from serve_app.telemetry.metrics import Count, count_nothing
@@ -56,9 +56,12 @@ class Guards:
                 async for frame in answer:
                     yield frame
             elif ask.is_stream:
-                async with aclosing(guarded_stream(answer, rules, goes_out)) as frames:
-                    async for frame in frames:
-                        yield frame
+                stream = OutgoingStream(rules, goes_out)
+                async for frame in answer:
+                    if out := stream.take(frame):
+                        yield out
+                    if stream.is_over:  # with `[DONE]`, also where something blocks
+                        return
             else:
                 async for frame in answer:
                     document = guarded_document(frame, rules, goes_out)

@@ -6,9 +6,9 @@ Money is counted in whole nano-dollars: a token can cost less than a micro-dolla
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 NANO_PER_USD = 1_000_000_000
 
@@ -24,11 +24,11 @@ class Kind(StrEnum):
 
     @property
     def is_bucket(self) -> bool:
-        return self in (Kind.REQUESTS, Kind.TOKENS)
+        return self is Kind.REQUESTS or self is Kind.TOKENS
 
     @property
     def is_money(self) -> bool:
-        return self in (Kind.DAY, Kind.MONTH)
+        return self is Kind.DAY or self is Kind.MONTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,11 @@ class Check:
     scope: str
     limit: float  # per minute for buckets, requests under way, or nano-dollars in the period
     burst: float = 0.0  # what a bucket holds when it is full
+    # What it counts by. Made once, of plain strings: a member of an enum takes longer to hash than all the rest.
+    place: tuple[str, str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "place", (self.scope, self.kind.value))
 
     def share(self, num_shares: int) -> Check:
         """This limit, split among so many who cannot ask each other; never so far that nothing is left."""
@@ -72,9 +77,8 @@ class Claim:
         return self.nano_usd if check.kind.is_money else 1
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How a limit stands after a decision."""
+class Standing(NamedTuple):
+    """How a limit stands after a decision. A tuple: each request has a dozen."""
 
     check: Check
     remaining: float

@@ -8,6 +8,8 @@ from datetime import UTC, date, datetime, timedelta
 
 from serve_app.limits.base import Kind
 
+_S_PER_DAY = 86_400.0
+
 
 class Calendar:
     """Takes the wall clock's time once and counts on by the monotonic clock: a clock that jumps can neither empty a
@@ -23,6 +25,8 @@ class Calendar:
     ) -> None:
         self._clock = clock
         self._offset_s = wall_clock() - clock()
+        self._today = ""  # as it was when it was last asked, and when it begins and ends
+        self._begins_s, self._ends_s = 0.0, 0.0
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(self._offset_s + self._clock(), UTC)
@@ -32,8 +36,13 @@ class Calendar:
 
     def period(self, kind: Kind) -> str:
         """The day or month that it is: `2026-11-21` or `2026-11`."""
-        today = self.today().isoformat()
-        return today if kind is Kind.DAY else today[:7]
+        if not self._begins_s <= self._clock() < self._ends_s:
+            today = self.now()
+            began = datetime(today.year, today.month, today.day, tzinfo=UTC)
+            self._today = today.date().isoformat()
+            self._begins_s = began.timestamp() - self._offset_s
+            self._ends_s = self._begins_s + _S_PER_DAY
+        return self._today if kind is Kind.DAY else self._today[:7]
 
     def seconds_left(self, kind: Kind) -> float:
         """Until the next day or month begins."""

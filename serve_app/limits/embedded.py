@@ -51,7 +51,7 @@ class EmbeddedLimits:
         self._ledger = ledger
         self._calendar = calendar or Calendar(clock)
         self._clock = clock
-        self._buckets: dict[tuple[str, Kind], _Bucket] = {}
+        self._buckets: dict[tuple[str, str], _Bucket] = {}
         self._leases: dict[str, dict[str, float]] = {}  # scope -> lease id -> its end; never an empty one
         self._spent: dict[tuple[str, str], int] = {}  # scope, period -> nano-dollars
         self._rows: dict[tuple[str, str, str, str], UsageRow] = {}  # what the ledger has not got yet
@@ -153,9 +153,10 @@ class EmbeddedLimits:
     def _look(self, check: Check, amount: float, now: float) -> tuple[float, float | None]:
         """What is left of the limit, and for how long it is too little; None: it is enough."""
         if check.kind is Kind.CONCURRENT:
-            for lease_id in [one for one, end_s in self._leases.get(check.scope, {}).items() if end_s <= now]:
+            leases = self._leases.get(check.scope, {})
+            for lease_id in [one for one, end_s in leases.items() if end_s <= now]:
                 self._give_back(check.scope, lease_id)
-            left = check.limit - len(self._leases.get(check.scope, ()))
+            left = check.limit - len(leases)
             return left, None if left >= 1 else CONCURRENT_RETRY_S
         if check.kind.is_money:
             left = check.limit - self._spent.get((check.scope, self._calendar.period(check.kind)), 0)
@@ -184,12 +185,11 @@ class EmbeddedLimits:
             self._leases.pop(scope, None)
 
     def _bucket(self, check: Check, now: float) -> _Bucket:
-        place = (check.scope, check.kind)
-        bucket = self._buckets.get(place)
+        bucket = self._buckets.get(check.place)
         if bucket is None:
             if len(self._buckets) >= _SWEEP_AT:
                 self._forget_oldest()
-            bucket = self._buckets[place] = _Bucket(check.burst, now)
+            bucket = self._buckets[check.place] = _Bucket(check.burst, now)
         return bucket
 
     def _forget_oldest(self) -> None:
