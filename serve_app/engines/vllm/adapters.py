@@ -5,17 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Coroutine
-from typing import Any, Protocol
+from typing import Any
 
 from serve_app.adapters.base import Adapter
 
-
-class Load(Protocol):
-    """Loads an adapter; `is_new_version`: another one of its name is there already."""
-
-    async def __call__(self, adapter: Adapter, *, is_new_version: bool) -> None: ...
-
-
+Load = Callable[[Adapter], Coroutine[Any, Any, None]]
 Unload = Callable[[str], Coroutine[Any, Any, None]]
 Report = Callable[[Collection[str]], Coroutine[Any, Any, None]]
 
@@ -28,7 +22,7 @@ class LoadedAdapters:
     """What is loaded. One at a time is loaded or unloaded; requests for those that are loaded do not wait.
 
     Args:
-        load: into vLLM.
+        load: into vLLM, in the place of another of its name.
         unload: out of vLLM, by name. Requests under way keep it.
         max_adapters: that are loaded at once.
         report: is told what is loaded whenever that has changed.
@@ -56,10 +50,13 @@ class LoadedAdapters:
                 return
             if adapter.name not in self._versions and len(self._versions) >= self._max_adapters:
                 await self._drop(next(iter(self._versions)))
-            await self._load(adapter, is_new_version=adapter.name in self._versions)
-            self._versions[adapter.name] = adapter.version
-            self._versions.move_to_end(adapter.name)
-        await self._report(self.names)
+            # Should loading fail or be cancelled, nobody knows what vLLM has: the next request loads it anew.
+            self._versions.pop(adapter.name, None)
+            try:
+                await self._load(adapter)
+                self._versions[adapter.name] = adapter.version
+            finally:
+                await self._report(self.names)
 
     async def retire(self, there_are: Collection[str]) -> None:
         """Unload what there is no longer."""

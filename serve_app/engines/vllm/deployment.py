@@ -21,7 +21,7 @@ from serve_app.adapters.book import AdapterBook, configured_adapters
 from serve_app.adapters.deployment import RayAdapters
 from serve_app.engines.base import ModelEngine
 from serve_app.engines.deployment import ModelDeployment
-from serve_app.engines.vllm.adapter_check import require_inside
+from serve_app.engines.vllm.adapter_check import adapter_folder, require_inside
 from serve_app.engines.vllm.adapters import LoadedAdapters
 from serve_app.engines.vllm.engine import VllmEngine
 from serve_app.engines.vllm.series import News, Sample, samples
@@ -71,8 +71,8 @@ class VllmDeployment(ModelDeployment):
             BadRequest: it does not, or it is not where adapters may come from.
         """
         assert self._adapters is not None
-        folder = None if self._adapter_folder is None else Path(self._adapter_folder).expanduser()
-        await asyncio.to_thread(require_inside, adapter.name, Path(adapter.path), folder)
+        folder = None if self._adapter_folder is None else adapter_folder(self._adapter_folder)
+        await asyncio.to_thread(require_inside, adapter.name, adapter_folder(adapter.path), folder)
         await self._adapters.ensure(adapter)
 
     async def __del__(self) -> None:

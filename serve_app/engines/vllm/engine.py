@@ -11,11 +11,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from pathlib import Path
 
-from configs.load import manta_folder
 from configs.schema import VllmModel
 from serve_app.adapters.base import Adapter
 from serve_app.engines.cards import model_card
-from serve_app.engines.vllm.adapter_check import check_adapter
+from serve_app.engines.vllm.adapter_check import adapter_folder, check_adapter
 from serve_app.engines.vllm.liveness import Liveness
 from serve_app.engines.vllm.process import ServerProcess
 from serve_app.engines.vllm.series import work_done
@@ -98,14 +97,21 @@ class VllmEngine:
         answer = await self._wire.get("/metrics", self._check_timeout_s)
         return answer.content.decode("utf-8", "replace")
 
-    async def load_adapter(self, adapter: Adapter, *, is_new_version: bool) -> None:
-        """Raises BadRequest: it does not fit, or vLLM does not take it; the message names it."""
-        folder = manta_folder() / Path(adapter.path).expanduser()  # as it is, where it is absolute
+    async def load_adapter(self, adapter: Adapter) -> None:
+        """Another of its name is unloaded first; requests under way keep that one.
+
+        vLLM 0.32 has `load_inplace` for it, and then reads such an adapter from its files at every step.
+
+        Raises:
+            BadRequest: it does not fit, or vLLM does not take it; the message names it.
+        """
+        folder = adapter_folder(adapter.path)
         assert self._config.lora is not None
         await asyncio.to_thread(
             check_adapter, adapter.name, folder, self._folder, self._config.lora.max_lora_rank
         )
-        body = {"lora_name": adapter.name, "lora_path": str(folder), "load_inplace": is_new_version}
+        await self.unload_adapter(adapter.name)
+        body = {"lora_name": adapter.name, "lora_path": str(folder)}
         answer = await self._wire.post("/v1/load_lora_adapter", body, Deadline.after(_ADAPTER_TIMEOUT_S))
         if answer.status != 200:
             raise BadRequest(
