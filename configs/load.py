@@ -321,6 +321,12 @@ def visible_neuron_cores() -> str | None:
     return os.environ.get("NEURON_RT_VISIBLE_CORES")
 
 
+def nodes_may_come() -> bool:
+    """Whether something adds nodes to the Ray that this process is on: KubeRay, or the launcher of `ray up`."""
+    on_kubernetes = "KUBERNETES_SERVICE_HOST" in os.environ
+    return on_kubernetes or Path("~/ray_bootstrap_config.yaml").expanduser().exists()
+
+
 def openmp_is_configured() -> bool:
     """Whether the user said how OpenMP's threads wait."""
     return any(name in os.environ for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"))

@@ -18,12 +18,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray import serve
 from ray.serve import Application
 from ray.serve.config import AutoscalingConfig, RequestRouterConfig
 
 from configs.autoscaling import serve_autoscaling
-from configs.load import ProfileError, default_profile, home, parse_platform, read_profile
+from configs.load import (
+    ProfileError,
+    default_profile,
+    home,
+    nodes_may_come,
+    parse_platform,
+    read_profile,
+)
 from configs.schema import (
     AgentConfig,
     DeclaredAgent,
@@ -48,6 +56,7 @@ from serve_app.engines.rerank.deployment import RerankerDeployment
 from serve_app.engines.vllm import presence
 from serve_app.engines.vllm.deployment import VllmDeployment
 from serve_app.engines.vllm.devices import device_of
+from serve_app.engines.vllm.nodes import check_nodes
 from serve_app.errors import ConfigError
 from serve_app.ingress.deployment import IngressDeployment
 from serve_app.messages import ModelCard
@@ -80,6 +89,8 @@ def build(args: dict[str, Any]) -> Application:
         raise ConfigError(str(exc)) from exc
     folder = home(config)
     served, left_out = _present(config, folder)
+    if ray.is_initialized() and not nodes_may_come():
+        check_nodes([model for model in served if isinstance(model, VllmModel)], _nodes())
 
     models = {model.name: _model(model, folder, config.tracing) for model in served}
     embedder = _queueing(EmbedderDeployment, "Embedder", config.embedder.scaling).bind(
@@ -120,6 +131,12 @@ def build(args: dict[str, Any]) -> Application:
         adaptable=[model.name for model in served if isinstance(model, VllmModel) and model.lora],
         configured=configured_adapters(served),
     )
+
+
+def _nodes() -> list[dict[str, float]]:
+    """What each node of this Ray has in all."""
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return [node["Resources"] for node in nodes if node["Alive"]]
 
 
 def _other_cards(config: PlatformConfig, declared: Collection[str]) -> dict[str, ModelCard]:

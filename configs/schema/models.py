@@ -10,6 +10,7 @@ from configs.schema.base import Fraction, Name, SecretRef, Strict, Url
 from configs.schema.neuron import NeuronConfig
 from configs.schema.scaling import ScalingConfig
 from configs.schema.vllm import (
+    OF_SEVERAL_ENGINES,
     OF_THE_SERVER,
     OWN_KEYS,
     ArgumentName,
@@ -217,6 +218,11 @@ class VllmModel(ModelBase):
                 raise ValueError(f"engine_args.{name} is set by the key {OWN_KEYS[name]}")
             if name in OF_THE_SERVER:
                 raise ValueError(f"engine_args.{name} is about vLLM's server, which only Manta talks to")
+            if name in OF_SEVERAL_ENGINES:
+                raise ValueError(
+                    f"engine_args.{name} is for engines on several nodes or with devices that nobody reserved: "
+                    "tensor_parallel_size counts a replica's devices, and scaling its replicas"
+                )
         return self
 
     @model_validator(mode="after")

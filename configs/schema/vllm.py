@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints
 
 from configs.schema.base import Name, Strict
 
-# A value of one of vLLM's own arguments: `--name value`; a mapping or a list of mappings travels as JSON.
+# A value of one of vLLM's own arguments: `--name value`; a mapping travels as JSON.
 EngineArgument = bool | int | float | str | list[str] | list[int] | dict[str, object] | None
 
 ArgumentName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -41,12 +41,15 @@ OF_THE_SERVER = frozenset(
     {
         "host",
         "port",
+        "grpc_port",
         "uds",
         "api_key",
         "ssl_keyfile",
         "ssl_certfile",
         "ssl_ca_certs",
         "ssl_cert_reqs",
+        "ssl_ciphers",
+        "enable_ssl_refresh",
         "root_path",
         "headless",
         "config",
@@ -57,6 +60,20 @@ OF_THE_SERVER = frozenset(
         "allowed_headers",
         "allow_credentials",
         "middleware",
+    }
+)
+
+# What takes more devices than Ray reserves for the replica, or processes on other nodes.
+OF_SEVERAL_ENGINES = frozenset(
+    {
+        "pipeline_parallel_size",
+        "prefill_context_parallel_size",
+        "data_parallel_size",
+        "data_parallel_size_local",
+        "data_parallel_hybrid_lb",
+        "data_parallel_external_lb",
+        "nnodes",
+        "node_rank",
     }
 )
 

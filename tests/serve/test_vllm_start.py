@@ -154,6 +154,14 @@ def test_a_start_that_fails_is_one_line_and_leaves_nothing(
     assert children(tmp_path) == []
 
 
+def test_an_interpreter_that_is_none_is_named(make: Make, tmp_path: Path) -> None:
+    text = tmp_path / "text"
+    text.write_text("no program")
+    text.chmod(0o755)
+    with pytest.raises(ConfigError, match=r"models\.chat\.python: \S*/text cannot be run: Exec format error"):
+        open_vllm(make("fine", python=str(text)), tmp_path, 1)
+
+
 def test_what_is_not_there_is_named_before_vllm_starts(
     make: Make, record: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_port: Callable[[], int]
 ) -> None:
@@ -165,6 +173,7 @@ def test_what_is_not_there_is_named_before_vllm_starts(
     whole.write_bytes(whole.read_bytes()[:-1])
     wanted = {
         r"models\.chat\.python: there is no interpreter": {"python": str(tmp_path / "nowhere")},
+        r"models\.chat\.python: there is no interpreter \S*/model": {"python": str(model)},
         r"models\.chat\.weights\.path: there is no ": {"weights": {"path": str(tmp_path / "nowhere")}},
         r"models\.chat\.weights\.path: .*model\.safetensors is not whole": {},
         r"models\.chat\.weights\.repo: the hub 127\.0\.0\.1 cannot be reached for org/model": {

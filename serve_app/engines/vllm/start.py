@@ -44,10 +44,13 @@ def open_vllm(config: VllmModel, home: Path, num_cpus: int) -> VllmEngine:
     process = ServerProcess(config.name, python, _show)
     is_ready = False
     try:
-        process.start(
-            command(config, python, folder, process.socket),
-            environment(config, python, num_cpus, os.environ),
-        )
+        try:
+            process.start(
+                command(config, python, folder, process.socket),
+                environment(config, python, num_cpus, os.environ),
+            )
+        except OSError as exc:
+            raise ConfigError(f"{key(config, 'python')}: {python} cannot be run: {exc.strerror}") from exc
         logger.info("%s: vLLM starts, as process %s", config.name, process.pid)
         is_ready = process.wait_until(lambda: _answers(process.socket), config.start_timeout_s)
     finally:

@@ -124,6 +124,7 @@ def test_a_device_that_is_not_there_is_named(tmp_path: Path) -> None:
         ({"engine_args": {"dtype": "half"}}, "engine_args.dtype is set by the key dtype"),
         ({"engine_args": {"port": 1}}, "engine_args.port is about vLLM's server"),
         ({"engine_args": {"max-num-seqs": 1}}, "max-num-seqs"),
+        ({"engine_args": {"pipeline_parallel_size": 2}}, "tensor_parallel_size counts a replica's devices"),
         ({"gpu_memory_utilization": 0.5}, "gpu_memory_utilization is for device: cuda"),
         ({"runner": "pooling", "tool_call_parser": "hermes"}, "are for runner: generate"),
         ({"weights": {"path": "/x", "revision": "y"}}, "weights.path.revision"),
