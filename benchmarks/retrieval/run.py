@@ -24,6 +24,7 @@ from rich.table import Table
 
 from benchmarks import results_folder
 from benchmarks.application import CannotStart, application
+from benchmarks.client.answers import error_text
 from benchmarks.retrieval.beir import BrokenCollection, Collection, Document, read
 from benchmarks.retrieval.metrics import ndcg, recall, reciprocal_rank
 
@@ -58,10 +59,10 @@ def measure(url: str, collection: Collection) -> tuple[dict[str, Any], list[dict
         timeout=300.0,
         trust_env=False,
         headers={"x-manta-tenant": f"bench-{collection.name}", "x-request-timeout-s": "300"},
+        event_hooks={"response": [_refuse_errors]},
     )
     with client:
         status = client.get("/v1/knowledge/status")
-        status.raise_for_status()
         ingestion = _ingest(client, collection)
         records = [
             _ask(client, collection, query_id, mode)
@@ -81,6 +82,14 @@ def measure(url: str, collection: Collection) -> tuple[dict[str, Any], list[dict
         },
     }
     return summary, records
+
+
+def _refuse_errors(response: httpx.Response) -> None:
+    """Raise HTTPStatusError with what the application said, if it is an error."""
+    if response.is_error:
+        why = error_text(response.read())
+        message = f"{response.request.url.path} answered {response.status_code}: {why}"
+        raise httpx.HTTPStatusError(message, request=response.request, response=response)
 
 
 def _ingest(client: httpx.Client, collection: Collection) -> dict[str, Any]:
@@ -124,7 +133,6 @@ def _plan(client: httpx.Client, source: str, documents: Sequence[Document]) -> d
         _path(document): hashlib.sha256(_content(document).encode()).hexdigest() for document in documents
     }
     response = client.post("/v1/knowledge/sync/plan", json={"source": source, "documents": hashes})
-    response.raise_for_status()
     plan: dict[str, Any] = response.json()
     return plan
 
@@ -138,7 +146,6 @@ def _put(client: httpx.Client, source: str, documents: Sequence[Document]) -> li
         ],
     }
     response = client.post("/v1/knowledge/documents", json=body)
-    response.raise_for_status()
     outcomes: list[dict[str, Any]] = response.json()["data"]
     return outcomes
 
@@ -156,7 +163,6 @@ def _ask(client: httpx.Client, collection: Collection, query_id: str, mode: str)
     began = time.perf_counter()
     response = client.post("/v1/knowledge/search", json=body)
     seconds = time.perf_counter() - began
-    response.raise_for_status()
     found = response.json()
     if found["flags"]:
         raise httpx.HTTPError(f"query {query_id}: the search was {', '.join(found['flags'])}")
