@@ -19,8 +19,9 @@ from serve_app.engines.base import GenerationRequest, SamplingParams, TextChunk
 from serve_app.engines.llamacpp.chat import LlamaCppGenerator, open_llamacpp_chat
 from serve_app.engines.llamacpp.held import Held
 from serve_app.engines.llamacpp.library import Batch, Context, Model
-from serve_app.engines.llamacpp.slots import Slots
+from serve_app.engines.llamacpp.slots import Slot, Slots
 from serve_app.engines.llamacpp.thread import EngineThread
+from serve_app.engines.llamacpp.writing import Text
 from serve_app.errors import EngineFailed
 from serve_app.messages import RequestContext
 
@@ -246,6 +247,47 @@ async def test_whoever_leaves_while_their_prompt_is_read_or_waits_leaves_nothing
         assert await leaves_nothing(engine)
     finally:
         await engine.close()
+
+
+async def test_a_caller_who_leaves_while_the_engine_clears_up_after_another_leaves_nothing(
+    generator: LlamaCppGenerator, context: RequestContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave = Slots.leave
+
+    def left(slots: Slots, slot: Slot) -> None:
+        for text in generator._engine._texts:
+            text.job.is_over = True
+        leave(slots, slot)
+
+    endless = cast("Any", generator.generate(prompt(max_tokens=400, ignore_eos=True), context))
+    async with aclosing(endless) as first:
+        await anext(first)
+        with monkeypatch.context() as racing:
+            racing.setattr(Slots, "leave", left)
+            await run(generator, prompt("Tom", max_tokens=2, ignore_eos=True), context)
+            while generator.held().num_jobs:  # noqa: ASYNC110 (a thread sets no event)
+                await asyncio.sleep(0.01)
+    assert await leaves_nothing(generator)
+
+
+async def test_a_caller_who_leaves_while_a_token_is_chosen_has_left(
+    generator: LlamaCppGenerator, context: RequestContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = Steps(monkeypatch)
+    write = Text.write
+
+    def left(text: Text, engine_context: Context, row: int) -> bool:
+        is_complete = write(text, engine_context, row)
+        text.job.is_over = True
+        return is_complete
+
+    monkeypatch.setattr(Text, "write", left)
+    endless = asyncio.create_task(run(generator, prompt(max_tokens=400, ignore_eos=True), context))
+    while not steps.sizes or generator.held().num_texts:  # noqa: ASYNC110 (a thread sets no event)
+        await asyncio.sleep(0.01)
+    endless.cancel()
+    assert len(steps.sizes) == 1
+    assert await leaves_nothing(generator)
 
 
 async def test_a_failed_step_leaves_nothing_of_its_texts_in_the_cache(

@@ -128,7 +128,8 @@ class ChatEngine:
         self._begin(waiting)
         self._step()
         self._leave_ended()
-        waiting[:] = [job for job in waiting if not job.is_over]
+        begun = {text.job for text in self._texts}  # who left since then is taken out in the next step
+        waiting[:] = [job for job in waiting if job in begun or not job.is_over]
         self.wakes.send()
 
     @property
@@ -149,11 +150,15 @@ class ChatEngine:
                 job.fail(DeadlineExceeded("the request's time was over at: generate", "generate"))
 
     def _leave_ended(self) -> None:
+        """Free the slots of texts that are over. Callers leave at any moment, so each text is looked at once."""
+        under_way: list[Text] = []
         for text in self._texts:
-            if text.job.is_over:
-                (self.slots.drop if text.is_spoilt else self.slots.leave)(text.slot)
-                text.close()
-        self._texts = [text for text in self._texts if not text.job.is_over]
+            if not text.job.is_over:
+                under_way.append(text)
+                continue
+            (self.slots.drop if text.is_spoilt else self.slots.leave)(text.slot)
+            text.close()
+        self._texts = under_way
 
     def _begin(self, waiting: list[Job]) -> None:
         """Give slots to whoever is next, in order of arrival, as far as there are any."""
@@ -216,14 +221,15 @@ class ChatEngine:
 
     def _write(self, text: Text, row: int) -> None:
         try:
-            text.job.is_over |= text.write(self._context, row)
+            is_complete = text.write(self._context, row)
         except TooComplex as exc:
             text.job.fail(exc)  # its grammar is the caller's, and says nothing of the engine
         except EngineFailed as exc:
             self._failures.failed(exc.message)
             self._fail(text, exc)
         else:
-            if text.job.is_over:
+            if is_complete:  # said only then: its caller may have left meanwhile, which stays so
+                text.job.is_over = True
                 self._failures.succeeded()
 
     def _fail(self, text: Text, error: EngineFailed) -> None:
