@@ -19,7 +19,7 @@ class Adapter:
 
 
 class AdapterStore(Protocol):
-    """The adapters of one application."""
+    """The adapters of one application. Each call raises Unavailable where the store does not answer."""
 
     async def all(self) -> dict[str, Adapter]:
         """Name -> adapter."""

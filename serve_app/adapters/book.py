@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 
 from configs.schema import ModelConfig, VllmModel
 from serve_app.adapters.base import Adapter, AdapterStore
+from serve_app.errors import Unavailable
+
+logger = logging.getLogger("manta.adapters")
 
 # For so long an adapter that was unloaded elsewhere is still known here.
 KEEP_S = 1.0
@@ -33,6 +37,7 @@ class AdapterBook:
         self._clock = clock
         self._known: dict[str, Adapter] = dict(self._configured)
         self._read_s: float | None = None
+        self._was_read = False  # ever
         self._reading = asyncio.Lock()
 
     def known(self, name: str) -> Adapter | None:
@@ -46,11 +51,25 @@ class AdapterBook:
         return (await self.all()).get(name)
 
     async def all(self) -> Mapping[str, Adapter]:
+        """Name -> adapter. What was read last holds while the store does not answer.
+
+        Raises:
+            Unavailable: it has not answered yet.
+        """
         async with self._reading:
             if self._read_s is None or self._clock() - self._read_s >= KEEP_S:
-                self._known = {**await self._store.all(), **self._configured}
-                self._read_s = self._clock()
+                await self._read()
         return self._known
+
+    async def _read(self) -> None:
+        try:
+            self._known = {**await self._store.all(), **self._configured}
+        except Unavailable as exc:
+            if not self._was_read:
+                raise
+            logger.warning("adapters are those of before: %s", exc.message)
+        self._was_read = True
+        self._read_s = self._clock()
 
     async def put(self, adapter: Adapter) -> None:
         await self._store.put(adapter)

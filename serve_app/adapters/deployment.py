@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import asdict
+from typing import Any
 
 from ray import serve
+from ray.exceptions import RayError
 from ray.experimental.internal_kv import (
     _internal_kv_del,
     _internal_kv_get,
@@ -18,6 +21,7 @@ from ray.experimental.internal_kv import (
 )
 
 from serve_app.adapters.base import Adapter
+from serve_app.errors import Unavailable
 
 
 class RayAdapters:
@@ -27,14 +31,15 @@ class RayAdapters:
         self._namespace = f"manta-adapters-{serve.get_replica_context().app_name}"
 
     async def all(self) -> dict[str, Adapter]:
-        return await asyncio.to_thread(self._all)
+        found: dict[str, Adapter] = await _asked(self._all)
+        return found
 
     async def put(self, adapter: Adapter) -> None:
         value = json.dumps(asdict(adapter)).encode()
-        await asyncio.to_thread(_internal_kv_put, adapter.name, value, namespace=self._namespace)
+        await _asked(_internal_kv_put, adapter.name, value, namespace=self._namespace)
 
     async def remove(self, name: str) -> bool:
-        num_removed: int = await asyncio.to_thread(_internal_kv_del, name, namespace=self._namespace)
+        num_removed: int = await _asked(_internal_kv_del, name, namespace=self._namespace)
         return num_removed > 0
 
     def _all(self) -> dict[str, Adapter]:
@@ -45,3 +50,11 @@ class RayAdapters:
                 adapter = Adapter(**json.loads(value))
                 found[adapter.name] = adapter
         return found
+
+
+async def _asked(call: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """Raises Unavailable: the store does not answer, as while Ray's head is started anew."""
+    try:
+        return await asyncio.to_thread(call, *args, **options)
+    except RayError as exc:
+        raise Unavailable(f"Ray's store of adapters does not answer: {type(exc).__name__}") from exc

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import pytest
+
 from configs.schema import LocalFolder, LoraConfig, VllmModel
 from serve_app.adapters.base import Adapter, MemoryAdapters
 from serve_app.adapters.book import KEEP_S, AdapterBook, configured_adapters
+from serve_app.errors import Unavailable
 
 
 class Clock:
@@ -28,6 +31,35 @@ async def test_what_another_replica_loaded_is_known_within_a_second() -> None:
     assert await there.find("poet") is None
     clock.now_s += KEEP_S
     assert await here.find("poet") is None
+
+
+class AwayAdapters(MemoryAdapters):
+    """A store that does not answer while it is away."""
+
+    is_away = False
+
+    async def all(self) -> dict[str, Adapter]:
+        if self.is_away:
+            raise Unavailable("away")
+        return await super().all()
+
+
+async def test_what_was_read_holds_while_the_store_is_away() -> None:
+    store, clock = AwayAdapters(), Clock()
+    book = AdapterBook([], store, clock)
+    store.is_away = True
+    with pytest.raises(Unavailable):
+        await book.find("poet")
+    store.is_away = False
+    await book.put(Adapter("poet", "chat", "folder"))
+    assert await book.find("poet") is not None
+    store.is_away = True
+    clock.now_s += KEEP_S
+    assert await book.find("poet") is not None
+    store.is_away = False
+    await store.remove("poet")
+    clock.now_s += KEEP_S
+    assert await book.find("poet") is None
 
 
 async def test_what_is_configured_is_always_there_and_the_same_everywhere() -> None:
