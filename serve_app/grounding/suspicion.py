@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
+from serve_app.grounding.needles import may_match, needles_of
+
 
 class Attack(StrEnum):
     """What a text tries to make a model do."""
@@ -238,7 +240,9 @@ _PHRASES: tuple[tuple[Attack, float, str], ...] = (
         r"\b(?:your (?:new|real|true|only|next) (?:task|goal|objective|job|mission|purpose|instructions?) (?:is|are))\b",
     ),
 )
-_PATTERNS = tuple((kind, weight, re.compile(pattern)) for kind, weight, pattern in _PHRASES)
+_PATTERNS = tuple(
+    (kind, weight, needles_of(pattern), re.compile(pattern)) for kind, weight, pattern in _PHRASES
+)
 # Single letters in a row, with one and the same kind of separator: "i g n o r e", "i.g.n.o.r.e".
 _SPACED = re.compile(r"(?<!\w)(?:\w[ .\-_*]){4,}\w(?!\w)[.]?")
 _SEPARATORS = re.compile(r"[ .\-_*]")
@@ -253,8 +257,8 @@ def suspicion(text: str) -> Suspicion:
     """How suspicious a cleaned text is. Remembers the last texts: passages come again and again."""
     folded = _folded(text)
     rest, kinds = 1.0, set()
-    for kind, weight, pattern in _PATTERNS:
-        if pattern.search(folded):
+    for kind, weight, needles, pattern in _PATTERNS:
+        if may_match(needles, folded) and pattern.search(folded):
             rest *= 1.0 - weight
             kinds.add(kind)
     return Suspicion(round(1.0 - rest, 4), frozenset(kinds))

@@ -68,18 +68,17 @@ class EmbeddedLimits:
         """As `acquire`, without waiting for anything."""
         now = self._clock()
         refused_by, wait_s, levels = None, 0.0, []
-        for check in claim.checks:
-            level, missing_s = self._look(check, claim.takes(check), now)
+        amounts = [claim.takes(check) for check in claim.checks]
+        for check, amount in zip(claim.checks, amounts, strict=True):
+            level, missing_s = self._look(check, amount, now)
             levels.append(level)
             if missing_s is not None and (refused_by is None or missing_s > wait_s):
                 refused_by, wait_s = check, missing_s
         if refused_by is None:
-            levels = [
-                self._take(check, claim, level, now)
-                for check, level in zip(claim.checks, levels, strict=True)
-            ]
-        standings = tuple(_standing(check, level) for check, level in zip(claim.checks, levels, strict=True))
-        return Decision(standings, refused_by, wait_s)
+            for check, amount in zip(claim.checks, amounts, strict=True):
+                self._take(check, amount, claim, now)
+            levels = [level - amount for level, amount in zip(levels, amounts, strict=True)]
+        return Decision(tuple(map(_standing, claim.checks, levels)), refused_by, wait_s)
 
     def lower(self, check: Check, level: float) -> None:
         """A bucket holds no more than that now."""
@@ -89,12 +88,16 @@ class EmbeddedLimits:
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         for settlement in settlements:
-            self.correct(settlement)
-            day = self._calendar.period(Kind.DAY)
-            row = replace(settlement.usage, day=day)
-            place = (day, row.tenant, row.who, row.model)
-            known = self._rows.get(place)
-            self._rows[place] = row if known is None else known + row
+            self.settle_one(settlement)
+
+    def settle_one(self, settlement: Settlement) -> None:
+        """As `settle`, without waiting for anything."""
+        self.correct(settlement)
+        day = self._calendar.period(Kind.DAY)
+        row = replace(settlement.usage, day=day)
+        place = (day, row.tenant, row.who, row.model)
+        known = self._rows.get(place)
+        self._rows[place] = row if known is None else known + row
 
     def correct(self, settlement: Settlement) -> None:
         """The limits' part of `settle`: without usage."""
@@ -104,8 +107,8 @@ class EmbeddedLimits:
             elif check.kind.is_bucket:
                 if correction := settlement.correction(check):
                     self._bucket(check, self._clock()).level -= correction
-            else:
-                self._spend(check, settlement.correction(check))
+            elif correction := settlement.correction(check):
+                self._spend(check, correction)
 
     async def usage(self, num_days: int) -> tuple[UsageRow, ...]:
         days = set(self._calendar.last_days(num_days))
@@ -168,15 +171,13 @@ class EmbeddedLimits:
         )  # what is larger than the bucket is taken as a full one, or it never would pass
         return level, missing * _S_PER_MIN / check.limit if missing > 0 else None
 
-    def _take(self, check: Check, claim: Claim, level: float, now: float) -> float:
-        amount = claim.takes(check)
+    def _take(self, check: Check, amount: float, claim: Claim, now: float) -> None:
         if check.kind is Kind.CONCURRENT:
             self._leases.setdefault(check.scope, {})[claim.lease_id] = now + claim.lease_s
         elif check.kind.is_bucket:
             self._bucket(check, now).level -= amount
-        else:
+        elif amount:
             self._spend(check, amount)
-        return level - amount
 
     def _give_back(self, scope: str, lease_id: str) -> None:
         leases = self._leases.get(scope, {})

@@ -2,7 +2,8 @@
 
 While the shared store is gone each replica admits its share of every limit, and of what was left of it, so that all
 together admit no more than is allowed, however often the store goes and comes; decisions say that they are local.
-Settlements are sent behind the requests' backs, many at once; what was admitted alone is charged to the store by them.
+Settlements are sent behind the requests' backs, many at once (a store in this process has them at once); what was
+admitted alone is charged to the store by them.
 So a client that has read its answer's end can ask again before its place is given back: whoever is refused for
 want of a place is looked at once more, a moment later.
 """
@@ -56,6 +57,7 @@ class Limiter:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._store = store
+        self._own = store if isinstance(store, EmbeddedLimits) else None
         self._sleep = sleep
         self._settling = asyncio.Lock()
         self._num_second_looks = 0
@@ -117,6 +119,9 @@ class Limiter:
 
     def finish(self, settlement: Settlement, *, is_local: bool) -> None:
         """A request that was admitted is over. Never waits."""
+        if self._own is not None:
+            self._own.settle_one(settlement)
+            return
         if is_local:
             if self._alone is not None:
                 shared = replace(settlement.claim, checks=self._shares(settlement.claim))
