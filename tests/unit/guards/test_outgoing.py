@@ -143,3 +143,58 @@ def test_a_stream_says_what_the_document_says(pieces: list[str]) -> None:
         assert (text, reason) == (choice["message"]["content"], choice["finish_reason"])
 
     asyncio.run(run())
+
+
+def chunk(text: str, index: int = 0, more: str = "") -> bytes:
+    delta = '{"content":' + json.dumps(text, ensure_ascii=False) + more + "}"
+    choice = f'{{"index":{index},"delta":{delta},"logprobs":null,"finish_reason":null}}'
+    return f'data: {{"id":"1","choices":[{choice}]}}\n\n'.encode()
+
+
+def guarding() -> OutgoingStream:
+    return OutgoingStream(outgoing(pii="redact")._policies.output("t"), Findings("out", count_nothing))
+
+
+def test_frames_in_which_nothing_can_be_found_pass_as_they_are() -> None:
+    stream = guarding()
+    for text in ("Mantas ", "glide \u00e4 ", "over ", 'a "reef" ', "\n"):
+        assert stream.take(chunk(text)) == chunk(text)
+
+
+def test_choices_that_take_turns_keep_their_texts_apart() -> None:
+    stream, texts = guarding(), {0: "", 1: ""}
+    card = ("4111 11", "11 1111 1", "111 ", "is his. ")
+    frames = [
+        chunk(text, index) for piece in card for index, text in ((0, piece), (1, f"{len(piece)} mantas, "))
+    ]
+    for event in b"".join(map(stream.take, frames)).decode().split("\n\n")[:-1]:
+        choice = json.loads(event.removeprefix("data: "))["choices"][0]
+        texts[choice["index"]] += choice["delta"]["content"]
+    assert texts == {0: "[CARD] is his. ", 1: "7 mantas, 9 mantas, 4 mantas, 8 mantas, "}
+
+
+def test_a_piece_that_says_more_than_its_like_is_read_whole() -> None:
+    stream = guarding()
+    assert stream.take(chunk("Mantas ")) == chunk("Mantas ")
+    rest = stream.take(chunk("glide ", more=',"refusal":"4111 1111 1111 1111 no"'))
+    delta = json.loads(rest.removeprefix(b"data: "))["choices"][0]["delta"]
+    assert delta["content"] == "glide "
+    assert "4111" not in delta["refusal"]
+
+
+async def test_an_error_behind_text_that_is_held_back_is_the_clients() -> None:
+    class Breaking(Model):
+        async def source(self, asked: Ask) -> AsyncGenerator[bytes]:
+            yield chunk("It is ") + chunk("4111 11")
+            raise EngineFailed("broken")
+
+    frames = outgoing(pii="redact").frames(ask("x", is_stream=True), Breaking().source)
+    assert await anext(frames) == chunk("It is ")
+    with pytest.raises(EngineFailed, match="broken"):
+        await anext(frames)
+
+
+async def test_a_document_in_which_nothing_is_found_is_the_models_own() -> None:
+    model, one = Model("Mantas glide."), outgoing(pii="redact")
+    own = b"".join([frame async for frame in model.source(ask("x"))])
+    assert (await read(one, ask("x"), Model("Mantas glide."))).encode() == own

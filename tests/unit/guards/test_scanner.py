@@ -132,6 +132,9 @@ def test_a_gate_lets_every_match_through(data: st.DataObject, one: Any, before: 
     assert one.gate is not None
     match = data.draw(st.from_regex(one.regex.removesuffix(r"(?!\w)"), fullmatch=True))
     assert one.gate(before + match + after)
+    assert not one.marks or set(one.marks) & set(match)
+    assert not one.begins or match[0] in one.begins
+    assert SCANNERS["redact"].may_find(before + match + after)
 
 
 @pytest.mark.parametrize("one", SECRETS, ids=lambda one: one.kind)

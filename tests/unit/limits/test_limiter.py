@@ -282,3 +282,16 @@ async def test_what_is_on_its_way_has_arrived_when_all_is_sent(shared: Shared, c
     gate.set()
     await asyncio.gather(first, second)
     assert len(shared.settled) == 1
+
+
+async def test_a_place_of_this_process_is_free_when_its_request_is_over(clock: Time) -> None:
+    async def never(_: float) -> None:
+        raise AssertionError("somebody has to wait for a place that is free")
+
+    limiter = Limiter(EmbeddedLimits(clock=clock), clock=clock, sleep=never)
+    one = Check(Kind.CONCURRENT, "key:1", 1)
+    for number in range(3):
+        taken = claim(number, one)
+        assert (await limiter.acquire(taken)).is_admitted
+        limiter.finish(settlement(taken), is_local=False)
+    assert [row.num_requests for row in await limiter.usage(1)] == [3]
