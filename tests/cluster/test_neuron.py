@@ -3,6 +3,7 @@ real one would be, and writes down how. AWS's packages, driver and cores are the
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import subprocess
@@ -90,14 +91,18 @@ class Running:
     url: str
     records: Path
     log: Path
+    document: dict[str, Any]  # the profile
+    environment: dict[str, str]  # by which Ray is found
 
 
-@pytest.fixture
-def running(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[Running]:
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) -> Iterator[Running]:
     """An application on a Ray of its own whose node has NeuronCores, by its own word."""
     port, gcs_port = free_port(), free_port()
+    tmp_path = tmp_path_factory.mktemp("neuron")
     path = tmp_path / "profile.yaml"
-    path.write_text(yaml.safe_dump(profile(tmp_path, port)))
+    document = profile(tmp_path, port)
+    path.write_text(yaml.safe_dump(document))
     environment = os.environ | {
         "MANTA_HOME": str(tmp_path / "home"),
         "RAY_AUTH_MODE": "disabled",
@@ -132,7 +137,7 @@ def running(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[Running]:
                     _wait(lambda: "Ray runtime started" in log.read_text(), processes, log)
             url = f"http://127.0.0.1:{port}"
             _wait(lambda: _is_ready(url), processes, log)
-            yield Running(url, tmp_path / "records", log)
+            yield Running(url, tmp_path / "records", log, document, environment)
         finally:
             for process in reversed(processes):
                 process.terminate()
@@ -181,3 +186,23 @@ def test_replicas_get_cores_of_their_own_and_start_vllm_with_them(running: Runni
         assert environment["NEURON_RT_NUM_CORES"] == "2"
         assert environment["VLLM_NEURON_FRAMEWORK"] == "neuronx-distributed-inference"
         assert environment["NEURON_COMPILE_CACHE_URL"].endswith("neuron-cache")
+
+
+def test_a_replica_larger_than_every_node_is_refused_when_it_is_built(running: Running) -> None:
+    args = copy.deepcopy(running.document["applications"][0]["args"])
+    args["models"][0]["tensor_parallel_size"] = 3 * NUM_CORES
+    script = (
+        "import json, ray, sys; from serve_app.app import build; ray.init(log_to_driver=False);"
+        "build(json.loads(sys.argv[1]))"
+    )
+    built = subprocess.run(
+        [sys.executable, "-c", script, json.dumps(args)],
+        env={name: value for name, value in running.environment.items() if name != "KUBERNETES_SERVICE_HOST"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_S,
+    )
+    assert built.returncode != 0
+    told = "models.chat.tensor_parallel_size is 12, and the largest node of this Ray has 4 NeuronCores"
+    assert told in built.stderr
