@@ -148,7 +148,7 @@ class OutgoingStream:
         """Take the pieces of text at the beginning of a frame, without reading and writing what is around the text;
         what is left of it."""
         at = 0
-        while (end := self._end_of_piece(frame, at)) > at:
+        while at < len(frame) and (end := self._end_of_piece(frame, at)) > at:
             text = _text(frame[at + len(self._before) : end - len(self._after)])
             guard = self._guard_of(self._of, "content")
             rest = guard.feed(text)
