@@ -137,7 +137,7 @@ def reason(config: VllmModel, lines: Sequence[str], status: int | None) -> str:
         return _died(config, plain, status)
     for known in _KNOWN:
         if known.sentence.search(said):
-            return f"{key(config, known.key(config))}: vLLM says: {said[:_MAX_CHARS]}; {known.advice}"
+            return f"{key(config, known.key(config))}: vLLM says: {said[:_MAX_CHARS].rstrip('.')}; {known.advice}"
     named = next((name for name in config.engine_args if re.search(rf"\b{name}\b", said)), None)
     where = key(config, f"engine_args.{named}") if named else f"models.{config.name}"
     return f"{where}: vLLM ended with status {status} while it started: {said[:_MAX_CHARS]}"

@@ -135,11 +135,11 @@ def test_a_gpu_that_others_hold() -> None:
     gpu = MODEL.model_copy(update={"device": "cuda"})
     line = (
         "ValueError: Free memory on device cuda:0 (3.1/139.8 GiB) on startup is less than desired GPU memory "
-        "utilization (0.9, 125.8 GiB). Decrease GPU memory utilization"
+        "utilization (0.9, 125.8 GiB). Decrease GPU memory utilization."
     )
     told = reason(gpu, [ENGINE + line], 1)
     assert told.startswith("models.chat.gpu_memory_utilization: vLLM says: Free memory on device")
-    assert told.endswith("lower it, or end what else holds the memory")
+    assert told.endswith("Decrease GPU memory utilization; lower it, or end what else holds the memory")
 
 
 def test_one_that_is_slow() -> None:
