@@ -41,7 +41,7 @@ class OnnxEncoder:
         """
         try:
             self._session = onnxruntime.InferenceSession(
-                str(path), _options(num_threads), providers=["CPUExecutionProvider"]
+                str(path), session_options(num_threads), providers=["CPUExecutionProvider"]
             )
         except _ERRORS as exc:
             raise ConfigError(f"{path}: ONNX Runtime cannot load it: {exc}") from exc
@@ -76,12 +76,14 @@ class OnnxEncoder:
         del self._session
 
 
-def _options(num_threads: int) -> onnxruntime.SessionOptions:
+def session_options(num_threads: int) -> onnxruntime.SessionOptions:
+    """How a session runs the graph."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = num_threads
     options.inter_op_num_threads = 1  # the graph is a chain
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    # The graph has the operators that it shall have; higher levels would join what it says apart, with a reason.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.log_severity_level = _WARNINGS
     # Threads spin between the operators of a run, which are microseconds apart, and stop with it: other replicas
     # have the CPUs in between.

@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import numpy_helper
 
 from configs.schema import CatalogueWeights, HubWeights
+from serve_app.engines.onnx.encoder import session_options
 from serve_app.errors import ConfigError
 from serve_app.model_cache import cache, pypi
 from serve_app.model_cache.convert import SentenceEncoder
@@ -144,3 +146,14 @@ def test_only_original_weights_become_onnx() -> None:
     assert cache.has_onnx(WEIGHTS)
     assert not cache.has_onnx(CatalogueWeights(catalogue="qwen2.5-0.5b-instruct"))
     assert not cache.has_onnx(HubWeights(repo="a/b", file="m.gguf", revision="a" * 40, sha256="b" * 64))
+
+
+def test_normalising_stays_apart_when_it_is_run(tmp_path: Path) -> None:
+    path, run = tmp_path / "tiny.onnx", tmp_path / "run.onnx"
+    write_onnx(encoder(), path, "tiny", "d" * 64)
+    options = session_options(num_threads=1)
+    options.optimized_model_filepath = str(run)
+    onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    kinds = {node.op_type for node in onnx.load(run).graph.node}
+    assert "LayerNormalization" in kinds
+    assert "SkipLayerNormalization" not in kinds
