@@ -3,7 +3,7 @@
 The graph is written in the operators that ONNX Runtime's own optimiser would make of an exported model
 (com.microsoft: EmbedLayerNormalization, Attention, BiasGelu), so that nothing depends on which patterns its version
 recognises. Only SkipLayerNormalization is left out: on CPUs its kernel (1.31) takes several times as long as the two
-additions and the normalisation that it stands for, a seventh of the whole pass. All weights are F32.
+additions and the normalisation that it stands for. All weights are F32.
 
     token_ids    (batch, longest) int32    padded at the end with any id
     lengths      (batch,) int32            tokens of each text
