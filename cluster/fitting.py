@@ -11,7 +11,7 @@ from cluster.instances import room
 from cluster.plan_types import GIB, PodShape
 from configs.instances import Instance
 from configs.neuron_instances import DEFAULT_LOGICAL_CORE_SIZE, NeuronInstance
-from configs.schema.cluster import AllowancesConfig
+from configs.schema.cluster.section import AllowancesConfig
 
 # Of a GPU's memory, what vLLM takes where a model does not say: its own default (vllm/config/cache.py, 0.32).
 VLLM_MEMORY_SHARE = 0.92

@@ -16,7 +16,7 @@ from cluster.plan_types import GIB, ColdStart, Fit, ImageName, Misfit, PodShape,
 from configs.instances import Instance, of_family
 from configs.prices import REGION, SPOT_SHARE, USD_PER_HOUR
 from configs.schema import AllowancesConfig, ClusterConfig, PoolConfig, SharedPoolConfig
-from configs.schema.cluster import Role
+from configs.schema.cluster.section import Role
 from serve_app.errors import ConfigError
 
 # The autoscaler beside the head: KubeRay's own CPUs, and twice its memory (512 MiB; BuildAutoscalerContainer of

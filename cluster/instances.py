@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from cluster.plan_types import GIB
 from configs.instances import Instance
-from configs.schema.cluster import AllowancesConfig
+from configs.schema.cluster.section import AllowancesConfig
 
 MIB = 2**20
 # Of memory, what the hypervisor and the kernel keep before Linux counts it: Karpenter's default

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from configs.instances import Architecture, Instance
-from configs.schema.cluster import Capacity, Role
+from configs.schema.cluster.section import Capacity, Role
 
 GIB = 2**30
 LOG_BYTES = 5 * GIB  # Ray keeps its logs in /tmp/ray, rotated

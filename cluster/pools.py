@@ -10,7 +10,7 @@ from cluster.packing import num_bins
 from cluster.plan_types import GIB, Fit, NodePool, OtherWorkload, WorkerGroup
 from configs.instances import Instance
 from configs.schema import ClusterConfig, PoolConfig
-from configs.schema.cluster import Role
+from configs.schema.cluster.section import Role
 from serve_app.errors import ConfigError
 
 

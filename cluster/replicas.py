@@ -21,8 +21,8 @@ from configs.schema import (
     ScalingConfig,
     VllmModel,
 )
-from configs.schema.cluster import Role
-from configs.schema.neuron import NeuronConfig
+from configs.schema.cluster.section import Role
+from configs.schema.engines.neuron import NeuronConfig
 
 _DEVICE_ROLES: dict[str, Role] = {"cpu": "cpu", "cuda": "gpu", "neuron": "neuron"}
 

@@ -29,7 +29,7 @@ from cluster.section import cluster_of
 from configs.load import ProfileError
 from configs.schema import GatewayApiEntrance, LiteLLMConfig, PlatformConfig
 from configs.schema.base import secrets_of
-from configs.schema.cluster import ClusterConfig, LiteLLMPart
+from configs.schema.cluster.section import ClusterConfig, LiteLLMPart
 
 CONFIG_MAP = "litellm-config"
 _CONFIG_FOLDER = "/etc/litellm"

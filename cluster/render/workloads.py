@@ -12,7 +12,7 @@ from typing import Any
 
 from cluster.render import names
 from cluster.render.objects import Object, metadata
-from configs.schema.cluster import Role
+from configs.schema.cluster.section import Role
 
 Container = dict[str, Any]
 # https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted (2026-11)

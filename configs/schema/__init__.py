@@ -7,9 +7,25 @@ that runs on a laptop. `docs/configuration.md` is generated from the description
 Knows nothing of files or the environment: `configs.load` reads them.
 """
 
-from configs.schema.agent import AgentConfig, BudgetConfig, GateConfig
-from configs.schema.agents import AgentLimits, DeclaredAgent, calls_of, order_of_calls
-from configs.schema.answer_cache import AnswerCacheConfig, SemanticCacheConfig
+from configs.schema.agents.declared import AgentLimits, DeclaredAgent, calls_of, order_of_calls
+from configs.schema.agents.pipeline import AgentConfig, BudgetConfig, GateConfig
+from configs.schema.agents.tools import (
+    AgentTool,
+    FetchTool,
+    HeaderSecret,
+    HttpTool,
+    McpTools,
+    RetrievalTool,
+    ToolConfig,
+    WebTool,
+)
+from configs.schema.agents.web_search import (
+    FixtureProvider,
+    McpProvider,
+    SearxngProvider,
+    TavilyProvider,
+    WebSearchConfig,
+)
 from configs.schema.base import (
     Fraction,
     Name,
@@ -17,7 +33,14 @@ from configs.schema.base import (
     Strict,
     Url,
 )
-from configs.schema.cluster import (
+from configs.schema.cluster.parts import (
+    CollectorPart,
+    IngestionPart,
+    KagentPart,
+    LangfusePart,
+    MonitoringPart,
+)
+from configs.schema.cluster.section import (
     AlbEntrance,
     AllowancesConfig,
     CanaryConfig,
@@ -39,14 +62,45 @@ from configs.schema.cluster import (
     SharedPoolConfig,
     UpgradeConfig,
 )
-from configs.schema.cluster_parts import (
-    CollectorPart,
-    IngestionPart,
-    KagentPart,
-    LangfusePart,
-    MonitoringPart,
+from configs.schema.engines.embedders import (
+    AutoEmbedder,
+    EmbedderBase,
+    EmbedderConfig,
+    ExternalEmbedder,
+    LlamaCppEmbedder,
+    LocalEmbedder,
+    MockEmbedder,
+    OnnxEmbedder,
 )
-from configs.schema.door import (
+from configs.schema.engines.models import (
+    ExternalModel,
+    ExtractiveModel,
+    LlamaCppModel,
+    MockModel,
+    ModelBase,
+    ModelConfig,
+    VllmModel,
+)
+from configs.schema.engines.rerankers import (
+    ExternalReranker,
+    LlamaCppReranker,
+    MockReranker,
+    RerankerBase,
+    RerankerConfig,
+)
+from configs.schema.engines.vllm import LoraConfig
+from configs.schema.engines.weights import (
+    CatalogueWeights,
+    FileWeights,
+    HubFolder,
+    HubWeights,
+    LocalFolder,
+    ModelFolder,
+    StoreFolder,
+    Weights,
+)
+from configs.schema.front_door.answer_cache import AnswerCacheConfig, SemanticCacheConfig
+from configs.schema.front_door.door import (
     AuditConfig,
     AuthenticationConfig,
     DoorConfig,
@@ -58,19 +112,10 @@ from configs.schema.door import (
     RedisConfig,
     TenantConfig,
 )
-from configs.schema.embedders import (
-    AutoEmbedder,
-    EmbedderBase,
-    EmbedderConfig,
-    ExternalEmbedder,
-    LlamaCppEmbedder,
-    LocalEmbedder,
-    MockEmbedder,
-    OnnxEmbedder,
-)
-from configs.schema.front import FrontConfig
-from configs.schema.gateway import LiteLLMConfig, OtherModel
-from configs.schema.guards import GuardPolicies, GuardsConfig, InputPolicies, TenantGuards
+from configs.schema.front_door.front import FrontConfig
+from configs.schema.front_door.gateway import LiteLLMConfig, OtherModel
+from configs.schema.front_door.guards import GuardPolicies, GuardsConfig, InputPolicies, TenantGuards
+from configs.schema.front_door.routing import CascadeConfig, GroupConfig, MemberConfig
 from configs.schema.ingress import IngressConfig, StreamsConfig
 from configs.schema.knowledge import (
     BasicAuth,
@@ -88,37 +133,10 @@ from configs.schema.knowledge import (
     SigV4Auth,
     StoreConfig,
 )
-from configs.schema.models import (
-    ExternalModel,
-    ExtractiveModel,
-    LlamaCppModel,
-    MockModel,
-    ModelBase,
-    ModelConfig,
-    VllmModel,
-)
 from configs.schema.platform import PlatformConfig
-from configs.schema.rerankers import (
-    ExternalReranker,
-    LlamaCppReranker,
-    MockReranker,
-    RerankerBase,
-    RerankerConfig,
-)
-from configs.schema.routing import CascadeConfig, GroupConfig, MemberConfig
 from configs.schema.scaling import AutoscalerConfig, HealthConfig, ScalingConfig
 from configs.schema.sessions import SessionsConfig
 from configs.schema.sources import FolderSource, HttpSource, S3Source, SourceConfig
-from configs.schema.tools import (
-    AgentTool,
-    FetchTool,
-    HeaderSecret,
-    HttpTool,
-    McpTools,
-    RetrievalTool,
-    ToolConfig,
-    WebTool,
-)
 from configs.schema.tracing import (
     ConsoleExporter,
     ExporterConfig,
@@ -126,24 +144,6 @@ from configs.schema.tracing import (
     LangfuseExporter,
     OtlpExporter,
     TracingConfig,
-)
-from configs.schema.vllm import LoraConfig
-from configs.schema.web_search import (
-    FixtureProvider,
-    McpProvider,
-    SearxngProvider,
-    TavilyProvider,
-    WebSearchConfig,
-)
-from configs.schema.weights import (
-    CatalogueWeights,
-    FileWeights,
-    HubFolder,
-    HubWeights,
-    LocalFolder,
-    ModelFolder,
-    StoreFolder,
-    Weights,
 )
 
 __all__ = [

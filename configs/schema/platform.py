@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from configs.schema.agent import AgentConfig
-from configs.schema.agents import DeclaredAgent, check_agents
+from configs.schema.agents.declared import DeclaredAgent, check_agents
+from configs.schema.agents.pipeline import AgentConfig
+from configs.schema.agents.tools import ToolConfig
+from configs.schema.agents.web_search import WebSearchConfig
 from configs.schema.base import Strict
-from configs.schema.cluster import ClusterConfig
-from configs.schema.cluster_rules import check_cluster
-from configs.schema.door import DoorConfig
-from configs.schema.embedders import EmbedderConfig
-from configs.schema.front import FrontConfig
-from configs.schema.gateway import LiteLLMConfig
+from configs.schema.cluster.rules import check_cluster
+from configs.schema.cluster.section import ClusterConfig
+from configs.schema.engines.embedders import EmbedderConfig
+from configs.schema.engines.models import ModelConfig
+from configs.schema.engines.rerankers import RerankerConfig
+from configs.schema.front_door.door import DoorConfig
+from configs.schema.front_door.front import FrontConfig
+from configs.schema.front_door.gateway import LiteLLMConfig
 from configs.schema.ingress import IngressConfig, StreamsConfig
 from configs.schema.knowledge import KnowledgeConfig
-from configs.schema.models import ModelConfig
-from configs.schema.rerankers import RerankerConfig
 from configs.schema.sessions import SessionsConfig
-from configs.schema.tools import ToolConfig
 from configs.schema.tracing import TracingConfig
-from configs.schema.web_search import WebSearchConfig
 
 
 class PlatformConfig(Strict):

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from configs.schema.base import Name, Strict
-from configs.schema.door import RedisConfig
+from configs.schema.front_door.door import RedisConfig
 
 
 class SessionsConfig(Strict):

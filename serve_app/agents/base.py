@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from configs.schema.tools import ToolBase
+from configs.schema.agents.tools import ToolBase
 from serve_app.agent.base import AgentClient
 from serve_app.messages import AgentEvent, ApprovalDecision, JsonObject, Passage, RequestContext
 

@@ -6,7 +6,7 @@ import uuid
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from configs.schema.web_search import Domain
+from configs.schema.agents.web_search import Domain
 from serve_app.grounding.suspicion import suspicion
 from serve_app.messages import Deadline, RequestContext
 from serve_app.tool_server.base import Progress, ServedTool

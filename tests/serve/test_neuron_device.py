@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from configs.schema import LocalFolder, VllmModel
-from configs.schema.neuron import NeuronConfig
+from configs.schema.engines.neuron import NeuronConfig
 from serve_app.engines.neuron import machine
 from serve_app.engines.neuron.checks import Installed
 from serve_app.engines.neuron.device import NeuronDevice, check_plan

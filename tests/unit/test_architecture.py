@@ -22,6 +22,7 @@ MAY_IMPORT_RAY = {
     "serve_app/calls.py",
     # Serve tells a replica nothing of its own end, so one file looks.
     "serve_app/draining.py",
+    "serve_app/inner_port.py",
     "serve_app/handles.py",
     "serve_app/replica.py",
     # A part of Serve's own routing, which Serve imports by its name.

@@ -16,7 +16,7 @@ from cluster.render.objects import Object, metadata
 from cluster.section import cluster_of
 from configs.instances import Architecture
 from configs.schema import ClusterConfig, PlatformConfig, PoolConfig
-from configs.schema.cluster import Capacity
+from configs.schema.cluster.section import Capacity
 
 _FIRST_WEIGHT = 100  # Karpenter's most
 _WEIGHT_STEP = 10

@@ -14,7 +14,7 @@ from cluster.render.objects import Object
 from cluster.section import cluster_of
 from cluster.serve_variables import SERVE_VARIABLES, haproxy_threads
 from configs.schema import ClusterConfig, PlatformConfig
-from configs.schema.cluster import Role
+from configs.schema.cluster.section import Role
 
 RAYLET_PORT = 52365  # of the agent beside each raylet, which says whether the raylet lives
 # What Pod Security's `restricted` asks for. Ray writes its session below /tmp, so the root file system stays writable.

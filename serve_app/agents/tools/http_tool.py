@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import httpx
 
 from configs.schema import HttpTool
-from configs.schema.tools import PLACEHOLDER
+from configs.schema.agents.tools import PLACEHOLDER
 from serve_app.agents.base import ToolOutput, ToolSpec
 from serve_app.agents.tools.secret_header import header_of
 from serve_app.errors import BadRequest, DeadlineExceeded, EngineFailed, Forbidden, Unavailable

@@ -16,7 +16,7 @@ from configs.neuron_instances import (
     NeuronInstance,
 )
 from configs.schema import VllmModel
-from configs.schema.neuron import NeuronConfig
+from configs.schema.engines.neuron import NeuronConfig
 from serve_app.engines.neuron.plugins import Package, Plugin, plugin_of
 
 _GIB = 1 << 30

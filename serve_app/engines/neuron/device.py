@@ -9,8 +9,8 @@ from typing import Any
 from configs.load import default_home, visible_neuron_cores
 from configs.neuron_instances import NEURON_INSTANCES
 from configs.schema import VllmModel
-from configs.schema.neuron import NeuronConfig
-from configs.schema.vllm import EngineArgument
+from configs.schema.engines.neuron import NeuronConfig
+from configs.schema.engines.vllm import EngineArgument
 from serve_app.engines.neuron import launch, machine
 from serve_app.engines.neuron.checks import (
     Plan,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import cast
 
-from configs.schema.vllm import EngineArgument
+from configs.schema.engines.vllm import EngineArgument
 from serve_app.engines.neuron.checks import Plan
 
 

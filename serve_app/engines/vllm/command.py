@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from configs.schema import VllmModel
-from configs.schema.vllm import EngineArgument
+from configs.schema.engines.vllm import EngineArgument
 from serve_app.engines.vllm.devices import device_of
 from serve_app.engines.vllm.wire import KEEP_ALIVE_S
 

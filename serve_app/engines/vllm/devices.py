@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from configs.schema import VllmModel
-from configs.schema.vllm import EngineArgument
+from configs.schema.engines.vllm import EngineArgument
 from serve_app.engines.vllm.keys import key
 from serve_app.errors import ConfigError
 

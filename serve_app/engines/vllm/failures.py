@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from configs.schema import VllmModel
-from configs.schema.vllm import OWN_KEYS
+from configs.schema.engines.vllm import OWN_KEYS
 from serve_app.engines.vllm.keys import key
 
 _MAX_CHARS = 600

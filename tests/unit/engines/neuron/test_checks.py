@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from configs.neuron_instances import DEFAULT_LOGICAL_CORE_SIZE, NEURON_INSTANCES
 from configs.schema import LocalFolder, VllmModel
-from configs.schema.neuron import NeuronConfig
+from configs.schema.engines.neuron import NeuronConfig
 from serve_app.engines.neuron.checks import (
     Installed,
     ModelShape,

@@ -7,9 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from configs.schema.base import Fraction, Name, SecretRef, Strict, Url
-from configs.schema.neuron import NeuronConfig
-from configs.schema.scaling import ScalingConfig
-from configs.schema.vllm import (
+from configs.schema.engines.neuron import NeuronConfig
+from configs.schema.engines.vllm import (
     OF_SEVERAL_ENGINES,
     OF_THE_SERVER,
     OWN_KEYS,
@@ -18,7 +17,8 @@ from configs.schema.vllm import (
     LoraConfig,
     VariableName,
 )
-from configs.schema.weights import ModelFolder, Weights
+from configs.schema.engines.weights import ModelFolder, Weights
+from configs.schema.scaling import ScalingConfig
 
 
 class ModelBase(Strict):

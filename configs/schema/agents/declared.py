@@ -7,9 +7,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from configs.schema.agents.tools import AgentTool, ToolConfig, ToolName, WebTool, names_for_models
 from configs.schema.base import Fraction, Name, Strict
 from configs.schema.scaling import ScalingConfig
-from configs.schema.tools import AgentTool, ToolConfig, ToolName, WebTool, names_for_models
 
 
 class AgentLimits(Strict):

@@ -13,8 +13,8 @@ from pydantic import Field, StringConstraints, model_validator
 from configs.instances import FAMILIES
 from configs.regions import REGIONS
 from configs.schema.base import Name, SecretRef, Strict
-from configs.schema.cluster_parts import PartSwitches
-from configs.schema.vllm import VariableName
+from configs.schema.cluster.parts import PartSwitches
+from configs.schema.engines.vllm import VariableName
 
 Role = Literal["head", "system", "ingress", "embedding", "cpu", "gpu", "neuron"]
 Capacity = Literal["on-demand", "spot"]

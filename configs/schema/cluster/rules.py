@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from configs.schema.base import secrets_of
-from configs.schema.cluster import ClusterConfig
-from configs.schema.embedders import AutoEmbedder, LocalEmbedder
-from configs.schema.models import LlamaCppModel, VllmModel
-from configs.schema.rerankers import LlamaCppReranker
+from configs.schema.cluster.section import ClusterConfig
+from configs.schema.engines.embedders import AutoEmbedder, LocalEmbedder
+from configs.schema.engines.models import LlamaCppModel, VllmModel
+from configs.schema.engines.rerankers import LlamaCppReranker
 from configs.schema.scaling import ScalingConfig
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from configs.schema.base import Name, SecretRef, Strict, Url
+from configs.schema.engines.weights import FileWeights, HubWeights
 from configs.schema.scaling import ScalingConfig
-from configs.schema.weights import FileWeights, HubWeights
 
 
 class RerankerBase(Strict):

@@ -6,10 +6,10 @@ from collections.abc import Collection
 
 from pydantic import Field, model_validator
 
-from configs.schema.answer_cache import AnswerCacheConfig
 from configs.schema.base import Strict
-from configs.schema.guards import GuardsConfig
-from configs.schema.routing import GroupConfig
+from configs.schema.front_door.answer_cache import AnswerCacheConfig
+from configs.schema.front_door.guards import GuardsConfig
+from configs.schema.front_door.routing import GroupConfig
 
 
 class FrontConfig(Strict):

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from configs.schema.base import Name, SecretRef, Strict, Url
+from configs.schema.engines.weights import CatalogueWeights, Weights
 from configs.schema.scaling import ScalingConfig
-from configs.schema.weights import CatalogueWeights, Weights
 
 
 class EmbedderBase(Strict):

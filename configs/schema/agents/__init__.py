@@ -1,0 +1,1 @@
+"""The answer pipeline, agents of one's own, and their tools."""

@@ -1,0 +1,1 @@
+"""The section `cluster`: what it is in Kubernetes, and what must agree with the rest."""

@@ -1,0 +1,1 @@
+"""Models, embedders, rerankers: how each is had and where its weights are."""
