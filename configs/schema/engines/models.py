@@ -16,6 +16,7 @@ from configs.schema.engines.vllm import (
     EngineArgument,
     LoraConfig,
     VariableName,
+    taken_by_beginning,
 )
 from configs.schema.engines.weights import ModelFolder, Weights
 from configs.schema.scaling import ScalingConfig
@@ -214,6 +215,10 @@ class VllmModel(ModelBase):
     @model_validator(mode="after")
     def _one_place_for_each_setting(self) -> VllmModel:
         for name in self.engine_args:
+            if meant := taken_by_beginning(name):
+                raise ValueError(
+                    f"engine_args.{name} would be read as {meant}: give arguments their full names"
+                )
             if name in OWN_KEYS:
                 raise ValueError(f"engine_args.{name} is set by the key {OWN_KEYS[name]}")
             if name in OF_THE_SERVER:

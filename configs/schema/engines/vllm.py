@@ -77,6 +77,17 @@ OF_SEVERAL_ENGINES = frozenset(
     }
 )
 
+_TAKEN = sorted(OWN_KEYS.keys() | OF_THE_SERVER | OF_SEVERAL_ENGINES)
+# An argument of its own, and the beginning of a taken one.
+_WHOLE = frozenset({"tokenizer"})
+
+
+def taken_by_beginning(name: str) -> str | None:
+    """The argument that `name` begins, if it may not be given: vLLM takes a beginning for the whole."""
+    if name in _TAKEN or name in _WHOLE:
+        return None
+    return next((taken for taken in _TAKEN if taken.startswith(name)), None)
+
 
 class LoraConfig(Strict):
     """Adapters of a model: those that it always has, and room for those that come while it serves."""

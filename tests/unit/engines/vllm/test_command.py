@@ -124,6 +124,7 @@ def test_a_device_that_is_not_there_is_named(tmp_path: Path) -> None:
         ({"engine_args": {"dtype": "half"}}, "engine_args.dtype is set by the key dtype"),
         ({"engine_args": {"port": 1}}, "engine_args.port is about vLLM's server"),
         ({"engine_args": {"max-num-seqs": 1}}, "max-num-seqs"),
+        ({"engine_args": {"max_model": 1}}, "engine_args.max_model would be read as max_model_len"),
         ({"engine_args": {"pipeline_parallel_size": 2}}, "tensor_parallel_size counts a replica's devices"),
         ({"gpu_memory_utilization": 0.5}, "gpu_memory_utilization is for device: cuda"),
         ({"runner": "pooling", "tool_call_parser": "hermes"}, "are for runner: generate"),
@@ -139,3 +140,7 @@ def test_what_contradicts_itself_is_refused_on_one_line(changes: dict[str, Any],
     with pytest.raises(ProfileError) as caught:
         parse_platform(args)
     assert fault in str(caught.value)
+
+
+def test_an_argument_of_its_own_is_no_beginning_of_another() -> None:
+    assert model(engine_args={"tokenizer": "/tokenizer"}).engine_args == {"tokenizer": "/tokenizer"}
