@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-import random
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
 from benchmarks.errors import BenchmarkError
+from cluster.ports import free_port
 from configs.load import default_home
 
 READY_TIMEOUT_S = 300.0
@@ -24,8 +23,6 @@ _STOP_TIMEOUT_S = 60.0
 # Ray gives a node 30 s to start, which no setting changes and a busy machine can take.
 _RAY_GAVE_UP = "timed out during startup"
 _NUM_STARTS = 3
-# Above Ray's own, and below those that systems choose for whoever asks for any.
-_PORTS = range(20_000, 30_000)
 _CRASH = "Fatal Python error"
 _MANTA = (sys.executable, "-m", "manta")
 
@@ -209,12 +206,3 @@ def last_words(log: str) -> str:
     before, crash, _ = log.partition(_CRASH)
     lines = [line for line in before.splitlines() if line.strip()]
     return lines[-1] if lines else crash or "it said nothing"
-
-
-def free_port() -> int:
-    """A port of loopback on which nothing listens, and which the system gives to nobody while a server starts."""
-    while True:
-        port = random.choice(_PORTS)  # noqa: S311 (no secret)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port

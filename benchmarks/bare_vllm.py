@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from benchmarks.application import Started, free_port, path_beginning_with, served
+from benchmarks.application import Started, path_beginning_with, served
 from benchmarks.errors import BadTarget
+from cluster.ports import free_port
 
 Device = Literal["cpu", "cuda"]
 

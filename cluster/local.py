@@ -24,6 +24,7 @@ from typing import Any
 import psutil
 
 from cluster import loopback
+from cluster.ports import free_port
 from cluster.serve_variables import SERVE_VARIABLES, haproxy_threads
 from configs.load import Profile
 from configs.schema import VllmModel
@@ -81,9 +82,13 @@ class LocalApplication:
         signal.signal(signal.SIGTERM, on_sigterm)  # Ray puts a handler of its own there
         for name in _QUIET:
             logging.getLogger(name).setLevel(logging.ERROR)
-        serve.start(
-            http_options={"host": self._profile.host, "port": self._profile.port}, proxy_location="HeadOnly"
-        )
+        try:
+            serve.start(
+                http_options={"host": self._profile.host, "port": self._profile.port},
+                proxy_location="HeadOnly",
+            )
+        except (ray.exceptions.RayError, RuntimeError) as exc:
+            raise ConfigError(f"Serve cannot start: {last_line(str(exc))}") from exc
         self._deploy(self._profile, on_states)
 
     def update(
@@ -223,13 +228,6 @@ def restart_reason(running: Profile, wanted: Profile, num_cpus: int) -> str | No
             "which needs a restart"
         )
     return None
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def require_free_port(host: str, port: int) -> None:

@@ -18,7 +18,6 @@ from typing import Any
 import httpx
 import psutil
 
-from benchmarks.application import free_port
 from benchmarks.conformance.clock import SteppableClock
 from benchmarks.conformance.disk import SmallDisk
 from benchmarks.conformance.node_plans import NodePlans
@@ -29,6 +28,7 @@ from benchmarks.conformance.serve_api import ServeApi, why_unsettled
 from benchmarks.errors import BadTarget
 from benchmarks.scenarios.processes import deployment_of
 from benchmarks.scenarios.subject import CannotRun
+from cluster.ports import free_port
 from configs.load import IMPORT_PATH, Profile
 
 SETTLE_TIMEOUT_S = 240.0

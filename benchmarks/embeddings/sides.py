@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from benchmarks.application import free_port, served
+from benchmarks.application import served
 from benchmarks.embeddings.cases import Case
 from benchmarks.embeddings.http_side import HttpSide
 from benchmarks.embeddings.texts import Kind, KindOfTexts
 from benchmarks.embeddings.worker_side import WorkerSide, worker
 from benchmarks.errors import BenchmarkError
+from cluster.ports import free_port
 
 MODEL = "all-minilm-l6-v2"
 OURS = ("manta-llamacpp", "manta-onnx", "manta-auto")

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.application import CannotStart, Started, free_port, served
+from benchmarks.application import CannotStart, Started, served
 from benchmarks.frontdoor.addition import turns
 from benchmarks.frontdoor.measure import Load, Subject
 from benchmarks.frontdoor.pairs import compared
@@ -18,6 +18,7 @@ from benchmarks.frontdoor.settings import behind_gateway
 from benchmarks.frontdoor.started import opened
 from benchmarks.overhead.pace import MODEL, Pace
 from benchmarks.target import Target
+from cluster.ports import free_port
 
 PACE = Pace()  # of benchmarks/overhead: the proxy is slower than any door, and no pause hides that
 WITHOUT = "past it"

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.application import Started, free_port, fresh_home, manta, started_in
+from benchmarks.application import Started, fresh_home, manta, started_in
 from benchmarks.conformance.redis import Redis
 from benchmarks.frontdoor.measure import Subject
 from benchmarks.overhead.pace import MODEL
 from benchmarks.overhead.profile import write_platform
 from benchmarks.target import Target
+from cluster.ports import free_port
 
 Platform = Mapping[str, Any]
 

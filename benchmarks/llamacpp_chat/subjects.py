@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from benchmarks.application import Started, free_port, served, started
+from benchmarks.application import Started, served, started
 from benchmarks.errors import BadTarget
 from benchmarks.llamacpp_chat.cases import Case
 from benchmarks.llamacpp_chat.settings import (
@@ -24,6 +24,7 @@ from benchmarks.llamacpp_chat.settings import (
     write_engine_config,
     write_profile,
 )
+from cluster.ports import free_port
 
 Name = Literal["manta", "engine", "llama-server", "llama-server-same-step", "llama_cpp.server", "locked"]
 

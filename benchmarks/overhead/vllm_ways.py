@@ -12,12 +12,13 @@ from pathlib import Path
 
 import httpx
 
-from benchmarks.application import CannotStart, Started, free_port, served, started
+from benchmarks.application import CannotStart, Started, served, started
 from benchmarks.bare_vllm import START_TIMEOUT_S, bare_vllm, environment, require_vllm
 from benchmarks.overhead.bars import VLLM_BARS
 from benchmarks.overhead.lineup import Contender, Lineup, Running
 from benchmarks.overhead.profile import platform_around, write_platform
 from benchmarks.overhead.vllm_settings import NAME, VllmSettings
+from cluster.ports import free_port
 
 OURS = "manta"
 # Below vLLM's environment: what `make vllm-ray-llm` adds for ray.serve.llm alone.

@@ -11,11 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.application import Started, free_port, served, started
+from benchmarks.application import Started, served, started
 from benchmarks.overhead.bars import BARS
 from benchmarks.overhead.lineup import Contender, Lineup
 from benchmarks.overhead.pace import MODEL, Pace
 from benchmarks.overhead.profile import AGENT, ONE, Replicas, Transport, has_transports, write_profile
+from cluster.ports import free_port
 
 
 @dataclass(frozen=True, slots=True)

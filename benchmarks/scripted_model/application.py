@@ -11,8 +11,9 @@ from typing import Any
 
 import httpx
 
-from benchmarks.application import free_port, served
+from benchmarks.application import served
 from benchmarks.errors import BenchmarkError
+from cluster.ports import free_port
 from configs.load import IMPORT_PATH
 
 _BATCH = 64

@@ -15,10 +15,10 @@ import httpx
 import psutil
 import pytest
 
-from benchmarks.application import free_port
 from benchmarks.llamacpp_chat import run
 from benchmarks.llamacpp_chat.judge import summarise
 from benchmarks.llamacpp_chat.text import as_text
+from cluster.ports import free_port
 
 pytest.importorskip("llama_cpp")
 
