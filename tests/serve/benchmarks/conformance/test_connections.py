@@ -68,7 +68,7 @@ def test_a_unix_connection_ends_on_both_sides() -> None:
 
 
 def test_a_process_without_a_connection_to_the_other_is_left_alone() -> None:
-    with tcp_connected() as (process, _):
+    with tcp_connected() as (process, _), tcp_connected() as (another, _):
         with pytest.raises(FaultFailed, match="no connection is open"):
-            cut_connections(process.pid, os.getppid())
-        assert process.poll() is None
+            cut_connections(process.pid, another.pid)
+        assert process.poll() is another.poll() is None
