@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.vllm_models.tensors import write_tensors
-from benchmarks.vllm_models.tiny_qwen3 import NUM_LAYERS, projections
+from benchmarks.vllm_models.tiny_qwen3 import TINY
 
 ALPHA_PER_RANK = 2
 
@@ -30,9 +30,9 @@ def write_adapter(folder: Path, *, rank: int = 4, seed: int = 1, num_inputs: int
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     tensors: dict[str, NDArray[np.float32]] = {}
-    targets = [name for name, _, _ in projections() if name.startswith("self_attn")]
-    for layer in range(NUM_LAYERS):
-        for name, num_out, num_in in projections():
+    targets = [name for name, _, _ in TINY.projections() if name.startswith("self_attn")]
+    for layer in range(TINY.num_layers):
+        for name, num_out, num_in in TINY.projections():
             if name in targets:
                 prefix = f"base_model.model.model.layers.{layer}.{name}"
                 shape = rank, num_inputs or num_in

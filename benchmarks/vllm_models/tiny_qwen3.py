@@ -1,6 +1,6 @@
 """A Qwen3 of a few hundred thousand random weights, with tokenizer and chat template: what tests serve by vLLM.
 
-    python -m benchmarks.vllm_models.tiny_qwen3 FOLDER
+    python -m benchmarks.vllm_models.tiny_qwen3 FOLDER [--shape 50M]
 
 It writes words without sense, but as every other model does: greedy decoding repeats, tools and schemas hold its
 answers, and its logits lie far enough apart that the order of a batch does not change the text.
@@ -8,10 +8,11 @@ answers, and its logits lie far enough apart that the order of a batch does not 
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import pydoc_data.topics
-import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +21,6 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 
 from benchmarks.vllm_models.tensors import write_tensors
 
-NUM_LAYERS = 2
-HIDDEN = 64
-NUM_HEADS = 4
-NUM_KV_HEADS = 2
-HEAD_DIM = 32  # the smallest that vLLM's attention on the CPU takes
-INTERMEDIATE = 128
 VOCABULARY = 2048
 MAX_TOKENS = 32768
 
@@ -61,15 +56,48 @@ CHAT_TEMPLATE = """\
 """
 
 
-def write_model(folder: Path, seed: int = 0) -> None:
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Sizes of a model, as its configuration names them."""
+
+    num_layers: int
+    hidden: int
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int  # 32 is the smallest that vLLM's attention on the CPU takes
+    intermediate: int
+
+    def projections(self) -> tuple[tuple[str, int, int], ...]:
+        """Of one layer: (name, outputs, inputs)."""
+        queries, keys = self.num_heads * self.head_dim, self.num_kv_heads * self.head_dim
+        return (
+            ("self_attn.q_proj", queries, self.hidden),
+            ("self_attn.k_proj", keys, self.hidden),
+            ("self_attn.v_proj", keys, self.hidden),
+            ("self_attn.o_proj", self.hidden, queries),
+            ("mlp.gate_proj", self.intermediate, self.hidden),
+            ("mlp.up_proj", self.intermediate, self.hidden),
+            ("mlp.down_proj", self.hidden, self.intermediate),
+        )
+
+
+TINY = Shape(num_layers=2, hidden=64, num_heads=4, num_kv_heads=2, head_dim=32, intermediate=128)
+# The other is for measurements: an engine that has something to do, as every real one has.
+SHAPES = {
+    "tiny": TINY,
+    "50M": Shape(num_layers=16, hidden=512, num_heads=8, num_kv_heads=4, head_dim=64, intermediate=1536),
+}
+
+
+def write_model(folder: Path, seed: int = 0, shape: Shape = TINY) -> None:
     """The model's folder, as a hub would have it. The same seed writes the same weights."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = _tokenizer()
     tokenizer.save(str(folder / "tokenizer.json"))
     _write_json(folder / "tokenizer_config.json", _tokenizer_config())
-    _write_json(folder / "config.json", _config(tokenizer))
+    _write_json(folder / "config.json", _config(tokenizer, shape))
     _write_json(folder / "generation_config.json", {"eos_token_id": _ids(tokenizer, END_TURN, END)})
-    write_tensors(folder / "model.safetensors", _weights(seed))
+    write_tensors(folder / "model.safetensors", _weights(seed, shape))
 
 
 def blank_tokens(folder: Path) -> list[int]:
@@ -109,17 +137,17 @@ def _tokenizer_config() -> dict[str, object]:
     }
 
 
-def _config(tokenizer: Tokenizer) -> dict[str, object]:
+def _config(tokenizer: Tokenizer, shape: Shape) -> dict[str, object]:
     return {
         "architectures": ["Qwen3ForCausalLM"],
         "model_type": "qwen3",
         "vocab_size": VOCABULARY,
-        "hidden_size": HIDDEN,
-        "intermediate_size": INTERMEDIATE,
-        "num_hidden_layers": NUM_LAYERS,
-        "num_attention_heads": NUM_HEADS,
-        "num_key_value_heads": NUM_KV_HEADS,
-        "head_dim": HEAD_DIM,
+        "hidden_size": shape.hidden,
+        "intermediate_size": shape.intermediate,
+        "num_hidden_layers": shape.num_layers,
+        "num_attention_heads": shape.num_heads,
+        "num_key_value_heads": shape.num_kv_heads,
+        "head_dim": shape.head_dim,
         "max_position_embeddings": MAX_TOKENS,
         "hidden_act": "silu",
         "rms_norm_eps": 1e-6,
@@ -132,7 +160,7 @@ def _config(tokenizer: Tokenizer) -> dict[str, object]:
     }
 
 
-def _weights(seed: int) -> dict[str, NDArray[np.float32]]:
+def _weights(seed: int, shape: Shape) -> dict[str, NDArray[np.float32]]:
     """By the names of the transformers library. Matrices are (out, in)."""
     rng = np.random.default_rng(seed)
 
@@ -140,36 +168,22 @@ def _weights(seed: int) -> dict[str, NDArray[np.float32]]:
         spread = np.float32(scale / math.sqrt(num_in))
         return rng.standard_normal((num_out, num_in), dtype=np.float32) * spread
 
-    weights = {"model.embed_tokens.weight": matrix(VOCABULARY, HIDDEN, math.sqrt(HIDDEN))}
-    for layer in range(NUM_LAYERS):
+    weights = {"model.embed_tokens.weight": matrix(VOCABULARY, shape.hidden, math.sqrt(shape.hidden))}
+    for layer in range(shape.num_layers):
         prefix = f"model.layers.{layer}"
-        for name, num_out, num_in in projections():
+        for name, num_out, num_in in shape.projections():
             weights[f"{prefix}.{name}.weight"] = matrix(num_out, num_in)
         for norm, size in (
-            ("input_layernorm", HIDDEN),
-            ("post_attention_layernorm", HIDDEN),
-            ("self_attn.q_norm", HEAD_DIM),
-            ("self_attn.k_norm", HEAD_DIM),
+            ("input_layernorm", shape.hidden),
+            ("post_attention_layernorm", shape.hidden),
+            ("self_attn.q_norm", shape.head_dim),
+            ("self_attn.k_norm", shape.head_dim),
         ):
             weights[f"{prefix}.{norm}.weight"] = np.ones(size, dtype=np.float32)
-    weights["model.norm.weight"] = np.ones(HIDDEN, dtype=np.float32)
+    weights["model.norm.weight"] = np.ones(shape.hidden, dtype=np.float32)
     # Wide apart: a model of unit scale would have thousands of near ties.
-    weights["lm_head.weight"] = matrix(VOCABULARY, HIDDEN, 4.0)
+    weights["lm_head.weight"] = matrix(VOCABULARY, shape.hidden, 4.0)
     return weights
-
-
-def projections() -> tuple[tuple[str, int, int], ...]:
-    """Of one layer: (name, outputs, inputs)."""
-    queries, keys = NUM_HEADS * HEAD_DIM, NUM_KV_HEADS * HEAD_DIM
-    return (
-        ("self_attn.q_proj", queries, HIDDEN),
-        ("self_attn.k_proj", keys, HIDDEN),
-        ("self_attn.v_proj", keys, HIDDEN),
-        ("self_attn.o_proj", HIDDEN, queries),
-        ("mlp.gate_proj", INTERMEDIATE, HIDDEN),
-        ("mlp.up_proj", INTERMEDIATE, HIDDEN),
-        ("mlp.down_proj", HIDDEN, INTERMEDIATE),
-    )
 
 
 def _ids(tokenizer: Tokenizer, *marks: str) -> list[int]:
@@ -181,5 +195,14 @@ def _write_json(path: Path, document: dict[str, object]) -> None:
     path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
+def main() -> None:
+    """Write the folder that the command line names."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.vllm_models.tiny_qwen3")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--shape", choices=SHAPES, default="tiny", help="(tiny)")
+    arguments = parser.parse_args()
+    write_model(arguments.folder, shape=SHAPES[arguments.shape])
+
+
 if __name__ == "__main__":
-    write_model(Path(sys.argv[1]))
+    main()
