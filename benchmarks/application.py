@@ -15,8 +15,8 @@ from pathlib import Path
 import httpx
 
 from benchmarks.errors import BenchmarkError
-from cluster.ports import free_port
 from configs.load import default_home
+from configs.ports import free_port
 
 READY_TIMEOUT_S = 300.0
 _STOP_TIMEOUT_S = 60.0

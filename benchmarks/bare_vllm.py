@@ -12,7 +12,7 @@ from typing import Literal
 
 from benchmarks.application import Started, path_beginning_with, served
 from benchmarks.errors import BadTarget
-from cluster.ports import free_port
+from configs.ports import free_port
 
 Device = Literal["cpu", "cuda"]
 

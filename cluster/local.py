@@ -24,9 +24,9 @@ from typing import Any
 import psutil
 
 from cluster import loopback
-from cluster.ports import free_port
 from cluster.serve_variables import SERVE_VARIABLES, haproxy_threads
 from configs.load import Profile
+from configs.ports import free_port
 from configs.schema import VllmModel
 from serve_app.engines.vllm.devices import CudaDevice, device_of
 from serve_app.errors import ConfigError

@@ -24,7 +24,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from cluster.ports import free_port as benchmark_port
+from configs.ports import free_port as benchmark_port
 from serve_app.messages import Deadline, RequestContext
 
 ROOT = Path(__file__).resolve().parents[1]

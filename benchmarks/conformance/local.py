@@ -28,8 +28,8 @@ from benchmarks.conformance.serve_api import ServeApi, why_unsettled
 from benchmarks.errors import BadTarget
 from benchmarks.scenarios.processes import deployment_of
 from benchmarks.scenarios.subject import CannotRun
-from cluster.ports import free_port
 from configs.load import IMPORT_PATH, Profile
+from configs.ports import free_port
 
 SETTLE_TIMEOUT_S = 240.0
 NUM_READY = 6  # answers in a row, so that every proxy has probably given one

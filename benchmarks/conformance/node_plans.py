@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.conformance.ray_node import RayNode
 from benchmarks.scenarios.subject import CannotRun
-from cluster.ports import free_port
+from configs.ports import free_port
 
 NODE_ADDRESS = (
     "127.0.0.2"  # of loopback, too; Ray takes 127.0.0.1 for a mistake, and puts the machine's own there

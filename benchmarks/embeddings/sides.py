@@ -16,7 +16,7 @@ from benchmarks.embeddings.http_side import HttpSide
 from benchmarks.embeddings.texts import Kind, KindOfTexts
 from benchmarks.embeddings.worker_side import WorkerSide, worker
 from benchmarks.errors import BenchmarkError
-from cluster.ports import free_port
+from configs.ports import free_port
 
 MODEL = "all-minilm-l6-v2"
 OURS = ("manta-llamacpp", "manta-onnx", "manta-auto")

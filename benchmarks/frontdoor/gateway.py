@@ -18,7 +18,7 @@ from benchmarks.frontdoor.settings import behind_gateway
 from benchmarks.frontdoor.started import opened
 from benchmarks.overhead.pace import MODEL, Pace
 from benchmarks.target import Target
-from cluster.ports import free_port
+from configs.ports import free_port
 
 PACE = Pace()  # of benchmarks/overhead: the proxy is slower than any door, and no pause hides that
 WITHOUT = "past it"

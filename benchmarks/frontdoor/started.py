@@ -15,7 +15,7 @@ from benchmarks.frontdoor.measure import Subject
 from benchmarks.overhead.pace import MODEL
 from benchmarks.overhead.profile import write_platform
 from benchmarks.target import Target
-from cluster.ports import free_port
+from configs.ports import free_port
 
 Platform = Mapping[str, Any]
 

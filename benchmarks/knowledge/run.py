@@ -24,7 +24,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.knowledge.corpus import make, nearest, recall
 from benchmarks.knowledge.figures import CASES, figures_of, summarise
 from benchmarks.tables import number, table
-from cluster.ports import free_port
+from configs.ports import free_port
 
 SIDES = ("manta-opensearch", "plain-opensearch", "manta-lancedb", "plain-lancedb")
 _ROOT = Path(__file__).resolve().parents[2]

@@ -24,7 +24,7 @@ from benchmarks.llamacpp_chat.settings import (
     write_engine_config,
     write_profile,
 )
-from cluster.ports import free_port
+from configs.ports import free_port
 
 Name = Literal["manta", "engine", "llama-server", "llama-server-same-step", "llama_cpp.server", "locked"]
 

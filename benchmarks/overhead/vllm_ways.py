@@ -18,7 +18,7 @@ from benchmarks.overhead.bars import VLLM_BARS
 from benchmarks.overhead.lineup import Contender, Lineup, Running
 from benchmarks.overhead.profile import platform_around, write_platform
 from benchmarks.overhead.vllm_settings import NAME, VllmSettings
-from cluster.ports import free_port
+from configs.ports import free_port
 
 OURS = "manta"
 # Below vLLM's environment: what `make vllm-ray-llm` adds for ray.serve.llm alone.

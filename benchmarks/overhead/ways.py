@@ -16,7 +16,7 @@ from benchmarks.overhead.bars import BARS
 from benchmarks.overhead.lineup import Contender, Lineup
 from benchmarks.overhead.pace import MODEL, Pace
 from benchmarks.overhead.profile import AGENT, ONE, Replicas, Transport, has_transports, write_profile
-from cluster.ports import free_port
+from configs.ports import free_port
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ import httpx
 
 from benchmarks.application import served
 from benchmarks.errors import BenchmarkError
-from cluster.ports import free_port
 from configs.load import IMPORT_PATH
+from configs.ports import free_port
 
 _BATCH = 64
 

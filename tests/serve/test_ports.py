@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster import ports
+from configs import ports
 
 
 def test_a_port_is_free_and_nobodys_by_chance() -> None:

@@ -18,7 +18,7 @@ import pytest
 from benchmarks.llamacpp_chat import run
 from benchmarks.llamacpp_chat.judge import summarise
 from benchmarks.llamacpp_chat.text import as_text
-from cluster.ports import free_port
+from configs.ports import free_port
 
 pytest.importorskip("llama_cpp")
 
