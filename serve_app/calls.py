@@ -3,9 +3,9 @@
 This is the seam between replicas. Ray's faults become errors of our tree here and nowhere else; a
 caller that leaves cancels the call below it, which ends the work on the other side.
 
-A stream takes one of two ways. `stream` is Serve's own: a message for every item. `channel_stream` holds
-the call open, for Serve to choose the replica, count, cancel and report by, while the items come by the
-channel (`serve_app.channel`).
+A stream takes one of two ways. One is Serve's own: a message for every item. The other holds a call open, for
+Serve to choose the replica, count, cancel and report by, while the items come by the channel
+(`serve_app.channel`); streams of the same moment share the call (`serve_app.shared_calls`).
 """
 
 from __future__ import annotations
@@ -20,17 +20,15 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, RayServeException, RequestCancelledError
 from ray.serve.handle import DeploymentHandle
 
+from serve_app.channel.asked import Asked
 from serve_app.channel.connecting import ChannelUnavailable
 from serve_app.channel.inbox import Inbox
-from serve_app.channel.incoming import Incoming
 from serve_app.errors import DeadlineExceeded, EngineFailed, MantaError, Overloaded, StreamLost, Unavailable
 from serve_app.messages import CancelReason, RequestContext
+from serve_app.shared_calls import SharedCalls
 from serve_app.streams import next_within
 
 logger = logging.getLogger("manta.calls")
-
-# Between the end of a call and the end of its stream, or the other way round, when both sides are well.
-END_TIMEOUT_S = 5.0
 
 
 class Caller:
@@ -50,7 +48,7 @@ class Caller:
         self._methods: dict[tuple[bool, str], Any] = {}
         self._name = name
         self._inbox = inbox
-        self._ending: set[asyncio.Task[None]] = set()  # calls whose streams are over
+        self._shared: dict[str, SharedCalls] = {}  # by method
 
     async def call(
         self, method: str, *args: Any, context: RequestContext | None = None, **kwargs: Any
@@ -125,10 +123,7 @@ class Caller:
     ) -> AsyncGenerator[bytes]:
         context.deadline.check(f"calling {self._name}")
         incoming, reply_to = await inbox.open()
-        response = self._method(f"{method}_by_channel", streams=True).remote(*args, context, reply_to)
-        ending = asyncio.create_task(self._until_over(response, incoming))
-        self._ending.add(ending)
-        ending.add_done_callback(self._ending.discard)
+        call = self._shared_calls(method).ask(Asked(args, context, reply_to), incoming)
         loop = asyncio.get_running_loop()
         alarm = loop.call_later(
             context.deadline.remaining_s(), incoming.give_up, self._too_late(), CancelReason.DEADLINE
@@ -139,29 +134,15 @@ class Caller:
         finally:
             alarm.cancel()
             incoming.close(CancelReason.CALLER_LEFT)
-            if not incoming.has_begun:
-                ending.cancel()  # nobody to tell by the channel; the call itself is cancelled
-            elif not ending.done():
-                at_last = loop.call_later(END_TIMEOUT_S, ending.cancel)
-                ending.add_done_callback(lambda _: at_last.cancel())
+            call.leave(incoming)
 
-    async def _until_over(self, response: Any, incoming: Incoming) -> None:
-        """Wait for the call's end, which has no items; its faults are the stream's."""
-        try:
-            await anext(response)
-        except StopAsyncIteration:
-            pass
-        except asyncio.CancelledError:
-            response.cancel()
-            raise
-        # A RuntimeError is what Serve makes of a call that broke before its replica had accepted it.
-        except (RayError, RayServeException, MantaError, RuntimeError) as exc:
-            incoming.fail(_translated(exc, self._name))
-            return
-        if not incoming.is_over:
-            # Its last frames are still on their way, by another connection.
-            await asyncio.sleep(END_TIMEOUT_S)
-            incoming.fail(StreamLost(f"{self._name} ended its call without ending its stream"))
+    def _shared_calls(self, method: str) -> SharedCalls:
+        calls = self._shared.get(method)
+        if calls is None:
+            bound = self._method(f"{method}_by_channel", streams=True)
+            calls = SharedCalls(bound.remote, lambda exc: _translated(exc, self._name), self._name)
+            self._shared[method] = calls
+        return calls
 
     def _too_late(self) -> DeadlineExceeded:
         return DeadlineExceeded(f"the request's time was over at: {self._name}", self._name)
@@ -180,4 +161,5 @@ def _translated(exc: Exception, name: str) -> MantaError:
         return EngineFailed(f"{name} failed: {cause.__class__.__name__}: {cause}")
     if isinstance(exc, RayActorError):
         return StreamLost(f"{name} is not there any more: {exc.__class__.__name__}")
+    # A RuntimeError among them: what Serve makes of a call that broke before its replica had accepted it.
     return Unavailable(f"{name} is not there: {exc.__class__.__name__}")

@@ -20,7 +20,7 @@ from serve_app import inner_port
 from serve_app.admission.admission import Admission
 from serve_app.admission.base import QueueLimits
 from serve_app.admission.shares import Turn
-from serve_app.channel.address import ReplyTo
+from serve_app.channel.asked import Asked, AskedTogether
 from serve_app.channel.inbox import Inbox
 from serve_app.channel.outbox import Outbox, StreamReset
 from serve_app.draining import Draining
@@ -88,7 +88,7 @@ def _settle_memory() -> None:
     gc.set_threshold(*_GC_THRESHOLDS)
 
 
-def _unknown() -> int:
+def _unknown(*_: object) -> int:
     return 0
 
 
@@ -164,25 +164,30 @@ class Replica:
                 async for item in items:
                     yield item
 
-    async def send(
+    async def send_all(
         self,
-        context: RequestContext,
-        make: Callable[[], AsyncIterator[bytes]],
-        reply_to: ReplyTo,
-        num_tokens: Callable[[], int] = _unknown,
+        asked: AskedTogether,
+        make: Callable[..., AsyncIterator[bytes]],
+        num_tokens: Callable[..., int] = _unknown,
     ) -> None:
-        """Send the items of `make()` to a caller, with a slot. The caller is told of every error of our tree.
+        """Send each stream that is asked for to its caller, with a slot. The caller is told of every error of our tree.
+
+        Args:
+            asked: by one caller.
+            make: makes a stream of the arguments that were asked with, and the context.
+            num_tokens: what there is to read, of the same arguments, about; asked only of a stream that has to wait.
 
         Raises:
             ChannelUnavailable: the caller cannot be reached; nothing was done.
         """
-        try:
-            error = await self._outbox.send_all(self._slotted(context, make, num_tokens), reply_to)
-        except StreamReset as exc:
-            self._count_cancelled(exc.reason)
-        else:
-            if isinstance(error, DeadlineExceeded):
-                self._count_cancelled(CancelReason.DEADLINE)
+        await self._outbox.reach(asked[0].reply_to)
+        if len(asked) == 1:
+            await self._send(asked[0], make, num_tokens)
+            return
+        sending = (self._send(one, make, num_tokens) for one in asked)
+        for outcome in await asyncio.gather(*sending, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
 
     def autoscaling_stats(self) -> dict[str, float]:
         """What the policy `work` wants to know: see cluster/policies."""
@@ -210,6 +215,19 @@ class Replica:
         await self._outbox.close()
 
     # --------
+
+    async def _send(
+        self, asked: Asked, make: Callable[..., AsyncIterator[bytes]], num_tokens: Callable[..., int]
+    ) -> None:
+        args, context = asked.args, asked.context
+        items = self._slotted(context, lambda: make(*args, context), lambda: num_tokens(*args, context))
+        try:
+            error = await self._outbox.send_all(items, asked.reply_to)
+        except StreamReset as exc:
+            self._count_cancelled(exc.reason)
+        else:
+            if isinstance(error, DeadlineExceeded):
+                self._count_cancelled(CancelReason.DEADLINE)
 
     def _held(self) -> Iterable[Reading]:
         state = self._admission.state()

@@ -1,9 +1,10 @@
-"""How long frames wait for others, so that they travel together.
+"""How long frames wait for others, and calls, so that they travel together.
 
 What a frame costs is the wake-up of everybody behind it: the receiver's loop, one task and one system
 call for each stream in it. As long as the receiver can afford that, no frame waits. Beyond it they wait so long
 that the wake-ups of all streams take no more than their share of a core: many streams give up a few
-milliseconds for the core that they would cost.
+milliseconds for the core that they would cost. What a call costs is Serve's own work for it, on both sides, so calls
+are treated alike.
 """
 
 from __future__ import annotations
@@ -17,8 +18,38 @@ MAX_WINDOW_S = 0.02  # four tokens of a model that makes one every 5 ms
 # So long frames wait for those of other streams when several come in that time: the system calls and the wake-ups
 # of the receiver's loop that it saves are worth more than a fifth of a token's time.
 GATHER_S = 0.001
+# What a call through a handle costs its two replicas together, roughly, and how long it waits for others at most.
+CALL_S = 1e-3
+MAX_CALL_SHARE = 0.2
+CALL_WINDOW_S = 0.01
 # Over which frames are counted: long against the gaps between tokens, short against a change of load.
 COUNT_S = 0.1
+
+
+class Rate:
+    """How often something happens, over the last COUNT_S or so.
+
+    Args:
+        now_s: when it begins, on any clock that never goes back.
+    """
+
+    __slots__ = ("_num", "_per_s", "_since_s")
+
+    def __init__(self, now_s: float) -> None:
+        self._since_s = now_s
+        self._num = 0
+        self._per_s = 0.0
+
+    def count(self) -> None:
+        """It happens."""
+        self._num += 1
+
+    def per_s(self, now_s: float) -> float:
+        elapsed_s = now_s - self._since_s
+        if elapsed_s >= COUNT_S:
+            self._per_s = self._num / elapsed_s
+            self._since_s, self._num = now_s, 0
+        return self._per_s
 
 
 class Joining:
@@ -28,23 +59,20 @@ class Joining:
         now_s: when it begins, on any clock that never goes back.
     """
 
-    __slots__ = ("_num_frames", "_rate", "_since_s")
+    __slots__ = ("_frames", "frame")
 
     def __init__(self, now_s: float) -> None:
-        self._since_s = now_s
-        self._num_frames = 0
-        self._rate = 0.0  # frames a second
-
-    def frame(self) -> None:
-        """A stream has a frame to send."""
-        self._num_frames += 1
+        self._frames = Rate(now_s)
+        self.frame = self._frames.count  # a stream has a frame to send
 
     def window_s(self, num_streams: int, now_s: float) -> float:
         """Shortest time between two flushes of a connection that so many streams share, in seconds."""
-        elapsed_s = now_s - self._since_s
-        if elapsed_s >= COUNT_S:
-            self._rate = self._num_frames / elapsed_s
-            self._since_s, self._num_frames = now_s, 0
-        if self._rate * WAKE_UP_S <= MAX_SHARE:
-            return GATHER_S if self._rate * GATHER_S >= 2 else 0.0
+        rate = self._frames.per_s(now_s)
+        if rate * WAKE_UP_S <= MAX_SHARE:
+            return GATHER_S if rate * GATHER_S >= 2 else 0.0
         return min(MAX_WINDOW_S, num_streams * WAKE_UP_S / MAX_SHARE)
+
+
+def call_window_s(calls_per_s: float) -> float:
+    """Shortest time between two calls of one deployment's method, in seconds."""
+    return CALL_WINDOW_S if calls_per_s * CALL_S > MAX_CALL_SHARE else 0.0

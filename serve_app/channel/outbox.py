@@ -44,6 +44,14 @@ class Outbox:
     def num_links(self) -> int:
         return len(self._links)
 
+    async def reach(self, reply_to: ReplyTo) -> None:
+        """Return when there is a connection to the caller.
+
+        Raises:
+            ChannelUnavailable: there is none to be had.
+        """
+        await self._link(reply_to.address)
+
     async def open(self, reply_to: ReplyTo) -> Outgoing:
         """A stream to the caller.
 

@@ -21,6 +21,7 @@ from serve_app.channel.faults import decode_error
 from serve_app.channel.frames import NO_STREAM, VERSION, BadFrame, FrameReader, Kind, credit, frame
 from serve_app.channel.incoming import Incoming
 from serve_app.errors import StreamLost
+from serve_app.messages import CancelReason
 
 logger = logging.getLogger("manta.channel")
 
@@ -131,7 +132,7 @@ class ReceiverLink(asyncio.Protocol):
         stream = self._bound.get(stream_id) or self._streams.get(stream_id)
         if stream is None or not stream.bind(self):
             if kind is Kind.DATA:  # its reader left before it began
-                self._write(frame(stream_id, Kind.RESET, b"nobody waits for it"))
+                self._write(frame(stream_id, Kind.RESET, CancelReason.CALLER_LEFT.encode()))
             return
         if kind is Kind.DATA:
             self._bound[stream_id] = stream

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 from configs.schema import EmbedderConfig, ExternalEmbedder, ExternalModel, ModelConfig, TracingConfig
-from serve_app.channel.address import ReplyTo
+from serve_app.channel.asked import AskedTogether
 from serve_app.engines.base import ModelEngine
 from serve_app.engines.registry import open_embedder, open_model
 from serve_app.health.replica import nothing_to_check
@@ -57,16 +57,9 @@ class ModelDeployment:
             async for frame in frames:
                 yield frame
 
-    async def stream_by_channel(
-        self, endpoint: Endpoint, body: JsonObject, context: RequestContext, reply_to: ReplyTo
-    ) -> AsyncIterator[bytes]:
-        """The stream, sent by the channel; there are no items."""
-        await self._replica.send(
-            context,
-            lambda: self._engine.stream(endpoint, body, context),
-            reply_to,
-            lambda: prompt_tokens(body),
-        )
+    async def stream_by_channel(self, asked: AskedTogether) -> AsyncIterator[bytes]:
+        """The streams, sent by the channel; there are no items."""
+        await self._replica.send_all(asked, self._engine.stream, _prompt_tokens)
         # Without a single item; but a stream, for Serve counts a call as queued until it streams or ends.
         for item in NO_ITEMS:
             yield item
@@ -147,6 +140,10 @@ def _replica(config: ModelConfig | EmbedderConfig, engine: ModelEngine) -> Repli
     # Another replica would call the same service, and find it in the same state.
     is_elsewhere = isinstance(config, ExternalModel | ExternalEmbedder)
     return Replica(config.name, config.scaling, nothing_to_check if is_elsewhere else engine.check_health)
+
+
+def _prompt_tokens(endpoint: Endpoint, body: JsonObject, context: RequestContext) -> int:
+    return prompt_tokens(body)
 
 
 def _num_threads(num_cpus: float) -> int:

@@ -6,8 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -211,6 +213,37 @@ def test_an_adapter_is_served_while_the_application_runs(application: Applicatio
     assert application.post("/v1/unload_lora_adapter", {"lora_name": "poet"}).status_code == 200
     gone = application.post("/v1/chat/completions", {"model": "poet", "messages": MESSAGES})
     assert gone.status_code == 404
+
+
+def test_streams_outlive_the_replica_that_an_update_replaces(application: Application) -> None:
+    """Two callers ask without a pause: the old replica is in the middle of an answer when it is told to go."""
+    asked = {"model": "chat", "messages": MESSAGES, "max_tokens": 400, "ignore_eos": True, "stream": True}
+    before = {one.pid for one in application.engine_cores()}
+    is_replaced = threading.Event()
+
+    def ask_on() -> list[httpx.Response]:
+        answers = []
+        while not is_replaced.is_set():
+            answers.append(application.post("/v1/chat/completions", asked))
+        return [*answers, application.post("/v1/chat/completions", asked)]  # of the new replica, all of it
+
+    def is_another_alone() -> bool:
+        now = {one.pid for one in application.engine_cores()}
+        return bool(now) and not now & before
+
+    with ThreadPoolExecutor(2) as pool:
+        asking = [pool.submit(ask_on) for _ in range(2)]
+        try:
+            application.process.send_signal(signal.SIGHUP)
+            application.until(is_another_alone, "another engine, and the old one is gone")
+        finally:
+            is_replaced.set()
+    for answers in (one.result() for one in asking):
+        assert len(answers) > 2
+        for answer in answers:
+            assert answer.status_code == 200, answer.text[-500:]
+            assert answer.text.endswith("data: [DONE]\n\n"), answer.text[-500:]
+            assert '"finish_reason":"length"' in answer.text, answer.text[-500:]
 
 
 def test_a_dead_engine_is_replaced(application: Application) -> None:

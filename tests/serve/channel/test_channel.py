@@ -168,7 +168,7 @@ async def test_a_stream_that_nobody_waits_for_is_stopped(pair: Pair) -> None:
     incoming, reply_to = await pair.inbox.open()
     incoming.close()
     sending = pair.send(Source(items("x"), holds_at=20), reply_to)
-    with pytest.raises(StreamReset, match="nobody"):
+    with pytest.raises(StreamReset, match="caller_left"):
         await sending
 
 

@@ -8,6 +8,7 @@ its own way (ties by chance, no legs' scores), so the legs are fused here, as in
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -29,6 +30,7 @@ from serve_app.retrieval.fusion import fuse_legs
 from serve_app.retrieval.stores import lexical_text
 from serve_app.retrieval.stores.milvus import rows
 from serve_app.retrieval.stores.milvus.collection_schema import create
+from serve_app.retrieval.stores.milvus.lite import Flushing, wake
 from serve_app.retrieval.stores.milvus.words import analysed
 
 T = TypeVar("T")
@@ -67,6 +69,7 @@ class MilvusStore:
         self._home = home
         self._threads = ThreadPoolExecutor(_NUM_THREADS, "milvus")
         self._client: Any = None
+        self._flushing = Flushing() if "://" not in config.uri else None  # a server flushes by itself
         self._spaces: set[str] | None = None  # models' collections that there are; None: not asked yet
         self._opening = asyncio.Lock()
         self._writing = asyncio.Lock()
@@ -88,6 +91,7 @@ class MilvusStore:
                     part = own[start : start + _MAX_ROWS]
                     data = await asyncio.to_thread(_rows_of, part)
                     await self._write("upsert", name, data)
+                    await self._flush_if_due(name, len(data))
                 # A chunk that moves to another model is in both for a moment, never in none.
                 keys = [rows.key(chunk.tenant, chunk.id) for chunk in own]
                 await self._delete_keys(await self._known() - {name}, keys)
@@ -101,7 +105,8 @@ class MilvusStore:
         condition = rows.expression(tenant, {"source": OneOf((source,))})
         async with self._writing:
             for name in sorted(await self._known()):
-                await self._write("delete", name, filter=condition)
+                deleted = await self._write("delete", name, filter=condition)
+                await self._flush_if_due(name, deleted["delete_count"])
 
     async def vectors(
         self, tenant: str, embedding_id: str, chunk_hashes: Sequence[str]
@@ -190,7 +195,7 @@ class MilvusStore:
                 if await self._is_empty(name):
                     await self._drop(name)
                 else:
-                    await self._write("flush", name)
+                    await self._flush(name)
 
     async def thaw(self) -> None:
         return
@@ -265,6 +270,8 @@ class MilvusStore:
             found = await self._rows(old, own, rows.WHOLE)
             data = await asyncio.to_thread(_rows_of, [rows.chunk_of(row) for row in found])
             await self._write("upsert", new, data)
+        if self._flushing is not None:
+            await self._flush(new)
 
     # ------------------------------------------------------------ requests
 
@@ -292,7 +299,7 @@ class MilvusStore:
             )
             return [Hit(rows.chunk_of(hit["entity"]), _score(hit["distance"], asked.metric)) for hit in found]
 
-        return await self._call(search, deadline, "the search")
+        return await self._read(search, deadline, "the search")
 
     async def _rows(
         self, name: str, condition: str, fields: list[str], limit: int | None = _MAX_ANSWER
@@ -310,7 +317,7 @@ class MilvusStore:
             )
             return list(found)
 
-        return await self._call(query, None, "a query")
+        return await self._read(query, None, "a query")
 
     async def _values(self, name: str, field: str, condition: str, prefix: str = "") -> list[str]:
         """A text field of all rows that the condition holds of, in no order.
@@ -332,14 +339,37 @@ class MilvusStore:
             for start in range(0, len(keys), _MAX_ROWS):
                 part = list(keys[start : start + _MAX_ROWS])
                 await self._write("delete", name, ids=part)
+                await self._flush_if_due(name, len(part))
 
-    async def _write(self, method: str, *args: object, **options: object) -> None:
-        """Call a method of the client, with the time that a write may take."""
+    async def _write(self, method: str, *args: object, **options: object) -> Any:
+        """What a method of the client returns, called with the time that a write may take."""
 
-        def write(client: Any) -> None:
-            getattr(client, method)(*args, timeout=self._config.write_timeout_s, **options)
+        def write(client: Any) -> Any:
+            return getattr(client, method)(*args, timeout=self._config.write_timeout_s, **options)
 
-        await self._call(write, None, "a write")
+        return await self._call(write, None, "a write")
+
+    async def _flush_if_due(self, name: str, num_rows: int) -> None:
+        """After so many rows were written or deleted, which is done and must not be reported as failed."""
+        if self._flushing is not None and self._flushing.is_due(name, num_rows):
+            with contextlib.suppress(Unavailable):  # it is logged, and due again at the next write
+                await self._flush(name)
+
+    async def _flush(self, name: str) -> None:
+        def flush(client: Any) -> None:
+            with contextlib.nullcontext() if self._flushing is None else self._flushing.flush(name):
+                client.flush(name, timeout=self._config.write_timeout_s)
+
+        await self._call(flush, None, "a flush")
+
+    async def _read(self, work: Callable[[Any], T], deadline: Deadline | None, what: str) -> T:
+        """The work's result; never in the middle of a flush, if the collections are in this process."""
+
+        def read(client: Any) -> T:
+            with contextlib.nullcontext() if self._flushing is None else self._flushing.read():
+                return work(client)
+
+        return await self._call(read, deadline, what)
 
     async def _create(self, name: str, dim: int) -> None:
         await self._call(lambda client: create(client, self._config, name, dim), None, "a new collection")
@@ -377,10 +407,18 @@ class MilvusStore:
             except ProfileError as exc:
                 raise ConfigError(f"the token of knowledge.store is missing: {exc}") from exc
         try:
-            return pymilvus.MilvusClient(uri, token=token, timeout=self._config.request_timeout_s)
+            return self._woken(
+                pymilvus.MilvusClient(uri, token=token, timeout=self._config.request_timeout_s)
+            )
         except (pymilvus.MilvusException, grpc.RpcError, OSError) as exc:
             logger.warning("Milvus at %s: %s", uri, exc)
             raise Unavailable("the knowledge base's Milvus cannot be reached") from exc
+
+    def _woken(self, client: Any) -> Any:
+        if self._flushing is not None:
+            own = [name for name in client.list_collections() if self._is_own(name)]
+            wake(client, own, self._config.write_timeout_s)
+        return client
 
     def _uri(self) -> str:
         if "://" in self._config.uri:
@@ -391,7 +429,7 @@ class MilvusStore:
 
     def _release(self, client: Any) -> None:
         client.close()
-        if "://" not in self._config.uri:
+        if self._flushing is not None:
             from milvus_lite.server_manager import server_manager_instance
 
             server_manager_instance.release_server(self._uri())
