@@ -5,7 +5,7 @@ caller that leaves cancels the call below it, which ends the work on the other s
 
 A stream takes one of two ways. One is Serve's own: a message for every item. The other holds a call open, for
 Serve to choose the replica, count, cancel and report by, while the items come by the channel
-(`serve_app.channel`); streams of the same moment share the call (`serve_app.shared_calls`).
+(`serve_app.channel`); where there are many, they share calls (`serve_app.open_calls`).
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from ray.serve.handle import DeploymentHandle
 from serve_app.channel.asked import Asked
 from serve_app.channel.connecting import ChannelUnavailable
 from serve_app.channel.inbox import Inbox
+from serve_app.channel.incoming import NotTaken
 from serve_app.errors import DeadlineExceeded, EngineFailed, MantaError, Overloaded, StreamLost, Unavailable
 from serve_app.messages import CancelReason, RequestContext
-from serve_app.shared_calls import SharedCalls
+from serve_app.open_calls import OpenCalls
 from serve_app.streams import next_within
 
 logger = logging.getLogger("manta.calls")
@@ -48,7 +49,7 @@ class Caller:
         self._methods: dict[tuple[bool, str], Any] = {}
         self._name = name
         self._inbox = inbox
-        self._shared: dict[str, SharedCalls] = {}  # by method
+        self._open: dict[str, OpenCalls] = {}  # by method
 
     async def call(
         self, method: str, *args: Any, context: RequestContext | None = None, **kwargs: Any
@@ -73,6 +74,17 @@ class Caller:
             raise result
         return result
 
+    async def document(self, method: str, *args: Any, context: RequestContext) -> bytes:
+        """The bytes that the method returns, or that its twin NAME_by_channel sends."""
+        if self._inbox is not None:
+            try:
+                async with aclosing(self._channel_stream(self._inbox, method, args, context)) as pieces:
+                    return b"".join([piece async for piece in pieces])
+            except ChannelUnavailable as exc:
+                await self._go_without(self._inbox, exc)
+        document: bytes = await self.call(method, *args, context, context=context)
+        return document
+
     async def stream(self, method: str, *args: Any, context: RequestContext) -> AsyncGenerator[bytes]:
         """The bytes that the method yields, or that its twin NAME_by_channel sends."""
         if self._inbox is not None:
@@ -80,9 +92,8 @@ class Caller:
                 async with aclosing(self._channel_stream(self._inbox, method, args, context)) as items:
                     async for data in items:
                         yield data
-            except ChannelUnavailable as exc:  # comes before the first item, and nothing was worked on
-                logger.warning("%s: a stream takes Serve's own way: %s", self._name, exc)
-                await self._inbox.listen_for_other_nodes()
+            except ChannelUnavailable as exc:
+                await self._go_without(self._inbox, exc)
             else:
                 return
         async with aclosing(self._plain_stream(method, args, context)) as items:
@@ -99,6 +110,11 @@ class Caller:
             bound = getattr(self._streaming if streams else self._handle, name)
             self._methods[streams, name] = bound
         return bound
+
+    async def _go_without(self, inbox: Inbox, exc: ChannelUnavailable) -> None:
+        """Before a call is made again by Serve's own way: the fault comes before anything was worked on."""
+        logger.warning("%s: an answer takes Serve's own way: %s", self._name, exc)
+        await inbox.listen_for_other_nodes()
 
     async def _plain_stream(
         self, method: str, args: tuple[Any, ...], context: RequestContext
@@ -121,27 +137,34 @@ class Caller:
     async def _channel_stream(
         self, inbox: Inbox, method: str, args: tuple[Any, ...], context: RequestContext
     ) -> AsyncGenerator[bytes]:
-        context.deadline.check(f"calling {self._name}")
-        incoming, reply_to = await inbox.open()
-        call = self._shared_calls(method).ask(Asked(args, context, reply_to), incoming)
+        calls = self._open_calls(method)
         loop = asyncio.get_running_loop()
-        alarm = loop.call_later(
-            context.deadline.remaining_s(), incoming.give_up, self._too_late(), CancelReason.DEADLINE
-        )
-        try:
-            async for data in incoming:
-                yield data
-        finally:
-            alarm.cancel()
-            incoming.close(CancelReason.CALLER_LEFT)
-            call.leave(incoming)
+        may_join = True
+        while True:
+            context.deadline.check(f"calling {self._name}")
+            incoming, reply_to = await inbox.open()
+            call = calls.ask(Asked(args, context, reply_to), incoming, may_join=may_join)
+            alarm = loop.call_later(
+                context.deadline.remaining_s(), incoming.give_up, self._too_late(), CancelReason.DEADLINE
+            )
+            try:
+                async for data in incoming:
+                    yield data
+            except NotTaken:
+                may_join = False
+            else:
+                return
+            finally:
+                alarm.cancel()
+                incoming.close(CancelReason.CALLER_LEFT)
+                call.leave(incoming)
 
-    def _shared_calls(self, method: str) -> SharedCalls:
-        calls = self._shared.get(method)
+    def _open_calls(self, method: str) -> OpenCalls:
+        calls = self._open.get(method)
         if calls is None:
             bound = self._method(f"{method}_by_channel", streams=True)
-            calls = SharedCalls(bound.remote, lambda exc: _translated(exc, self._name), self._name)
-            self._shared[method] = calls
+            calls = OpenCalls(bound.remote, lambda exc: _translated(exc, self._name), self._name)
+            self._open[method] = calls
         return calls
 
     def _too_late(self) -> DeadlineExceeded:

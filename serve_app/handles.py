@@ -63,10 +63,9 @@ class ModelHandle:
 
     async def respond(self, endpoint: Endpoint, body: JsonObject, context: RequestContext) -> bytes:
         context = context.at_most(self._max_deadline_s)
-        document: bytes = await self._attempts.result(
-            lambda: self._caller.call("respond", endpoint, body, context, context=context)
+        return await self._attempts.result(
+            lambda: self._caller.document("respond", endpoint, body, context=context)
         )
-        return document
 
     def stream(self, endpoint: Endpoint, body: JsonObject, context: RequestContext) -> AsyncIterator[bytes]:
         context = context.at_most(self._max_deadline_s)

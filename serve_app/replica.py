@@ -20,7 +20,7 @@ from serve_app import inner_port
 from serve_app.admission.admission import Admission
 from serve_app.admission.base import QueueLimits
 from serve_app.admission.shares import Turn
-from serve_app.channel.asked import Asked, AskedTogether
+from serve_app.channel.asked import Asked
 from serve_app.channel.inbox import Inbox
 from serve_app.channel.outbox import Outbox, StreamReset
 from serve_app.draining import Draining
@@ -164,30 +164,24 @@ class Replica:
                 async for item in items:
                     yield item
 
-    async def send_all(
+    async def send(
         self,
-        asked: AskedTogether,
+        asked: Asked,
         make: Callable[..., AsyncIterator[bytes]],
         num_tokens: Callable[..., int] = _unknown,
     ) -> None:
-        """Send each stream that is asked for to its caller, with a slot. The caller is told of every error of our tree.
+        """Send what is asked for to its caller, and what that asks for meanwhile, each with a slot.
+
+        The caller is told of every error of our tree.
 
         Args:
-            asked: by one caller.
             make: makes a stream of the arguments that were asked with, and the context.
             num_tokens: what there is to read, of the same arguments, about; asked only of a stream that has to wait.
 
         Raises:
             ChannelUnavailable: the caller cannot be reached; nothing was done.
         """
-        await self._outbox.reach(asked[0].reply_to)
-        if len(asked) == 1:
-            await self._send(asked[0], make, num_tokens)
-            return
-        sending = (self._send(one, make, num_tokens) for one in asked)
-        for outcome in await asyncio.gather(*sending, return_exceptions=True):
-            if isinstance(outcome, BaseException):
-                raise outcome
+        await self._outbox.send_call(asked, lambda one: self._send(one, make, num_tokens))
 
     def autoscaling_stats(self) -> dict[str, float]:
         """What the policy `work` wants to know: see cluster/policies."""

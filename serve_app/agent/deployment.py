@@ -17,7 +17,7 @@ from serve_app.agent.opening import session_key
 from serve_app.agent.pipeline import AnswerPipeline
 from serve_app.agent.run import Run
 from serve_app.agent.web_queries import WebUse
-from serve_app.channel.asked import AskedTogether
+from serve_app.channel.asked import Asked
 from serve_app.engines.base import ModelClient
 from serve_app.evaluation.base import Judge
 from serve_app.evaluation.calibration import calibrations
@@ -133,9 +133,9 @@ class AgentDeployment:
             async for event in events:
                 yield event
 
-    async def answer_by_channel(self, asked: AskedTogether) -> AsyncIterator[bytes]:
+    async def answer_by_channel(self, asked: Asked) -> AsyncIterator[bytes]:
         """The same, sent by the channel; there are no items."""
-        await self._replica.send_all(asked, self._answer)
+        await self._replica.send(asked, self._answer)
         # Without a single item; but a stream, for Serve counts a call as queued until it streams or ends.
         for item in NO_ITEMS:
             yield item

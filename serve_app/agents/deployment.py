@@ -24,7 +24,7 @@ from serve_app.agents.declared import DeclaredAgentRunner
 from serve_app.agents.run import AgentRun
 from serve_app.agents.tools.registry import open_tools
 from serve_app.agents.traced import TracedDeclaredAgent, TracedSource
-from serve_app.channel.asked import AskedTogether
+from serve_app.channel.asked import Asked
 from serve_app.handles import AgentHandle, KnowledgeHandle, model_handles
 from serve_app.messages import AgentQuestion, ApprovalDecision, ModelCard, RequestContext
 from serve_app.replica import Replica, open_inbox
@@ -108,9 +108,9 @@ class DeclaredAgentDeployment:
             async for event in events:
                 yield event
 
-    async def answer_by_channel(self, asked: AskedTogether) -> AsyncIterator[bytes]:
+    async def answer_by_channel(self, asked: Asked) -> AsyncIterator[bytes]:
         """The same, sent by the channel; there are no items."""
-        await self._replica.send_all(asked, self._answer)
+        await self._replica.send(asked, self._answer)
         for item in NO_ITEMS:
             yield item
 
@@ -120,9 +120,9 @@ class DeclaredAgentDeployment:
             async for event in events:
                 yield event
 
-    async def resume_by_channel(self, asked: AskedTogether) -> AsyncIterator[bytes]:
+    async def resume_by_channel(self, asked: Asked) -> AsyncIterator[bytes]:
         """The same, sent by the channel; there are no items."""
-        await self._replica.send_all(asked, self._resume)
+        await self._replica.send(asked, self._resume)
         for item in NO_ITEMS:
             yield item
 

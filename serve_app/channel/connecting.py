@@ -10,7 +10,8 @@ import asyncio
 import logging
 import os
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import cast
 
 from serve_app.channel.address import (
@@ -18,12 +19,14 @@ from serve_app.channel.address import (
     NONCE_BYTES,
     PROOF_BYTES,
     ChannelAddress,
+    ReplyTo,
     TlsEndpoint,
     hello,
     is_proof,
     proof,
     read_hello,
 )
+from serve_app.channel.asked import Asked, decode
 from serve_app.channel.frames import (
     HEADER,
     MAX_PAYLOAD_BYTES,
@@ -32,6 +35,7 @@ from serve_app.channel.frames import (
     BadFrame,
     FrameReader,
     Kind,
+    ask_of,
     credit_of,
     frame,
 )
@@ -44,6 +48,8 @@ from serve_app.messages import CancelReason
 logger = logging.getLogger("manta.channel")
 
 CONNECT_TIMEOUT_S = 5.0
+
+Take = Callable[[Asked], asyncio.Task[None]]  # begins to send a stream
 
 
 class ChannelUnavailable(Unavailable):
@@ -102,6 +108,8 @@ class SenderLink(asyncio.Protocol):
         self._reader = FrameReader()
         self._streams: dict[int, Sends] = {}
         self._with_news: list[Sends] = []
+        self._calls: dict[int, Take] = {}  # that run and take more streams
+        self._asked: dict[int, asyncio.Task[None]] = {}  # streams that were taken and are not added yet
         self._joining = Joining(self._loop.time())
         self._flushed_at = 0.0
         self._flush: asyncio.Handle | None = None
@@ -119,12 +127,22 @@ class SenderLink(asyncio.Protocol):
 
     def add(self, stream: Sends) -> None:
         """Join. If the connection is lost by then, the stream is reset at once."""
+        self._asked.pop(stream.id, None)
         if self._transport is None or stream.id in self._streams:
             stream.reset(CancelReason.CONNECTION_LOST)
             return
         self._streams[stream.id] = stream
         # Nothing but the id: from now on the caller notices if this replica dies or hangs.
         self._put(stream, b"")
+
+    @contextmanager
+    def taking(self, call_id: int, take: Take) -> Iterator[None]:
+        """Within the block the caller may ask for more streams of a call."""
+        self._calls[call_id] = take
+        try:
+            yield
+        finally:
+            del self._calls[call_id]
 
     def remove(self, stream: Sends) -> None:
         if self._streams.get(stream.id) is stream:
@@ -192,6 +210,8 @@ class SenderLink(asyncio.Protocol):
             self.proven.exception()  # whoever waited may have given up
         for stream in list(self._streams.values()):
             stream.reset(CancelReason.CONNECTION_LOST)
+        for task in list(self._asked.values()):
+            task.cancel()
         if self.on_lost is not None:
             self.on_lost()
 
@@ -236,8 +256,13 @@ class SenderLink(asyncio.Protocol):
         if kind is Kind.PING:
             self._write(frame(NO_STREAM, Kind.PONG))
             return
+        if kind is Kind.ASK:
+            self._on_ask(stream_id, *ask_of(payload))
+            return
         stream = self._streams.get(stream_id)
         if stream is None:
+            if kind is Kind.RESET and stream_id in self._asked:
+                self._asked[stream_id].cancel()
             return  # it ended meanwhile
         if kind is Kind.CREDIT:
             stream.grant(credit_of(payload))
@@ -245,6 +270,15 @@ class SenderLink(asyncio.Protocol):
             stream.reset(payload.decode(errors="replace"))
         else:
             raise BadFrame(f"a receiver does not send {kind.name}")
+
+    def _on_ask(self, stream_id: int, call_id: int, payload: bytes) -> None:
+        take = self._calls.get(call_id)
+        if take is None:
+            self._write(frame(stream_id, Kind.NOT_TAKEN))
+            return
+        task = take(decode(payload, ReplyTo(self._address, stream_id)))
+        self._asked[stream_id] = task
+        task.add_done_callback(lambda _: self._asked.pop(stream_id, None))
 
 
 def _joined(stream: Sends) -> bytes:

@@ -13,7 +13,7 @@ from enum import IntEnum
 
 from serve_app.errors import EngineFailed
 
-VERSION = 1
+VERSION = 2
 HEADER = struct.Struct("<IBI")
 MAX_PAYLOAD_BYTES = 8 << 20
 # What a stream may have on the way or unread before its sender waits.
@@ -31,6 +31,8 @@ class Kind(IntEnum):
     RESET = 5  # receiver: nobody wants the rest; the payload is the reason
     PING = 6  # receiver: is your loop alive?
     PONG = 7  # sender: it is
+    ASK = 8  # receiver: a stream more of a call that runs; the payload is the call's id (u32) and what is asked for
+    NOT_TAKEN = 9  # sender: of a call that is over
 
 
 class BadFrame(EngineFailed):
@@ -66,6 +68,21 @@ def credit_of(payload: bytes) -> int:
     return int.from_bytes(payload, "little")
 
 
+def ask(stream_id: int, call_id: int, payload: bytes) -> bytes:
+    return frame(stream_id, Kind.ASK, call_id.to_bytes(4, "little") + payload)
+
+
+def ask_of(payload: bytes) -> tuple[int, bytes]:
+    """(the call's id, what is asked for) of an ASK frame.
+
+    Raises:
+        BadFrame: it names no call.
+    """
+    if len(payload) < 4:
+        raise BadFrame(f"what is asked for has {len(payload)} bytes")
+    return int.from_bytes(payload[:4], "little"), payload[4:]
+
+
 class FrameReader:
     """Cuts what arrives into frames."""
 
@@ -84,7 +101,7 @@ class FrameReader:
         at, end = 0, len(data)
         while end - at >= HEADER.size:
             stream_id, kind, length = HEADER.unpack_from(data, at)
-            if length > MAX_PAYLOAD_BYTES or not Kind.DATA <= kind <= Kind.PONG:
+            if length > MAX_PAYLOAD_BYTES or not Kind.DATA <= kind <= Kind.NOT_TAKEN:
                 raise BadFrame(f"a frame of kind {kind} with {length} bytes is none of ours")
             body = at + HEADER.size
             if end - body < length:

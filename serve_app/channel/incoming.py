@@ -12,8 +12,20 @@ from serve_app.channel.frames import MAX_PAYLOAD_BYTES, WINDOW_BYTES, BadFrame
 MAX_UNREAD_BYTES = WINDOW_BYTES + MAX_PAYLOAD_BYTES
 
 
+class NotTaken(Exception):
+    """The call that was to take the stream was over by then; nothing was done for it."""
+
+
 class Returns(Protocol):
-    """The connection that a stream comes by, as the stream uses it."""
+    """The connection that a stream comes by, as its receiver uses it."""
+
+    @property
+    def is_open(self) -> bool: ...
+
+    @property
+    def num_streams(self) -> int: ...
+
+    def ask(self, stream: Incoming, call_id: int, payload: bytes) -> None: ...
 
     def send_credit(self, stream_id: int, num_bytes: int) -> None: ...
 
@@ -67,6 +79,11 @@ class Incoming:
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
         return self._take()
+
+    @property
+    def link(self) -> Returns | None:
+        """The connection that it comes by; None: it is not known yet."""
+        return self._link
 
     @property
     def is_over(self) -> bool:

@@ -1,10 +1,9 @@
-"""How long frames wait for others, and calls, so that they travel together.
+"""How long frames wait for others, so that they travel together.
 
 What a frame costs is the wake-up of everybody behind it: the receiver's loop, one task and one system
 call for each stream in it. As long as the receiver can afford that, no frame waits. Beyond it they wait so long
 that the wake-ups of all streams take no more than their share of a core: many streams give up a few
-milliseconds for the core that they would cost. What a call costs is Serve's own work for it, on both sides, so calls
-are treated alike.
+milliseconds for the core that they would cost.
 """
 
 from __future__ import annotations
@@ -18,10 +17,6 @@ MAX_WINDOW_S = 0.02  # four tokens of a model that makes one every 5 ms
 # So long frames wait for those of other streams when several come in that time: the system calls and the wake-ups
 # of the receiver's loop that it saves are worth more than a fifth of a token's time.
 GATHER_S = 0.001
-# What a call through a handle costs its two replicas together, roughly, and how long it waits for others at most.
-CALL_S = 1e-3
-MAX_CALL_SHARE = 0.2
-CALL_WINDOW_S = 0.01
 # Over which frames are counted: long against the gaps between tokens, short against a change of load.
 COUNT_S = 0.1
 
@@ -71,8 +66,3 @@ class Joining:
         if rate * WAKE_UP_S <= MAX_SHARE:
             return GATHER_S if rate * GATHER_S >= 2 else 0.0
         return min(MAX_WINDOW_S, num_streams * WAKE_UP_S / MAX_SHARE)
-
-
-def call_window_s(calls_per_s: float) -> float:
-    """Shortest time between two calls of one deployment's method, in seconds."""
-    return CALL_WINDOW_S if calls_per_s * CALL_S > MAX_CALL_SHARE else 0.0

@@ -7,11 +7,14 @@ caller resets the stream, when its connection breaks, or when its own task is ca
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
+from contextvars import copy_context
 from types import TracebackType
+from typing import Any
 
 from serve_app.channel.address import ChannelAddress, ReplyTo
+from serve_app.channel.asked import Asked
 from serve_app.channel.connecting import SenderLink, connect
 from serve_app.channel.faults import encode_error
 from serve_app.channel.frames import WINDOW_BYTES, Kind
@@ -44,13 +47,21 @@ class Outbox:
     def num_links(self) -> int:
         return len(self._links)
 
-    async def reach(self, reply_to: ReplyTo) -> None:
-        """Return when there is a connection to the caller.
+    async def send_call(self, asked: Asked, send: Callable[[Asked], Coroutine[Any, Any, None]]) -> None:
+        """Run `send` for a call's stream and for those that its caller asks for while any of them runs.
+
+        Args:
+            send: sends one stream, all of it.
 
         Raises:
-            ChannelUnavailable: there is none to be had.
+            ChannelUnavailable: see `open`; nothing was sent.
+            Exception: what `send` raised first, after all are over.
         """
-        await self._link(reply_to.address)
+        link = await self._link(asked.reply_to.address)
+        sending = _Sending(send)
+        with link.taking(asked.reply_to.stream_id, sending.begin):
+            sending.begin(asked)
+            await sending.over()
 
     async def open(self, reply_to: ReplyTo) -> Outgoing:
         """A stream to the caller.
@@ -182,6 +193,41 @@ class Outgoing:
     def _finish(self, kind: Kind, payload: bytes) -> None:
         self._is_finished = True
         self._link.write_last(self, kind, payload)
+
+
+class _Sending:
+    """Streams of one call, each in a task."""
+
+    def __init__(self, send: Callable[[Asked], Coroutine[Any, Any, None]]) -> None:
+        self._send = send
+        self._context = copy_context()  # Serve's own, of the call
+        self._running: set[asyncio.Task[None]] = set()
+        self._fault: BaseException | None = None
+
+    def begin(self, asked: Asked) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(self._send(asked), context=self._context.copy())
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    async def over(self) -> None:
+        """Return when none runs; raises the first fault. Cancelled, it ends all of them."""
+        try:
+            while self._running:
+                await asyncio.wait(self._running)
+        except asyncio.CancelledError:
+            while self._running:  # the caller may ask for one more meanwhile
+                for task in self._running:
+                    task.cancel()
+                await asyncio.wait(self._running)
+            raise
+        if self._fault is not None:
+            raise self._fault
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            self._fault = self._fault or task.exception()
 
 
 async def _send_all(source: AsyncIterator[bytes], outgoing: Outgoing) -> MantaError | None:

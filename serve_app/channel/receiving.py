@@ -18,8 +18,8 @@ from serve_app.channel.address import (
     read_hello,
 )
 from serve_app.channel.faults import decode_error
-from serve_app.channel.frames import NO_STREAM, VERSION, BadFrame, FrameReader, Kind, credit, frame
-from serve_app.channel.incoming import Incoming
+from serve_app.channel.frames import NO_STREAM, VERSION, BadFrame, FrameReader, Kind, ask, credit, frame
+from serve_app.channel.incoming import Incoming, NotTaken
 from serve_app.errors import StreamLost
 from serve_app.messages import CancelReason
 
@@ -90,6 +90,20 @@ class ReceiverLink(asyncio.Protocol):
             assert self._transport is not None
             self._transport.abort()
 
+    @property
+    def is_open(self) -> bool:
+        return self._transport is not None
+
+    @property
+    def num_streams(self) -> int:
+        return len(self._bound)
+
+    def ask(self, stream: Incoming, call_id: int, payload: bytes) -> None:
+        """Ask the sender for a stream more of a call that it works on."""
+        stream.bind(self)
+        self._bound[stream.id] = stream
+        self._write(ask(stream.id, call_id, payload))
+
     def send_credit(self, stream_id: int, num_bytes: int) -> None:
         self._write(credit(stream_id, num_bytes))
 
@@ -143,6 +157,9 @@ class ReceiverLink(asyncio.Protocol):
         elif kind is Kind.ERROR:
             self._bound.pop(stream_id, None)
             stream.fail(decode_error(payload))
+        elif kind is Kind.NOT_TAKEN:
+            self._bound.pop(stream_id, None)
+            stream.fail(NotTaken())
         else:
             raise BadFrame(f"a sender does not send {kind.name}")
 

@@ -7,8 +7,9 @@ from contextlib import aclosing
 from pathlib import Path
 
 from configs.schema import EmbedderConfig, ExternalEmbedder, ExternalModel, ModelConfig, TracingConfig
-from serve_app.channel.asked import AskedTogether
-from serve_app.engines.base import ModelEngine
+from serve_app.channel.asked import Asked
+from serve_app.engines.base import EmbeddingEngine, ModelEngine
+from serve_app.engines.hosted import HostedEngine, prompt_tokens_of
 from serve_app.engines.registry import open_embedder, open_model
 from serve_app.health.replica import nothing_to_check
 from serve_app.messages import Embeddings, Endpoint, JsonObject, ModelCard, RequestContext
@@ -24,7 +25,7 @@ from serve_app.telemetry.tracing import Tracing
 JOIN_WINDOW_S = 0.005
 
 
-class ModelDeployment:
+class ModelDeployment(HostedEngine[ModelEngine]):
     """One replica of a chat model."""
 
     def __init__(
@@ -33,19 +34,14 @@ class ModelDeployment:
         home: Path,
         tracing: TracingConfig = TracingConfig(),  # noqa: B008 (frozen)
     ) -> None:
-        num_threads = _num_threads(config.scaling.num_cpus)
         count = Instruments().count
-        self._tracing = Tracing(tracing, config.name, count)
-        self._engine = trace_model(self._open(config, home, num_threads, count), self._tracing.tracer)
-        self._replica = _replica(config, self._engine)
+        own_tracing = Tracing(tracing, config.name, count)
+        engine = self._open(config, home, _num_threads(config.scaling.num_cpus), count)
+        engine = trace_model(engine, own_tracing.tracer)
+        super().__init__(engine, _replica(config, engine), own_tracing)
 
     def _open(self, config: ModelConfig, home: Path, num_threads: int, count: Count) -> ModelEngine:
         return open_model(config, home, num_threads, count)
-
-    @returns_errors
-    async def respond(self, endpoint: Endpoint, body: JsonObject, context: RequestContext) -> bytes:
-        async with self._replica.working(context, lambda: prompt_tokens(body)):
-            return await self._engine.respond(endpoint, body, context)
 
     async def stream(
         self, endpoint: Endpoint, body: JsonObject, context: RequestContext
@@ -57,31 +53,14 @@ class ModelDeployment:
             async for frame in frames:
                 yield frame
 
-    async def stream_by_channel(self, asked: AskedTogether) -> AsyncIterator[bytes]:
-        """The streams, sent by the channel; there are no items."""
-        await self._replica.send_all(asked, self._engine.stream, _prompt_tokens)
-        # Without a single item; but a stream, for Serve counts a call as queued until it streams or ends.
-        for item in NO_ITEMS:
+    async def stream_by_channel(self, asked: Asked) -> AsyncIterator[bytes]:
+        """The stream, sent by the channel; there are no items."""
+        await self._replica.send(asked, self._engine.stream, prompt_tokens_of)
+        for item in NO_ITEMS:  # as in `respond_by_channel`
             yield item
 
-    def record_autoscaling_stats(self) -> dict[str, float]:
-        return self._replica.autoscaling_stats()
 
-    async def check_health(self) -> None:
-        """For Serve, which replaces this replica if it raises: see ReplicaHealth."""
-        await self._replica.check_health()
-
-    async def check_ready(self) -> None:
-        """Return if the engine, and what it depends on, can work."""
-        await self._engine.check_health()
-
-    async def __del__(self) -> None:
-        await self._replica.close()
-        await self._engine.close()
-        await self._tracing.close()
-
-
-class EmbedderDeployment:
+class EmbedderDeployment(HostedEngine[EmbeddingEngine]):
     """One replica of the embedding model."""
 
     def __init__(
@@ -90,15 +69,10 @@ class EmbedderDeployment:
         home: Path,
         tracing: TracingConfig = TracingConfig(),  # noqa: B008 (frozen)
     ) -> None:
-        self._tracing = Tracing(tracing, config.name, Instruments().count)
-        engine = open_embedder(config, home, _num_threads(config.scaling.num_cpus))
-        self._engine = trace_embedder(engine, self._tracing.tracer)
-        self._replica = _replica(config, self._engine)
-
-    @returns_errors
-    async def respond(self, endpoint: Endpoint, body: JsonObject, context: RequestContext) -> bytes:
-        async with self._replica.working(context, lambda: prompt_tokens(body)):
-            return await self._engine.respond(endpoint, body, context)
+        own_tracing = Tracing(tracing, config.name, Instruments().count)
+        opened = open_embedder(config, home, _num_threads(config.scaling.num_cpus))
+        engine = trace_embedder(opened, own_tracing.tracer)
+        super().__init__(engine, _replica(config, engine), own_tracing)
 
     @returns_errors
     async def embed(
@@ -119,31 +93,11 @@ class EmbedderDeployment:
     async def describe(self) -> ModelCard:
         return await self._engine.describe()
 
-    def record_autoscaling_stats(self) -> dict[str, float]:
-        return self._replica.autoscaling_stats()
-
-    async def check_health(self) -> None:
-        """For Serve, which replaces this replica if it raises: see ReplicaHealth."""
-        await self._replica.check_health()
-
-    async def check_ready(self) -> None:
-        """Return if the engine, and what it depends on, can work."""
-        await self._engine.check_health()
-
-    async def __del__(self) -> None:
-        await self._replica.close()
-        await self._engine.close()
-        await self._tracing.close()
-
 
 def _replica(config: ModelConfig | EmbedderConfig, engine: ModelEngine) -> Replica:
     # Another replica would call the same service, and find it in the same state.
     is_elsewhere = isinstance(config, ExternalModel | ExternalEmbedder)
     return Replica(config.name, config.scaling, nothing_to_check if is_elsewhere else engine.check_health)
-
-
-def _prompt_tokens(endpoint: Endpoint, body: JsonObject, context: RequestContext) -> int:
-    return prompt_tokens(body)
 
 
 def _num_threads(num_cpus: float) -> int:

@@ -103,7 +103,7 @@ class IngressDeployment:
         count = self._instruments.count
         declared = declared or {}
         chat = model_handles(models, cards, self._inbox, streams)
-        embeds = EmbedderHandle(embedder, embedder_name)
+        embeds = EmbedderHandle(embedder, embedder_name, self._inbox)
         knows = KnowledgeHandle(knowledge)
         pipeline = AgentHandle(agent, agent_name, self._inbox)
         own = {name: DeclaredAgentHandle(one, name, self._inbox) for name, one in declared.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -62,18 +62,12 @@ class Setting:
     async def send(
         self, make: Callable[[], AsyncIterator[bytes]], seconds: float = 60.0
     ) -> tuple[Incoming, asyncio.Task[None]]:
-        [incoming], sending = await self.send_all([make], seconds)
-        return incoming, sending
-
-    async def send_all(
-        self, makes: Sequence[Callable[[], AsyncIterator[bytes]]], seconds: float = 60.0
-    ) -> tuple[list[Incoming], asyncio.Task[None]]:
+        incoming, reply_to = await self.inbox.open()
         context = RequestContext("r", "t", Deadline.after(seconds))
-        opened = [await self.inbox.open() for _ in makes]
-        asked = [Asked((make,), context, reply_to) for make, (_, reply_to) in zip(makes, opened, strict=True)]
-        sending = asyncio.create_task(self.replica.send_all(asked, lambda make, context: make()))
+        asked = Asked((), context, reply_to)
+        sending = asyncio.create_task(self.replica.send(asked, lambda context: make()))
         self._sending.append(sending)
-        return [incoming for incoming, _ in opened], sending
+        return incoming, sending
 
     async def close(self) -> None:
         for task in self._sending:
@@ -106,42 +100,6 @@ async def read(incoming: Incoming) -> bytes:
     data = b"".join([piece async for piece in incoming])
     incoming.close()
     return data
-
-
-async def test_streams_of_one_call_wait_for_slots_and_end_by_themselves(setting: Setting) -> None:
-    async def broken() -> AsyncIterator[bytes]:
-        yield b"first"
-        raise RuntimeError("a fault of ours")
-
-    incoming, sending = await setting.send_all([broken, two])  # one slot, one place in the queue
-    with pytest.raises(EngineFailed, match="a fault of ours"):
-        await read(incoming[0])
-    assert await read(incoming[1]) == b"one two"
-    with pytest.raises(RuntimeError, match="a fault of ours"):
-        await sending
-    assert setting.replica.autoscaling_stats()["running"] == 0
-
-
-async def test_one_stream_of_a_call_that_has_no_place_is_refused_alone(setting: Setting) -> None:
-    incoming, sending = await setting.send_all([endless, two, two])
-    assert await anext(incoming[0]) == b"first"
-    with pytest.raises(Overloaded):
-        await read(incoming[2])
-    incoming[0].close()
-    assert await read(incoming[1]) == b"one two"
-    await sending
-
-
-async def test_a_call_that_is_cancelled_ends_all_its_streams(setting: Setting) -> None:
-    incoming, sending = await setting.send_all([endless, endless])
-    assert await anext(incoming[0]) == b"first"
-    sending.cancel()
-    for one in incoming:
-        with pytest.raises(StreamLost):
-            await read(one)
-    await asyncio.wait([sending])
-    stats = setting.replica.autoscaling_stats()
-    assert (stats["running"], stats["queued"]) == (0, 0)
 
 
 async def test_a_stream_has_a_slot_and_gives_it_back(setting: Setting) -> None:

@@ -11,8 +11,7 @@ from ray.exceptions import ActorUnavailableError
 from ray.serve.exceptions import BackPressureError
 
 from serve_app.calls import Caller
-from serve_app.channel.address import ReplyTo
-from serve_app.channel.asked import AskedTogether
+from serve_app.channel.asked import Asked
 from serve_app.channel.inbox import Inbox
 from serve_app.channel.outbox import Outbox, StreamReset
 from serve_app.errors import BadRequest, DeadlineExceeded, Overloaded, StreamLost
@@ -30,7 +29,7 @@ class Replica:
         self.reset: str | None = None
         self.ways: list[str] = []
         self.calls: list[Call] = []
-        self.num_asked: list[int] = []  # by call
+        self.asked: list[Asked] = []
 
     def options(self, **options: object) -> Replica:
         return self
@@ -43,22 +42,27 @@ class Replica:
     def work_by_channel(self) -> Method:
         return Method(self, "channel")
 
+    @property
+    def answer(self) -> Document:
+        return Document(self)
+
+    answer_by_channel = work_by_channel
+
     async def plain(self, context: RequestContext) -> AsyncIterator[bytes]:
         async for item in self._make():
             yield item
 
-    async def channel(self, asked: AskedTogether) -> AsyncIterator[bytes]:
+    async def channel(self, asked: Asked) -> AsyncIterator[bytes]:
         if self.fault is not None:
             raise self.fault
-        self.num_asked.append(len(asked))
-        await self.outbox.reach(asked[0].reply_to)
-        await asyncio.gather(*(self._send(one.reply_to) for one in asked))
+        await self.outbox.send_call(asked, self._send)
         for item in NO_ITEMS:
             yield item
 
-    async def _send(self, reply_to: ReplyTo) -> None:
+    async def _send(self, asked: Asked) -> None:
+        self.asked.append(asked)
         try:
-            await self.outbox.send_all(self._make(), reply_to)
+            await self.outbox.send_all(self._make(), asked.reply_to)
         except StreamReset as exc:
             self.reset = exc.reason
 
@@ -73,6 +77,17 @@ class Method:
         call = Call(getattr(self._replica, self._way)(*args))
         self._replica.calls.append(call)
         return call
+
+
+class Document:
+    """A method that returns all of it."""
+
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+
+    async def remote(self, context: RequestContext, *args: Any) -> bytes:
+        self._replica.ways.append("document")
+        return await read(self._replica.plain(context))
 
 
 class Call:
@@ -225,114 +240,28 @@ async def test_a_replica_of_another_node_takes_serves_way_once(inbox: Inbox) -> 
     await replica.outbox.close()
 
 
-# -------- streams that share a call
-
-
-@pytest.fixture
-def calls_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All calls but the first wait for others, whatever their rate."""
-    monkeypatch.setattr("serve_app.shared_calls.call_window_s", lambda rate: 0.05)
-
-
-@pytest.mark.usefixtures("calls_wait")
-async def test_streams_of_the_same_moment_share_a_call(inbox: Inbox) -> None:
+async def test_a_document_comes_by_the_channel_in_one_piece(inbox: Inbox) -> None:
     replica = Replica(two)
     asking = caller(replica, inbox)
-    reading = (read(asking.stream("work", context=context())) for _ in range(40))
-    assert await asyncio.gather(*reading) == [b"one two"] * 40
-    assert replica.num_asked == [1, 16, 16, 7]
-    assert inbox.num_streams == 0
+    assert await asking.document("work", context=context()) == b"one two"
+    assert replica.ways == ["channel"]
 
 
-async def test_few_streams_have_a_call_each(inbox: Inbox) -> None:
-    replica = Replica(two)
+async def test_a_document_of_another_node_takes_serves_way_once(inbox: Inbox) -> None:
+    replica = Replica(two, node="b")
     asking = caller(replica, inbox)
-    await asyncio.gather(*(read(asking.stream("work", context=context())) for _ in range(14)))
-    assert replica.num_asked == [1] * 14
+    assert await asking.document("answer", context=context()) == b"one two"
+    assert await asking.document("answer", context=context()) == b"one two"
+    assert replica.ways == ["channel", "document", "channel"]
+    await replica.outbox.close()
 
 
-@pytest.mark.usefixtures("calls_wait")
-async def test_one_that_leaves_does_not_disturb_those_of_its_call(inbox: Inbox) -> None:
+async def test_who_does_not_wait_for_a_document_stops_the_replica(inbox: Inbox) -> None:
     replica = Replica(endless)
-    asking = caller(replica, inbox)
-    streams = [asking.stream("work", context=context()) for _ in range(4)]
-    assert await asyncio.gather(*(anext(one) for one in streams)) == [b"first"] * 4
-    await streams[1].aclose()
-    assert inbox.num_streams == 3
-    assert not any(call.task.done() for call in replica.calls[1:])
-    for one in streams:
-        await one.aclose()
+    waiting = asyncio.create_task(caller(replica, inbox).document("work", context=context()))
+    async with asyncio.timeout(10):
+        while not inbox.num_links:  # noqa: ASYNC110 (nothing to wait on)
+            await asyncio.sleep(0.001)
+    waiting.cancel()
     await ended(replica)
     assert inbox.num_streams == 0
-
-
-@pytest.mark.usefixtures("calls_wait")
-async def test_who_leaves_before_the_call_is_made_is_not_asked_for(inbox: Inbox) -> None:
-    replica = Replica(two)
-    asking = caller(replica, inbox)
-    assert await read(asking.stream("work", context=context())) == b"one two"
-    staying, leaving = (asyncio.create_task(read(asking.stream("work", context=context()))) for _ in range(2))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    leaving.cancel()
-    assert await staying == b"one two"
-    assert replica.num_asked == [1, 1]
-
-
-@pytest.mark.usefixtures("calls_wait")
-async def test_a_call_that_nobody_waits_for_any_more_is_not_made(inbox: Inbox) -> None:
-    replica = Replica(two)
-    asking = caller(replica, inbox)
-    assert await read(asking.stream("work", context=context())) == b"one two"
-    leaving = asyncio.create_task(read(asking.stream("work", context=context())))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    leaving.cancel()
-    await asyncio.wait([leaving])
-    assert await read(asking.stream("work", context=context())) == b"one two"
-    assert replica.num_asked == [1, 1]
-
-
-@pytest.mark.usefixtures("calls_wait")
-async def test_a_fault_of_a_call_is_that_of_all_its_streams(inbox: Inbox) -> None:
-    replica = Replica(two)
-    replica.fault = BackPressureError(1, 1)
-    asking = caller(replica, inbox)
-    outcomes = await asyncio.gather(
-        *(read(asking.stream("work", context=context())) for _ in range(5)), return_exceptions=True
-    )
-    assert [outcome.__class__ for outcome in outcomes] == [Overloaded] * 5
-    assert len(replica.calls) == 2
-    assert inbox.num_streams == 0
-
-
-@pytest.mark.usefixtures("calls_wait")
-async def test_one_that_leaves_while_the_call_is_on_its_way_is_told_when_it_begins(inbox: Inbox) -> None:
-    replica = Replica(endless)
-    asking = caller(replica, inbox)
-    first = asking.stream("work", context=context())
-    assert await anext(first) == b"first"
-    connecting = replica.outbox.reach
-    may_go_on = asyncio.Event()
-
-    async def late(reply_to: ReplyTo) -> None:
-        await may_go_on.wait()
-        await connecting(reply_to)
-
-    replica.outbox.reach = late  # type: ignore[method-assign]
-    staying, leaving = (asking.stream("work", context=context()) for _ in range(2))
-    waiting = [asyncio.create_task(anext(one)) for one in (staying, leaving)]  # type: ignore[arg-type]
-    async with asyncio.timeout(10):
-        while len(replica.num_asked) < 2:  # noqa: ASYNC110 (nothing to wait on)
-            await asyncio.sleep(0.001)
-    waiting[1].cancel()
-    await asyncio.wait([waiting[1]])
-    may_go_on.set()
-    assert await waiting[0] == b"first"
-    async with asyncio.timeout(10):
-        while replica.reset is None:  # noqa: ASYNC110 (nothing to wait on)
-            await asyncio.sleep(0.001)
-    assert replica.reset == "caller_left"
-    await staying.aclose()
-    await first.aclose()
-    await ended(replica)

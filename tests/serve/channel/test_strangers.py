@@ -11,13 +11,15 @@ from collections.abc import AsyncIterator
 import pytest
 
 from serve_app.channel.address import HELLO_BYTES, NONCE_BYTES, PROOF_BYTES, ReplyTo, hello, proof, read_hello
+from serve_app.channel.asked import Asked
 from serve_app.channel.connecting import ChannelUnavailable
-from serve_app.channel.frames import HEADER, Kind, frame
+from serve_app.channel.frames import HEADER, VERSION, Kind, frame
 from serve_app.channel.inbox import Inbox
 from serve_app.channel.incoming import MAX_UNREAD_BYTES
 from serve_app.channel.local_socket import abstract, local_socket
-from serve_app.channel.outbox import Outbox
+from serve_app.channel.outbox import Outbox, StreamReset
 from serve_app.errors import StreamLost
+from serve_app.messages import Deadline, RequestContext
 
 
 class Peer:
@@ -121,7 +123,7 @@ async def test_a_sender_of_another_version_is_refused_with_both_versions(inbox: 
     await peer.prove(reply_to.address.key, version=b"\x09")
     assert await peer.is_cut()
     newer = dataclasses.replace(reply_to, address=dataclasses.replace(reply_to.address, version=9))
-    with pytest.raises(ChannelUnavailable, match="version 9, ours 1"):
+    with pytest.raises(ChannelUnavailable, match=f"version 9, ours {VERSION}"):
         await Outbox("a").send_all(one(), newer)
     assert await is_unharmed(inbox)
 
@@ -232,3 +234,27 @@ async def test_the_network_sees_no_plain_text(inbox: Inbox) -> None:
     context = ssl.create_default_context()
     with pytest.raises(ssl.SSLCertVerificationError):
         await asyncio.open_connection("127.0.0.1", reply_to.address.tls.port, ssl=context)
+
+
+async def test_a_caller_that_asks_in_nonsense_is_cut_and_its_streams_stopped(inbox: Inbox) -> None:
+    outbox = Outbox("a")
+    incoming, reply_to = await inbox.open()
+    asked = Asked((), RequestContext("r", "t", Deadline.after(60.0)), reply_to)
+
+    async def send(asked: Asked) -> None:
+        await outbox.send_all(endless(), asked.reply_to)
+
+    sending = asyncio.create_task(outbox.send_call(asked, send))
+    assert await anext(incoming) == b"first"
+    assert incoming.link is not None
+    incoming.link.ask((await inbox.open())[0], incoming.id, b"nonsense")
+    with pytest.raises(StreamLost):
+        await anext(incoming)
+    with pytest.raises(StreamReset, match="connection_lost"):
+        await sending
+    assert outbox.num_links == 0
+
+
+async def endless() -> AsyncIterator[bytes]:
+    yield b"first"
+    await asyncio.Event().wait()
