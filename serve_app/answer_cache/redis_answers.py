@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from serve_app.answer_cache.base import Candidate, Entry, Vector
 from serve_app.answer_cache.codec import from_bytes, to_bytes
 from serve_app.answer_cache.embedded import Scope
 from serve_app.errors import Unavailable
+from serve_app.redis_client import SharedRedis
 
 # Scopes whose vectors a replica keeps; of others it reads them again.
 _MAX_SCOPES = 256
@@ -39,7 +39,7 @@ class RedisAnswers:
     """An AnswerStore in Redis."""
 
     def __init__(
-        self, redis: Redis, prefix: str, max_questions: int, clock: Callable[[], float] = time.time
+        self, redis: SharedRedis, prefix: str, max_questions: int, clock: Callable[[], float] = time.time
     ) -> None:
         self._redis = redis
         self._prefix = f"{prefix}:answers"
@@ -49,7 +49,7 @@ class RedisAnswers:
 
     async def get(self, key: str) -> Entry | None:
         try:
-            data: Any = await self._redis.get(f"{self._prefix}:{key}")
+            data: bytes | None = await self._redis.ask("GET", f"{self._prefix}:{key}")
         except RedisError as exc:
             raise _gone(exc) from exc
         return None if data is None else from_bytes(data)
@@ -61,7 +61,7 @@ class RedisAnswers:
         name, data = f"{self._prefix}:{key}", to_bytes(entry)
         try:
             if scope is None or vector is None:
-                await self._redis.set(name, data, px=ttl_ms)
+                await self._redis.ask("SET", name, data, "PX", ttl_ms)
                 return
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.set(name, data, px=ttl_ms)

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
 from serve_app.errors import Unavailable
 from serve_app.limits.base import Check, Claim, Decision, Kind, Settlement, Standing, UsageRow
 from serve_app.limits.calendar import Calendar
 from serve_app.limits.lua import ACQUIRE, SETTLE
+from serve_app.redis_client import SharedRedis
+from serve_app.redis_line import Command
 
 _MS_PER_MIN = 60_000.0
 _SEPARATOR = "\x1f"
@@ -38,7 +39,7 @@ class _Spec:
 class RedisLimits:
     """A LimitStore in Redis."""
 
-    def __init__(self, redis: Redis, prefix: str, calendar: Calendar | None = None) -> None:
+    def __init__(self, redis: SharedRedis, prefix: str, calendar: Calendar | None = None) -> None:
         self._redis = redis
         self._base = f"{{{prefix}}}"
         self._calendar = calendar or Calendar()
@@ -51,29 +52,34 @@ class RedisLimits:
             return Decision()
         spec = self._spec(claim.checks)
         told = (claim.lease_id, round(claim.lease_s * 1000), *_claimed(claim), spec.text)
-        arguments: list[Any] = [len(spec.keys), *spec.keys, *told]
-        reply: Any
+        arguments: Command = (len(spec.keys), *spec.keys, *told)
         try:
             try:
-                reply = await self._redis.evalsha(self._acquire, *arguments)
+                reply = await self._redis.ask("EVALSHA", self._acquire, *arguments)
             except NoScriptError:  # the first time, and after Redis has started again
-                reply = await self._redis.eval(ACQUIRE, *arguments)
+                reply = await self._redis.ask("EVAL", ACQUIRE, *arguments)
         except RedisError as exc:
             raise _gone(exc) from exc
         return _decision(claim.checks, [int(number) for number in reply.split()])
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
+        told = [self._settled(settlement) for settlement in settlements]
         try:
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for index, settlement in enumerate(settlements):
-                    spec = self._spec(settlement.claim.checks)
-                    told = (*self._settled(settlement), spec.text)
-                    arguments: list[Any] = [len(spec.keys), *spec.keys, *told]
-                    # The first brings the script, so that none of them fails where Redis has started again.
-                    pipe.eval(SETTLE, *arguments) if index == 0 else pipe.evalsha(self._settle, *arguments)
-                await pipe.execute()
+            replies = await self._redis.ask_all([("EVALSHA", self._settle, *one) for one in told])
+            # The first time, and after Redis has started again: then nothing of them was done.
+            unknown = [
+                one for one, reply in zip(told, replies, strict=True) if isinstance(reply, NoScriptError)
+            ]
+            if unknown:
+                first, *others = unknown  # the first brings the script
+                replies = await self._redis.ask_all(
+                    [("EVAL", SETTLE, *first), *(("EVALSHA", self._settle, *one) for one in others)]
+                )
         except RedisError as exc:
             raise _gone(exc) from exc
+        for reply in replies:
+            if isinstance(reply, RedisError):
+                raise _gone(reply)
 
     async def usage(self, num_days: int) -> tuple[UsageRow, ...]:
         days = self._calendar.last_days(num_days)
@@ -92,9 +98,11 @@ class RedisLimits:
     async def close(self) -> None:
         await self._redis.aclose()
 
-    def _settled(self, settlement: Settlement) -> tuple[str | int, ...]:
-        used = settlement.usage
+    def _settled(self, settlement: Settlement) -> Command:
+        used, spec = settlement.usage, self._spec(settlement.claim.checks)
         return (
+            len(spec.keys),
+            *spec.keys,
             settlement.claim.lease_id,
             f"{self._base}:usage:",
             _SEPARATOR.join(part.replace(_SEPARATOR, "") for part in (used.tenant, used.who, used.model)),
@@ -103,6 +111,7 @@ class RedisLimits:
             used.num_answer_tokens,
             used.nano_usd,
             *_claimed(settlement.claim),
+            spec.text,
         )
 
     def _spec(self, checks: tuple[Check, ...]) -> _Spec:
