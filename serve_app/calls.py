@@ -39,9 +39,12 @@ class Caller:
         handle: of the deployment.
         name: what errors call it.
         inbox: where the streams of this replica arrive; None: they take Serve's own way.
+        joins: where there are many streams, not each of them has a call that Serve counts.
     """
 
-    def __init__(self, handle: DeploymentHandle[Any], name: str, inbox: Inbox | None = None) -> None:
+    def __init__(
+        self, handle: DeploymentHandle[Any], name: str, inbox: Inbox | None = None, *, joins: bool = True
+    ) -> None:
         # Arguments are frozen types of modules that both sides have: cloudpickle would only be slower.
         self._handle = handle.options(request_serialization="pickle")
         self._streaming = handle.options(request_serialization="pickle", stream=True)
@@ -49,6 +52,7 @@ class Caller:
         self._methods: dict[tuple[bool, str], Any] = {}
         self._name = name
         self._inbox = inbox
+        self._joins = joins
         self._open: dict[str, OpenCalls] = {}  # by method
 
     async def call(
@@ -139,7 +143,7 @@ class Caller:
     ) -> AsyncGenerator[bytes]:
         calls = self._open_calls(method)
         loop = asyncio.get_running_loop()
-        may_join = True
+        may_join = self._joins
         while True:
             context.deadline.check(f"calling {self._name}")
             incoming, reply_to = await inbox.open()

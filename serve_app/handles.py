@@ -51,12 +51,19 @@ class ModelHandle:
         *,
         continues: bool = True,
         max_deadline_s: float | None = None,
+        joins: bool = True,
     ) -> None:
-        """`continues`: an answer that was cut and can be made again is continued by another replica."""
+        """
+        Args:
+            continues: an answer that was cut and can be made again is continued by another replica.
+            max_deadline_s: most seconds that a request has.
+            joins: as of `Caller`.
+        """
         self._handle = handle
         self._name = name
         self._inbox = inbox
-        self._caller = Caller(handle, name, inbox)
+        self._caller = Caller(handle, name, inbox, joins=joins)
+        self._joins = joins
         self._attempts = Attempts(name)
         self._continues = continues
         self._max_deadline_s = max_deadline_s
@@ -85,6 +92,7 @@ class ModelHandle:
             self._inbox,
             continues=self._continues,
             max_deadline_s=self._max_deadline_s,
+            joins=self._joins,
         )
 
     async def load_adapter(self, adapter: Adapter, context: RequestContext) -> None:
@@ -101,7 +109,12 @@ def model_handles(
     """The chat models of the graph, by name. `cards` has one for each."""
     return {
         name: ModelHandle(
-            handle, name, inbox, continues=streams.continues, max_deadline_s=cards[name].max_deadline_s
+            handle,
+            name,
+            inbox,
+            continues=streams.continues,
+            max_deadline_s=cards[name].max_deadline_s,
+            joins=not cards[name].is_scaled_by_calls,
         )
         for name, handle in models.items()
     }

@@ -125,6 +125,9 @@ class ModelCard:
     abilities: frozenset[str] = (
         frozenset()
     )  # request fields that it honours beyond those that every text engine does
+    is_scaled_by_calls: bool = (
+        False  # its replicas follow Serve's count of calls, so each request must be one
+    )
     reads_requests: bool = False  # its engine reads bodies itself, so they pass as the client sent them
     # "tools", "json_schema", "vision" -> whether requests with them are served; absent: the configuration does not tell
     serves: Mapping[str, bool] = field(default_factory=dict)

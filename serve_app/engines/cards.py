@@ -11,6 +11,7 @@ from configs.schema import (
     MockModel,
     ModelConfig,
     RerankerConfig,
+    ScalingConfig,
     VllmModel,
 )
 from serve_app.messages import Endpoint, ModelCard
@@ -39,6 +40,7 @@ def model_card(config: ModelConfig) -> ModelCard:
             context_tokens=config.max_model_len,
             is_generative=config.runner == "generate",
             max_deadline_s=config.max_deadline_s,
+            is_scaled_by_calls=_is_scaled_by_calls(config.scaling),
             reads_requests=True,
             serves=_serves(config),
         )
@@ -49,6 +51,7 @@ def model_card(config: ModelConfig) -> ModelCard:
         context_tokens=getattr(config, "context_tokens", None),
         is_generative=config.engine != "extractive",
         max_deadline_s=config.max_deadline_s,
+        is_scaled_by_calls=_is_scaled_by_calls(config.scaling),
         serves=_serves(config),
     )
 
@@ -76,6 +79,7 @@ def embedder_card(config: EmbedderConfig) -> ModelCard:
         endpoints=(Endpoint.EMBEDDINGS,),
         context_tokens=config.context_tokens,
         dim=getattr(config, "dim", None),
+        is_scaled_by_calls=_is_scaled_by_calls(config.scaling),
     )
 
 
@@ -86,7 +90,12 @@ def reranker_card(config: RerankerConfig) -> ModelCard:
         endpoints=(Endpoint.RERANK,),
         context_tokens=getattr(config, "context_tokens", None),
         is_generative=False,
+        is_scaled_by_calls=_is_scaled_by_calls(config.scaling),
     )
+
+
+def _is_scaled_by_calls(scaling: ScalingConfig) -> bool:
+    return scaling.autoscaler.policy == "ongoing_requests" and scaling.min_replicas < scaling.max_replicas
 
 
 def agent_card(config: AgentConfig | DeclaredAgent) -> ModelCard:

@@ -103,7 +103,9 @@ class IngressDeployment:
         count = self._instruments.count
         declared = declared or {}
         chat = model_handles(models, cards, self._inbox, streams)
-        embeds = EmbedderHandle(embedder, embedder_name, self._inbox)
+        embeds = EmbedderHandle(
+            embedder, embedder_name, self._inbox, joins=not cards[embedder_name].is_scaled_by_calls
+        )
         knows = KnowledgeHandle(knowledge)
         pipeline = AgentHandle(agent, agent_name, self._inbox)
         own = {name: DeclaredAgentHandle(one, name, self._inbox) for name, one in declared.items()}

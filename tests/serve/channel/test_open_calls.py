@@ -87,6 +87,19 @@ async def test_few_streams_have_a_call_each(inbox: Inbox) -> None:
 
 
 @pytest.mark.usefixtures("many")
+async def test_each_has_a_call_where_serve_scales_by_them(inbox: Inbox) -> None:
+    replica = Replica(endless)
+    asking = Caller(replica, "mock", inbox, joins=False)  # type: ignore[arg-type]
+    streams = [ask(asking) for _ in range(3)]
+    for one in streams:
+        await anext(one)
+    assert replica.ways == ["channel"] * 3
+    for one in streams:
+        await one.aclose()
+    await ended(replica)
+
+
+@pytest.mark.usefixtures("many")
 async def test_the_call_ends_with_the_last_of_its_streams(inbox: Inbox) -> None:
     replica = Replica(endless)
     asking, running = await begun(replica, inbox)

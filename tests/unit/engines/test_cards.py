@@ -61,3 +61,15 @@ def test_a_card_says_what_kind_of_model_it_is() -> None:
         for runner in ("generate", "pooling")
     ]
     assert kinds == ["chat", "pooling"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "max_replicas", "is_scaled_by_calls"),
+    [("ongoing_requests", 2, True), ("ongoing_requests", 1, False), ("work", 2, False)],
+)
+def test_a_model_that_serve_scales_has_a_call_for_each_request(
+    policy: str, max_replicas: int, is_scaled_by_calls: bool
+) -> None:
+    scaling = {"min_replicas": 1, "max_replicas": max_replicas, "autoscaler": {"policy": policy}}
+    config = MockModel.model_validate({"engine": "mock", "name": "m", "scaling": scaling})
+    assert model_card(config).is_scaled_by_calls is is_scaled_by_calls
