@@ -125,15 +125,17 @@ class OutgoingStream:
         Raises:
             EngineFailed: it is not OpenAI's.
         """
-        out: list[bytes] = []
-        if not self._reader.is_within_an_event:
-            while frame.startswith(b":") and (end := frame.find(b"\n\n")) >= 0:
-                out.append(frame[: end + 2])  # a comment
-                frame = frame[end + 2 :]
-            try:
+        try:
+            if text := self._text_of(frame):
+                return self._piece(frame, text)
+            out: list[bytes] = []
+            if not self._reader.is_within_an_event:
+                while frame.startswith(b":") and (end := frame.find(b"\n\n")) >= 0:
+                    out.append(frame[: end + 2])  # a comment
+                    frame = frame[end + 2 :]
                 frame = self._pieces(frame, out)
-            except (ValueError, msgspec.DecodeError) as exc:  # the text is no JSON, or no text
-                raise _not_openais() from exc
+        except (ValueError, msgspec.DecodeError) as exc:  # the text is no JSON, or no text
+            raise _not_openais() from exc
         for data in self._reader.feed(frame) if frame else ():
             if self.is_over:
                 break
@@ -144,22 +146,37 @@ class OutgoingStream:
                 out += self._event(data)
         return b"".join(out)
 
+    def _text_of(self, frame: bytes) -> bytes:
+        """The text of a frame that is one piece, and differs from the last one in its text alone; else nothing."""
+        before, after = self._before, self._after
+        if not before or not (frame.startswith(before) and frame.endswith(after)):
+            return b""
+        text = frame[len(before) : -len(after)]
+        # Two quotes, the first and the last: a string without quotes in it, and not an empty one.
+        is_string = text.startswith(b'"') and text.endswith(b'"', 2) and text.count(b'"') == 2
+        return text if is_string and not self._reader.is_within_an_event else b""
+
     def _pieces(self, frame: bytes, out: list[bytes]) -> bytes:
         """Take the pieces of text at the beginning of a frame, without reading and writing what is around the text;
         what is left of it."""
         at = 0
         while at < len(frame) and (end := self._end_of_piece(frame, at)) > at:
-            text = _text(frame[at + len(self._before) : end - len(self._after)])
-            guard = self._guard_of(self._of, "content")
-            rest = guard.feed(text)
-            if guard.is_blocked:
-                document = json.loads(frame[at:end].removeprefix(b"data: "))
-                out += self._ended(document, document["choices"][0], {"content": rest})
+            out.append(self._piece(frame[at:end], frame[at + len(self._before) : end - len(self._after)]))
+            if self.is_over:
                 return b""
-            if rest:
-                out.append(frame[at:end] if rest == text else self._before + encode(rest) + self._after)
             at = end
         return frame[at:]
+
+    def _piece(self, piece: bytes, string: bytes) -> bytes:
+        """What may go on of a piece by now; its text is that JSON string."""
+        text, guard = _text(string), self._guard_of(self._of, "content")
+        rest = guard.feed(text)
+        if guard.is_blocked:
+            document = json.loads(piece.removeprefix(b"data: "))
+            return b"".join(self._ended(document, document["choices"][0], {"content": rest}))
+        if rest == text:
+            return piece
+        return self._before + encode(rest) + self._after if rest else b""
 
     def _end_of_piece(self, frame: bytes, at: int) -> int:
         """Where the piece ends that begins there, with what stands around its text kept; `at`: none begins there."""

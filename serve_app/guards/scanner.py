@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from serve_app.guards.base import Action, Finding, Pattern
+from serve_app.guards.plain import plain_of
 
 # How far patterns may look back.
 _LOOK_BACK = 2
@@ -37,6 +38,7 @@ class Scanner:
         self._each = tuple(re.compile(one.before + one.regex) for one, _ in ordered)
         self._is_gated = all(one.gate is not None for one, _ in ordered)
         self._gates, self._marks, self._marked_gates = _gates_of([one for one, _ in ordered])
+        self.plain = plain_of([one for one, _ in ordered])
         self._holds = _holds_of([one for one, _ in ordered])
         # last character of a text -> what may be held back of it
         self._holds_at = {char: _ending_in(char, self._holds) for char in map(chr, range(128))}
@@ -188,8 +190,11 @@ class Scrubber:
         """What may go on by now. Nothing any more once something was found that blocks."""
         if self.is_blocked or not text:
             return ""
-        self._text += text
-        return self._advance(self._scanner.held_from(self._text))
+        text = self._text = self._text + text
+        plain = self._scanner.plain
+        if plain is not None and not self._tail and (limit := plain.held_from(text)) >= 0:
+            return self._pass_on(limit)
+        return self._advance(self._scanner.held_from(text))
 
     def close(self) -> str:
         """The rest; nothing comes after it."""
@@ -203,8 +208,7 @@ class Scrubber:
         text, at = self._text, self._at
         out: list[str] = []
         if not self._tail and not self._scanner.may_find(text):
-            self._keep_from(max(at, limit))
-            return text[at:limit]
+            return self._pass_on(limit)
         while True:
             at = self._skip_tail(text, at)
             if self._tail:
@@ -230,6 +234,12 @@ class Scrubber:
                 at = start + 1
         self._keep_from(at)
         return "".join(out)
+
+    def _pass_on(self, limit: int) -> str:
+        """All that has come up to there, in which there is nothing."""
+        text, at = self._text, self._at
+        self._keep_from(max(at, limit))
+        return text[at:limit]
 
     def _keep_from(self, at: int) -> None:
         kept_from = max(0, at - _LOOK_BACK)
