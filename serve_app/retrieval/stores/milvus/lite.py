@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,6 +28,11 @@ def wake(client: Any, names: Iterable[str], timeout_s: float) -> None:
     for name in names:
         client.flush(name, timeout=timeout_s)
         client.load_collection(name, timeout=timeout_s)
+
+
+def num_deleted(answer: list[str] | Mapping[str, int]) -> int:
+    """Of what the client answers to a deletion: the keys, if there are any and the server tells them, else a count."""
+    return len(answer) if isinstance(answer, list) else answer["delete_count"]
 
 
 class Flushing:

@@ -30,7 +30,7 @@ from serve_app.retrieval.fusion import fuse_legs
 from serve_app.retrieval.stores import lexical_text
 from serve_app.retrieval.stores.milvus import rows
 from serve_app.retrieval.stores.milvus.collection_schema import create
-from serve_app.retrieval.stores.milvus.lite import Flushing, wake
+from serve_app.retrieval.stores.milvus.lite import Flushing, num_deleted, wake
 from serve_app.retrieval.stores.milvus.words import analysed
 
 T = TypeVar("T")
@@ -106,7 +106,7 @@ class MilvusStore:
         async with self._writing:
             for name in sorted(await self._known()):
                 deleted = await self._write("delete", name, filter=condition)
-                await self._flush_if_due(name, deleted["delete_count"])
+                await self._flush_if_due(name, num_deleted(deleted))
 
     async def vectors(
         self, tenant: str, embedding_id: str, chunk_hashes: Sequence[str]
