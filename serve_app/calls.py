@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
@@ -39,11 +40,16 @@ class Caller:
         handle: of the deployment.
         name: what errors call it.
         inbox: where the streams of this replica arrive; None: they take Serve's own way.
-        joins: where there are many streams, not each of them has a call that Serve counts.
+        own_calls_per_s: up to so many streams by the inbox each have a call that Serve counts.
     """
 
     def __init__(
-        self, handle: DeploymentHandle[Any], name: str, inbox: Inbox | None = None, *, joins: bool = True
+        self,
+        handle: DeploymentHandle[Any],
+        name: str,
+        inbox: Inbox | None = None,
+        *,
+        own_calls_per_s: float = math.inf,
     ) -> None:
         # Arguments are frozen types of modules that both sides have: cloudpickle would only be slower.
         self._handle = handle.options(request_serialization="pickle")
@@ -52,7 +58,7 @@ class Caller:
         self._methods: dict[tuple[bool, str], Any] = {}
         self._name = name
         self._inbox = inbox
-        self._joins = joins
+        self._own_calls_per_s = own_calls_per_s
         self._open: dict[str, OpenCalls] = {}  # by method
 
     async def call(
@@ -143,7 +149,7 @@ class Caller:
     ) -> AsyncGenerator[bytes]:
         calls = self._open_calls(method)
         loop = asyncio.get_running_loop()
-        may_join = self._joins
+        may_join = True
         while True:
             context.deadline.check(f"calling {self._name}")
             incoming, reply_to = await inbox.open()
@@ -167,7 +173,9 @@ class Caller:
         calls = self._open.get(method)
         if calls is None:
             bound = self._method(f"{method}_by_channel", streams=True)
-            calls = OpenCalls(bound.remote, lambda exc: _translated(exc, self._name), self._name)
+            calls = OpenCalls(
+                bound.remote, lambda exc: _translated(exc, self._name), self._name, self._own_calls_per_s
+            )
             self._open[method] = calls
         return calls
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -51,19 +52,19 @@ class ModelHandle:
         *,
         continues: bool = True,
         max_deadline_s: float | None = None,
-        joins: bool = True,
+        own_calls_per_s: float = math.inf,
     ) -> None:
         """
         Args:
             continues: an answer that was cut and can be made again is continued by another replica.
             max_deadline_s: most seconds that a request has.
-            joins: as of `Caller`.
+            own_calls_per_s: as of `Caller`.
         """
         self._handle = handle
         self._name = name
         self._inbox = inbox
-        self._caller = Caller(handle, name, inbox, joins=joins)
-        self._joins = joins
+        self._caller = Caller(handle, name, inbox, own_calls_per_s=own_calls_per_s)
+        self._own_calls_per_s = own_calls_per_s
         self._attempts = Attempts(name)
         self._continues = continues
         self._max_deadline_s = max_deadline_s
@@ -92,7 +93,7 @@ class ModelHandle:
             self._inbox,
             continues=self._continues,
             max_deadline_s=self._max_deadline_s,
-            joins=self._joins,
+            own_calls_per_s=self._own_calls_per_s,
         )
 
     async def load_adapter(self, adapter: Adapter, context: RequestContext) -> None:
@@ -114,10 +115,15 @@ def model_handles(
             inbox,
             continues=streams.continues,
             max_deadline_s=cards[name].max_deadline_s,
-            joins=not cards[name].is_scaled_by_calls,
+            own_calls_per_s=own_calls_per_s(cards[name], streams),
         )
         for name, handle in models.items()
     }
+
+
+def own_calls_per_s(card: ModelCard, streams: StreamsConfig) -> float:
+    """As of `Caller`, for requests to a model."""
+    return math.inf if card.is_scaled_by_calls else streams.own_calls_per_s
 
 
 class EmbedderHandle(ModelHandle):

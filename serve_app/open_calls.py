@@ -21,9 +21,7 @@ from serve_app.errors import MantaError, StreamLost
 
 # Between the end of a call and the end of its streams, or the other way round, when both sides are well.
 END_TIMEOUT_S = 5.0
-# Up to so many streams a second each has a call of its own: a tenth of a core, and every one placed by Serve.
-FEW_PER_S = 100.0
-# Beyond it, between two calls: so often Serve looks at all replicas, those among them that are new.
+# Between two calls where there are many streams: so often Serve looks at all replicas, those among them that are new.
 CALL_EVERY_S = 0.02
 # A call takes others for so long, so that a replica that is drained or left by the router gets no new ones.
 TAKES_FOR_S = 0.25
@@ -36,6 +34,7 @@ class OpenCalls:
         call: makes a call; gives Serve's response, a stream without items.
         translated: the error of our tree that a fault of a call means.
         name: what errors call the deployment.
+        own_per_s: up to so many streams a second each have a call.
     """
 
     def __init__(
@@ -43,7 +42,9 @@ class OpenCalls:
         call: Callable[[Asked], Any],
         translated: Callable[[Exception], MantaError],
         name: str,
+        own_per_s: float,
     ) -> None:
+        self._own_per_s = own_per_s
         self._call = call
         self._translated = translated
         self._name = name
@@ -62,7 +63,7 @@ class OpenCalls:
         """
         now = self._loop.time()
         self._rate.count()
-        if may_join and self._rate.per_s(now) > FEW_PER_S and now - self._made_at < CALL_EVERY_S:
+        if may_join and self._rate.per_s(now) >= self._own_per_s and now - self._made_at < CALL_EVERY_S:
             call = self._least_loaded(now)
             if call is not None and call.take(asked, incoming):
                 return call

@@ -41,6 +41,14 @@ class StreamsConfig(Strict):
         description="`channel`: the streams of two replicas share one connection of their own, and their frames "
         "travel together. `plain`: each frame is a message of Ray Serve.",
     )
+    own_calls_per_s: float = Field(
+        default=100.0,
+        ge=0,
+        description="`channel` only: up to so many requests a second from one replica to one model are placed one by "
+        "one by Ray Serve. Beyond that it places fifty a second, and the others go where those went, to the replica "
+        "with the fewest, without what a call of Serve costs. Models that Serve scales by its calls (`policy: "
+        "ongoing_requests`) are always placed one by one.",
+    )
     continues: bool = Field(
         default=True,
         description="Continue an answer whose replica was lost on another one, if the request makes the same text "

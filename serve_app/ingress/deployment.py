@@ -36,6 +36,7 @@ from serve_app.handles import (
     KnowledgeHandle,
     ModelHandle,
     model_handles,
+    own_calls_per_s,
 )
 from serve_app.health.deployment import explain_by_deployment
 from serve_app.health.replica import ReplicaHealth
@@ -104,7 +105,10 @@ class IngressDeployment:
         declared = declared or {}
         chat = model_handles(models, cards, self._inbox, streams)
         embeds = EmbedderHandle(
-            embedder, embedder_name, self._inbox, joins=not cards[embedder_name].is_scaled_by_calls
+            embedder,
+            embedder_name,
+            self._inbox,
+            own_calls_per_s=own_calls_per_s(cards[embedder_name], streams),
         )
         knows = KnowledgeHandle(knowledge)
         pipeline = AgentHandle(agent, agent_name, self._inbox)

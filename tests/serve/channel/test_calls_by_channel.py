@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -129,8 +130,8 @@ def context(seconds: float = 60.0) -> RequestContext:
     return RequestContext("r", "t", Deadline.after(seconds))
 
 
-def caller(replica: Replica, inbox: Inbox) -> Caller:
-    return Caller(replica, "mock", inbox)  # type: ignore[arg-type]
+def caller(replica: Replica, inbox: Inbox, own_calls_per_s: float = math.inf) -> Caller:
+    return Caller(replica, "mock", inbox, own_calls_per_s=own_calls_per_s)  # type: ignore[arg-type]
 
 
 async def two() -> AsyncIterator[bytes]:

@@ -27,7 +27,6 @@ async def inbox() -> AsyncIterator[Inbox]:
 @pytest.fixture
 def many(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where there are many calls: who can join one joins."""
-    monkeypatch.setattr("serve_app.open_calls.FEW_PER_S", -1.0)
     monkeypatch.setattr("serve_app.open_calls.CALL_EVERY_S", float("inf"))
     monkeypatch.setattr("serve_app.open_calls.TAKES_FOR_S", float("inf"))
 
@@ -42,7 +41,7 @@ def ask(asking: Caller, seconds: float = 60.0) -> AsyncGenerator[bytes]:
 
 async def begun(replica: Replica, inbox: Inbox) -> tuple[Caller, AsyncGenerator[bytes]]:
     """A caller, and a stream of its that runs in a call of its own."""
-    asking = caller(replica, inbox)
+    asking = caller(replica, inbox, own_calls_per_s=0.0)
     running = ask(asking)
     assert await anext(running) == b"first"
     return asking, running
@@ -77,19 +76,19 @@ async def test_a_running_call_takes_streams_as_they_were_asked(inbox: Inbox) -> 
 
 async def test_few_streams_have_a_call_each(inbox: Inbox) -> None:
     replica = Replica(endless)
-    asking, running = await begun(replica, inbox)
-    others = [ask(asking) for _ in range(14)]
-    await asyncio.gather(*(anext(one) for one in others))
+    asking = caller(replica, inbox, own_calls_per_s=100.0)
+    streams = [ask(asking) for _ in range(15)]
+    await asyncio.gather(*(anext(one) for one in streams))
     assert replica.ways == ["channel"] * 15
-    for one in (running, *others):
+    for one in streams:
         await one.aclose()
     await ended(replica)
 
 
 @pytest.mark.usefixtures("many")
-async def test_each_has_a_call_where_serve_scales_by_them(inbox: Inbox) -> None:
+async def test_each_has_a_call_where_no_limit_is_set(inbox: Inbox) -> None:
     replica = Replica(endless)
-    asking = Caller(replica, "mock", inbox, joins=False)  # type: ignore[arg-type]
+    asking = caller(replica, inbox)
     streams = [ask(asking) for _ in range(3)]
     for one in streams:
         await anext(one)
