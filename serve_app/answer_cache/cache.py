@@ -12,7 +12,7 @@ from functools import partial
 from configs.schema import AnswerCacheConfig
 from serve_app.answer_cache.base import AnswerStore, Entry, Vector
 from serve_app.answer_cache.canonical import Question, is_deterministic, key_of, question_of
-from serve_app.answer_cache.flights import Flight, Flights
+from serve_app.answer_cache.flights import Flight, Flights, LeftAlone
 from serve_app.answer_cache.questions import ask_differently
 from serve_app.answer_cache.wishes import CACHE, Wishes, read_wishes
 from serve_app.answer_cache.worth import is_worth_keeping
@@ -183,7 +183,10 @@ class AnswerCache:
         if flight is not None and plan.wishes.reads:
             return self._shared(flight, ask, plan, inner)
         self._tell(ask, MISS)
-        return self._flights.start(plan.key, ask, partial(self._work, plan=plan, inner=inner)).follow()
+        # An agent's answer may be read by the task alone that began it.
+        may_lead = ask.is_stream and ask.name not in self._agents
+        keep = partial(self._keep, plan=plan)
+        return self._flights.start(plan.key, ask, inner(ask), keep, may_lead=may_lead).follow(leads=True)
 
     async def _shared(self, flight: Flight, ask: Ask, plan: _Plan, inner: Source) -> AsyncGenerator[bytes]:
         is_begun = False
@@ -194,21 +197,13 @@ class AnswerCache:
                         is_begun = True
                         self._tell_shared(ask, flight)
                     yield frame
-        except DeadlineExceeded:
+        except (DeadlineExceeded, LeftAlone) as exc:
             # That was the time of whoever asked first.
-            if is_begun or ask.context.deadline.remaining_s() <= 0:
+            if is_begun or (isinstance(exc, DeadlineExceeded) and ask.context.deadline.remaining_s() <= 0):
                 raise
             async with aclosing(self._computed(ask, plan, inner)) as frames:
                 async for frame in frames:
                     yield frame
-
-    async def _work(self, flight: Flight, plan: _Plan, inner: Source) -> None:
-        """Compute for all who wait, and keep what came out."""
-        async with aclosing(inner(flight.ask)) as frames:
-            async for frame in frames:
-                flight.add(frame)
-        flight.finish()
-        await self._keep(flight, plan)
 
     async def _keep(self, flight: Flight, plan: _Plan) -> None:
         ask = flight.ask
