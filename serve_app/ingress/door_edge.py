@@ -6,7 +6,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve_app.errors import MantaError
 from serve_app.ingress.door import Door
-from serve_app.ingress.edge import error_response, id_of, send_bodies_by
+from serve_app.ingress.edge import body_send_of, error_response, id_of, send_bodies_by
 
 
 class DoorEdge:
@@ -22,7 +22,7 @@ class DoorEdge:
             return
         door = self._door
         visit = door.visit()
-        watched = visit.watching(send)
+        watched = visit.watching(send, body_send_of(scope))
         try:
             try:
                 await door.enter(visit, scope)

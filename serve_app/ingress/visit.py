@@ -36,19 +36,25 @@ class Visit:
     status: int | None = None
     is_whole: bool = False  # the answer's last byte has left
 
-    def watching(self, send: Send) -> Send:
-        """`send`, with the answer looked at as it passes by, and its headers added."""
+    def watching(self, send: Send, send_body: Send) -> Send:
+        """`send`, with the answer looked at as it passes by, and its headers added.
+
+        Args:
+            send_body: the way out for what follows the response's start.
+        """
 
         async def send_seen(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                self.status = message["status"]
-                if self.headers:
-                    message["headers"] = [*message.get("headers", ()), *self.headers]
-            elif message["type"] == "http.response.body":
-                if self.meter is not None:
-                    self.meter.see(message.get("body", b""))
-            await send(message)
-            self.is_whole = message["type"] == "http.response.body" and not message.get("more_body", False)
+            if message["type"] != "http.response.body":
+                if message["type"] == "http.response.start":
+                    self.status = message["status"]
+                    if self.headers:
+                        message["headers"] = [*message.get("headers", ()), *self.headers]
+                await send(message)
+                return
+            if self.meter is not None:
+                self.meter.see(message.get("body", b""))
+            await send_body(message)
+            self.is_whole = not message.get("more_body", False)
 
         return send_seen
 
