@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from benchmarks.application import Started, path_beginning_with, served
@@ -34,6 +35,7 @@ def environment(device: Device, num_threads: int, kv_cache_gib: int = 1) -> dict
     if device == "cuda":
         return variables
     return variables | {
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
         "VLLM_CPU_KVCACHE_SPACE": str(kv_cache_gib),
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "OMP_NUM_THREADS": str(num_threads),
@@ -72,6 +74,7 @@ def bare_vllm(
     *,
     device: Device = "cpu",
     num_threads: int = 1,
+    env: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Started]:
     """The server, ready on a port of loopback; stopped at the end.
 
@@ -82,6 +85,7 @@ def bare_vllm(
         words: further arguments of `vllm serve`.
         device: that it computes on.
         num_threads: of the engine, on the CPU.
+        env: variables instead of those that a model's deployment has.
 
     Raises:
         BadTarget: there is no vLLM.
@@ -94,5 +98,5 @@ def bare_vllm(
     command += ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", name, *words]
     url, variables = f"http://127.0.0.1:{port}", environment(device, num_threads)
     variables["PATH"] = path_beginning_with(python.absolute().parent)  # as the deployment has it
-    with served(command, url, "/health", START_TIMEOUT_S, **variables) as fresh:
+    with served(command, url, "/health", START_TIMEOUT_S, **{**variables, **env}) as fresh:
         yield fresh

@@ -1,14 +1,19 @@
-"""The ways to vLLM: bare, through Manta, and through ray.serve.llm, all with the same engine on the same model."""
+"""The ways to vLLM: bare, through Manta, and through ray.serve.llm, all with the same model and the same settings.
+
+On the CPU the bare server has the model in the engine's own process, as Manta starts it. ray.serve.llm always has it in
+a process beside, and so has `vllm serve` as it comes, which is told besides.
+"""
 
 from __future__ import annotations
 
 import json
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import httpx
 
@@ -21,6 +26,8 @@ from benchmarks.overhead.vllm_settings import NAME, VllmSettings
 from configs.ports import free_port
 
 OURS = "manta"
+# Variables that give vLLM its own choice back. On GPUs it is Manta's too.
+_AS_IT_COMES = {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"}
 # Below vLLM's environment: what `make vllm-ray-llm` adds for ray.serve.llm alone.
 _RAY_LLM_EXTRAS = "ray-llm"
 _WRITES_WITHIN_S = 300.0  # the engine runs by then, so that only Serve's routes are still on their way
@@ -51,6 +58,9 @@ def vllm_lineup(settings: VllmSettings) -> Lineup:
             partial(_ray_llm, settings, is_direct=True, batching_ms=None),
         ),
     )
+    if settings.device == "cpu":
+        default = "`vllm serve` as it comes, the model in a process beside the engine"
+        ways += (("vllm-default", default, partial(_bare, settings, _AS_IT_COMES)),)
     return Lineup(
         bare="`vllm serve`",
         model=NAME,
@@ -64,7 +74,7 @@ def vllm_lineup(settings: VllmSettings) -> Lineup:
 
 
 @contextmanager
-def _bare(settings: VllmSettings) -> Iterator[Started]:
+def _bare(settings: VllmSettings, env: Mapping[str, str] = MappingProxyType({})) -> Iterator[Started]:
     with bare_vllm(
         settings.python,
         settings.folder,
@@ -72,6 +82,7 @@ def _bare(settings: VllmSettings) -> Iterator[Started]:
         settings.words(),
         device=settings.device,
         num_threads=settings.num_threads,
+        env=env,
     ) as fresh:
         yield fresh
 
@@ -97,6 +108,7 @@ def _ray_llm(settings: VllmSettings, *, is_direct: bool, batching_ms: float | No
         command = [str(settings.python), "-m", "benchmarks.overhead.ray_llm_server", str(config)]
         command += ["--port", str(port)]
         variables = environment(settings.device, settings.num_threads) | {
+            **_AS_IT_COMES,
             "PYTHONPATH": str(extras.absolute()),
             "RAY_SERVE_LLM_ENABLE_DIRECT_STREAMING": str(int(is_direct)),
         }

@@ -68,6 +68,9 @@ class CpuDevice:
     def environment(self, config: VllmModel, num_cpus: int) -> dict[str, str]:
         num_threads = config.num_threads or num_cpus
         return {
+            # The model in the engine's own process, as on one GPU. In one beside it, vLLM's default on the CPU, the two
+            # wait for each other in loops that take a core each; it is there to bind threads, which is off here.
+            "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
             "VLLM_CPU_KVCACHE_SPACE": str(config.cpu_kv_cache_gib),
             # vLLM would give each thread a core of its own choice, also one that another process has.
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",

@@ -44,7 +44,9 @@ def python(tmp_path: Path) -> Path:
 
 
 def test_it_runs_with_the_models_name_and_ends_with_the_context(python: Path) -> None:
-    with bare_vllm(python, Path("models/tiny"), "tiny", ["--enforce-eager"], num_threads=3) as bare:
+    with bare_vllm(
+        python, Path("models/tiny"), "tiny", ["--enforce-eager"], num_threads=3, env={"X": "1"}
+    ) as bare:
         told: dict[str, Any] = json.loads(httpx.get(f"{bare.url}/health", trust_env=False).content)
         process = psutil.Process(told["pid"])
         assert bare.process_id in [parent.pid for parent in process.parents()]
@@ -56,6 +58,7 @@ def test_it_runs_with_the_models_name_and_ends_with_the_context(python: Path) ->
     assert words[-1] == "--enforce-eager"
     assert told["env"]["OMP_NUM_THREADS"] == "3"
     assert told["env"]["HF_HUB_OFFLINE"] == "1"
+    assert told["env"]["X"] == "1"
 
 
 def test_without_vllm_it_says_how_to_get_it(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -78,6 +79,15 @@ def test_direct_streaming_has_no_ingress_of_its_own() -> None:
     assert "ingress_deployment_config" not in SETTINGS.ray_llm(None, has_ingress=False)
     (config,) = SETTINGS.ray_llm(0.0, has_ingress=True)["llm_configs"]
     assert config["experimental_configs"] == {"stream_batching_interval_ms": 0.0}
+
+
+@pytest.mark.parametrize("device", get_args(Device))
+def test_vllm_as_it_comes_is_told_where_manta_starts_it_otherwise(device: Device, tmp_path: Path) -> None:
+    lineup = vllm_lineup(replace(SETTINGS, device=device, python=Path(sys.executable)))
+    names = {contender.name for contender in lineup.contenders}
+    variable = "VLLM_ENABLE_V1_MULTIPROCESSING"
+    ours = environment(said(replace(SETTINGS, device=device), tmp_path), SETTINGS.python, 1, inherited={})
+    assert ("vllm-default" in names) == (ours.get(variable, "1") != "1")
 
 
 def test_without_ray_serve_llm_it_says_how_to_get_it(tmp_path: Path) -> None:

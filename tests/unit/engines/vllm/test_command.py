@@ -78,6 +78,13 @@ def test_the_environment_is_the_replicas_without_its_interpreter() -> None:
     assert environment(model(), PYTHON, 2, {})["OMP_NUM_THREADS"] == "2"
 
 
+def test_on_the_cpu_the_model_is_in_the_engines_own_process_unless_the_configuration_says_otherwise() -> None:
+    variable = "VLLM_ENABLE_V1_MULTIPROCESSING"
+    assert environment(model(), PYTHON, 1, {})[variable] == "0"
+    assert environment(model(env={variable: "1"}), PYTHON, 1, {})[variable] == "1"
+    assert variable not in environment(model(device="cuda"), PYTHON, 1, {})
+
+
 def test_a_gpus_replica_reserves_it_and_stays_on_its_node(tmp_path: Path) -> None:
     for number in range(2):
         (tmp_path / f"nvidia{number}").touch()
