@@ -79,17 +79,18 @@ local function keep_level(key, level, rate, burst)
   redis.call('PEXPIRE', key, string.format('%.0f', math.ceil((burst - level) / rate) + 1000))
 end
 
+-- What was spent in this period, and the one that it is counted in: after a clock went back a later one.
 local function spent_of(key, kind)
   local state = redis.call('HMGET', key, 'period', 'spent')
-  if not state[1] or tonumber(state[1]) < period(kind, today) then return 0 end
-  return tonumber(state[2])
+  local current = period(kind, today)
+  local known = tonumber(state[1] or '0')
+  if known < current then return 0, current, true end
+  return tonumber(state[2]), known, false
 end
 
-local function keep_spent(key, kind, spent)
-  local known = tonumber(redis.call('HGET', key, 'period') or '0')
-  local current = math.max(known, period(kind, today))
+local function keep_spent(key, spent, current, is_new)
   redis.call('HSET', key, 'period', current, 'spent', string.format('%.0f', math.max(0, spent)))
-  redis.call('EXPIRE', key, 86400 * 40)
+  if is_new then redis.call('EXPIRE', key, 86400 * 40) end  -- longer than any period
 end
 """
 
@@ -103,7 +104,7 @@ ACQUIRE = (
 local checks = checks_of(ARGV[6])
 local requests, tokens, nano_usd = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local refusing, wait = 0, 0
-local levels, amounts = {}, {}
+local levels, amounts, periods, are_new = {}, {}, {}, {}
 for i, key in ipairs(KEYS) do
   local check = checks[i]
   local amount = amount_of(check, requests, tokens, nano_usd)
@@ -113,7 +114,9 @@ for i, key in ipairs(KEYS) do
     levels[i] = check.limit - redis.call('ZCARD', key)
     if levels[i] < 1 then missing = 1000 end
   elseif check.is_money then
-    levels[i] = check.limit - spent_of(key, check.kind)
+    local spent
+    spent, periods[i], are_new[i] = spent_of(key, check.kind)
+    levels[i] = check.limit - spent
     if levels[i] <= 0 or levels[i] < math.min(amount, check.limit) then missing = left_ms(check.kind) end
   else
     levels[i] = level_of(key, check.limit, check.burst)
@@ -131,7 +134,7 @@ for i, key in ipairs(KEYS) do
       redis.call('ZADD', key, now + tonumber(ARGV[2]), ARGV[1])
       redis.call('PEXPIRE', key, tonumber(ARGV[2]) + 1000)
     elseif check.is_money then
-      keep_spent(key, check.kind, check.limit - levels[i])
+      keep_spent(key, check.limit - levels[i], periods[i], are_new[i])
     else
       keep_level(key, levels[i], check.limit, check.burst)
     end
@@ -160,7 +163,8 @@ for i, check in ipairs(checks_of(ARGV[11])) do
     local really = check.is_money and used.nano_usd or used[check.kind]
     local correction = really - amount_of(check, requests, tokens, nano_usd)
     if correction ~= 0 and check.is_money then
-      keep_spent(key, check.kind, spent_of(key, check.kind) + correction)
+      local spent, current, is_new = spent_of(key, check.kind)
+      keep_spent(key, spent + correction, current, is_new)
     elseif correction ~= 0 then
       local level = level_of(key, check.limit, check.burst) - correction
       keep_level(key, math.min(check.burst, level), check.limit, check.burst)
