@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
 from starlette.requests import Request
@@ -56,24 +56,27 @@ async def answer_through(
 def models_source(services: Services) -> Source:
     """Asks the model that is named, as the plain path does."""
 
-    async def frames(ask: Ask) -> AsyncGenerator[bytes]:
-        client, endpoint = services.models[ask.name], Endpoint(ask.kind)
+    async def document(ask: Ask) -> AsyncGenerator[bytes]:
+        answer = services.models[ask.name].respond(Endpoint(ask.kind), ask.body, ask.context)
+        yield await services.waking(ask.name, answer)
+
+    def frames(ask: Ask) -> AsyncGenerator[bytes]:
         if not ask.is_stream:
-            yield await services.waking(ask.name, _document(client.respond(endpoint, ask.body, ask.context)))
-            return
-        stream = services.waking_stream(ask.name, client.stream(endpoint, ask.body, ask.context))
-        try:
-            async for frame in stream:
-                yield frame
-        finally:
-            await close(stream)
+            return document(ask)
+        stream = services.models[ask.name].stream(Endpoint(ask.kind), ask.body, ask.context)
+        waking = services.waking_stream(ask.name, stream)
+        # As it is where that can be: a generator in between takes its time for each token.
+        return waking if isinstance(waking, AsyncGenerator) else _closing(waking)
 
     return frames
 
 
-async def _document(answer: object) -> bytes:
-    document: bytes = await answer  # type: ignore[misc]
-    return document
+async def _closing(stream: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+    try:
+        async for frame in stream:
+            yield frame
+    finally:
+        await close(stream)
 
 
 async def _whole(frames: AsyncGenerator[bytes], name: str) -> bytes:
