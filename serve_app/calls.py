@@ -162,6 +162,9 @@ class Caller:
                     yield data
             except NotTaken:
                 may_join = False
+            except Overloaded:
+                calls.avoid(call)
+                raise
             else:
                 return
             finally:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from serve_app.channel.asked import Asked, encode
-from serve_app.channel.incoming import Incoming
+from serve_app.channel.incoming import Incoming, Returns
 from serve_app.channel.joining import Rate
 from serve_app.errors import MantaError, StreamLost
 
@@ -63,11 +63,17 @@ class OpenCalls:
         """
         now = self._loop.time()
         self._rate.count()
+        while self._taking and now - self._taking[0].made_at > TAKES_FOR_S:
+            self._taking.popleft()
         if may_join and self._rate.per_s(now) >= self._own_per_s and now - self._made_at < CALL_EVERY_S:
-            call = self._least_loaded(now)
+            call = min((one for one in self._taking if one.can_take), key=_num_streams, default=None)
             if call is not None and call.take(asked, incoming):
                 return call
         return self._make(asked, incoming, now)
+
+    def avoid(self, call: OpenCall) -> None:
+        """Its replica is full: nothing joins a call there before Serve has chosen it again."""
+        self._taking = deque(one for one in self._taking if one.link is not call.link)
 
     def _make(self, asked: Asked, incoming: Incoming, now: float) -> OpenCall:
         call = OpenCall(incoming, now)
@@ -77,12 +83,6 @@ class OpenCalls:
         self._running.add(call.running)
         call.running.add_done_callback(self._running.discard)
         return call
-
-    def _least_loaded(self, now: float) -> OpenCall | None:
-        """The young call whose replica has the fewest streams of ours."""
-        while self._taking and now - self._taking[0].made_at > TAKES_FOR_S:
-            self._taking.popleft()
-        return min((call for call in self._taking if call.can_take), key=_num_streams, default=None)
 
     async def _run(self, call: OpenCall, asked: Asked) -> None:
         """Make the call and wait for its end, which has no items; its faults are its streams'."""
@@ -118,14 +118,19 @@ class OpenCall:
         self._streams = {first}  # those that have a reader
 
     @property
+    def link(self) -> Returns | None:
+        """The connection to its replica; None: that has not begun yet."""
+        return self._first.link
+
+    @property
     def can_take(self) -> bool:
         """Its replica has begun with it and, as far as is known here, not ended."""
-        return self._first.link is not None and self._first.link.is_open and not self.is_over
+        return self.link is not None and self.link.is_open and not self.is_over
 
     @property
     def num_streams(self) -> int:
         """Of ours, at its replica."""
-        return 0 if self._first.link is None else self._first.link.num_streams
+        return 0 if self.link is None else self.link.num_streams
 
     @property
     def is_over(self) -> bool:
@@ -134,9 +139,9 @@ class OpenCall:
     def take(self, asked: Asked, incoming: Incoming) -> bool:
         """Ask for one stream more; False if it cannot be asked for without a call of its own."""
         payload = encode(asked)
-        if payload is None or self._first.link is None:
+        if payload is None or self.link is None:
             return False
-        self._first.link.ask(incoming, self._id, payload)
+        self.link.ask(incoming, self._id, payload)
         self._streams.add(incoming)
         return True
 

@@ -9,7 +9,7 @@ import pytest
 
 from serve_app.calls import Caller
 from serve_app.channel.inbox import Inbox
-from serve_app.errors import BadRequest, DeadlineExceeded, StreamLost
+from serve_app.errors import BadRequest, DeadlineExceeded, Overloaded, StreamLost
 from serve_app.messages import Deadline, Endpoint, Priority, RequestContext
 from serve_app.streams import NO_ITEMS
 from tests.serve.channel.test_calls_by_channel import Replica, caller, ended, endless, read, two
@@ -222,6 +222,33 @@ async def test_the_replica_with_fewer_streams_of_ours_takes_the_next(
 
 
 @pytest.mark.usefixtures("many")
+async def test_a_full_replica_is_left_to_serves_choice(inbox: Inbox) -> None:
+    makes = iter([endless, full, endless, endless])
+    replica = Replica(lambda: next(makes)())
+    asking, running = await begun(replica, inbox)
+    with pytest.raises(Overloaded):
+        await read(ask(asking))
+    assert replica.ways == ["channel"]
+    others = [ask(asking) for _ in range(2)]
+    for one in others:
+        assert await anext(one) == b"first"
+    assert replica.ways == ["channel", "channel"], "one is placed by Serve, and the next joins it"
+    for one in (running, *others):
+        await one.aclose()
+    await ended(replica)
+
+
+async def test_calls_that_take_no_more_are_forgotten(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serve_app.open_calls.TAKES_FOR_S", -1.0)
+    replica = Replica(two)
+    asking = caller(replica, inbox)
+    for _ in range(20):
+        await read(ask(asking))
+    [calls] = asking._open.values()
+    assert len(calls._taking) == 1
+
+
+@pytest.mark.usefixtures("many")
 async def test_what_cannot_be_written_has_a_call_of_its_own(inbox: Inbox) -> None:
     replica = Replica(endless)
     asking, running = await begun(replica, inbox)
@@ -243,6 +270,12 @@ async def refuse() -> AsyncIterator[bytes]:
     for item in NO_ITEMS:
         yield item
     raise BadRequest("no", "seed")
+
+
+async def full() -> AsyncIterator[bytes]:
+    for item in NO_ITEMS:
+        yield item
+    raise Overloaded("no place", 1.0)
 
 
 async def broken() -> AsyncIterator[bytes]:
