@@ -43,9 +43,14 @@ class Check:
     burst: float = 0.0  # what a bucket holds when it is full
     # What it counts by. Made once, of plain strings: a member of an enum takes longer to hash than all the rest.
     place: tuple[str, str] = field(init=False, repr=False, compare=False)
+    # As its kind's: each request asks for them a hundred times.
+    is_bucket: bool = field(init=False, repr=False, compare=False)
+    is_money: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "place", (self.scope, self.kind.value))
+        object.__setattr__(self, "is_bucket", self.kind.is_bucket)
+        object.__setattr__(self, "is_money", self.kind.is_money)
 
     def share(self, num_shares: int) -> Check:
         """This limit, split among so many who cannot ask each other; never so far that nothing is left."""
@@ -74,7 +79,7 @@ class Claim:
             return min(self.num_tokens, check.burst)
         if check.kind is Kind.REQUESTS:
             return min(self.num_requests, check.burst)
-        return self.nano_usd if check.kind.is_money else 1
+        return self.nano_usd if check.is_money else 1
 
 
 class Standing(NamedTuple):
@@ -142,7 +147,7 @@ class Settlement:
             return self.num_tokens - self.claim.takes(check)
         if check.kind is Kind.REQUESTS:
             return self.usage.num_requests - self.claim.takes(check)
-        return self.usage.nano_usd - self.claim.takes(check) if check.kind.is_money else 0
+        return self.usage.nano_usd - self.claim.takes(check) if check.is_money else 0
 
 
 class LimitStore(Protocol):

@@ -6,6 +6,7 @@ Buckets and leases are forgotten when the process ends, which gives nobody more 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -33,6 +34,32 @@ class _Bucket:
         return self.level
 
 
+class _Leases:
+    """Of one scope."""
+
+    __slots__ = ("_ends_s", "_next_end_s")
+
+    def __init__(self) -> None:
+        self._ends_s: dict[str, float] = {}  # lease id -> when it ends
+        self._next_end_s = math.inf  # none ends before; so hardly any look has to go through all of them
+
+    def __len__(self) -> int:
+        return len(self._ends_s)
+
+    def take(self, lease_id: str, end_s: float) -> None:
+        self._ends_s[lease_id] = end_s
+        self._next_end_s = min(self._next_end_s, end_s)
+
+    def give_back(self, lease_id: str) -> None:
+        self._ends_s.pop(lease_id, None)
+
+    def end(self, now: float) -> None:
+        """Forget those whose time is over."""
+        if now >= self._next_end_s:
+            self._ends_s = {one: end_s for one, end_s in self._ends_s.items() if end_s > now}
+            self._next_end_s = min(self._ends_s.values(), default=math.inf)
+
+
 class EmbeddedLimits:
     """A LimitStore in this process.
 
@@ -52,7 +79,7 @@ class EmbeddedLimits:
         self._calendar = calendar or Calendar(clock)
         self._clock = clock
         self._buckets: dict[tuple[str, str], _Bucket] = {}
-        self._leases: dict[str, dict[str, float]] = {}  # scope -> lease id -> its end; never an empty one
+        self._leases: dict[str, _Leases] = {}  # by scope; never an empty one
         self._spent: dict[tuple[str, str], int] = {}  # scope, period -> nano-dollars
         self._rows: dict[tuple[str, str, str, str], UsageRow] = {}  # what the ledger has not got yet
         self._is_loaded = ledger is None
@@ -104,7 +131,7 @@ class EmbeddedLimits:
         for check in settlement.claim.checks:
             if check.kind is Kind.CONCURRENT:
                 self._give_back(check.scope, settlement.claim.lease_id)
-            elif check.kind.is_bucket:
+            elif check.is_bucket:
                 if correction := settlement.correction(check):
                     self._bucket(check, self._clock()).level -= correction
             elif correction := settlement.correction(check):
@@ -156,34 +183,42 @@ class EmbeddedLimits:
     def _look(self, check: Check, amount: float, now: float) -> tuple[float, float | None]:
         """What is left of the limit, and for how long it is too little; None: it is enough."""
         if check.kind is Kind.CONCURRENT:
-            leases = self._leases.get(check.scope, {})
-            for lease_id in [one for one, end_s in leases.items() if end_s <= now]:
-                self._give_back(check.scope, lease_id)
-            left = check.limit - len(leases)
+            left = check.limit - self._num_leases(check.scope, now)
             return left, None if left >= 1 else CONCURRENT_RETRY_S
-        if check.kind.is_money:
+        if check.is_money:
             left = check.limit - self._spent.get((check.scope, self._calendar.period(check.kind)), 0)
             enough = left > 0 and left >= min(amount, check.limit)
             return left, None if enough else self._calendar.seconds_left(check.kind)
         level = self._bucket(check, now).refill(check, now)
-        missing = (
-            amount - level
-        )  # what is larger than the bucket is taken as a full one, or it never would pass
-        return level, missing * _S_PER_MIN / check.limit if missing > 0 else None
+        # What is larger than the bucket is taken as a full one, or it never would pass.
+        return level, (amount - level) * _S_PER_MIN / check.limit if amount > level else None
 
     def _take(self, check: Check, amount: float, claim: Claim, now: float) -> None:
         if check.kind is Kind.CONCURRENT:
-            self._leases.setdefault(check.scope, {})[claim.lease_id] = now + claim.lease_s
-        elif check.kind.is_bucket:
+            leases = self._leases.get(check.scope)
+            if leases is None:
+                leases = self._leases[check.scope] = _Leases()
+            leases.take(claim.lease_id, now + claim.lease_s)
+        elif check.is_bucket:
             self._bucket(check, now).level -= amount
         elif amount:
             self._spend(check, amount)
 
-    def _give_back(self, scope: str, lease_id: str) -> None:
-        leases = self._leases.get(scope, {})
-        leases.pop(lease_id, None)
+    def _num_leases(self, scope: str, now: float) -> int:
+        leases = self._leases.get(scope)
+        if leases is None:
+            return 0
+        leases.end(now)
         if not leases:
-            self._leases.pop(scope, None)
+            del self._leases[scope]
+        return len(leases)
+
+    def _give_back(self, scope: str, lease_id: str) -> None:
+        leases = self._leases.get(scope)
+        if leases is not None:
+            leases.give_back(lease_id)
+            if not leases:
+                del self._leases[scope]
 
     def _bucket(self, check: Check, now: float) -> _Bucket:
         bucket = self._buckets.get(check.place)
@@ -208,5 +243,5 @@ class EmbeddedLimits:
 
 
 def _standing(check: Check, level: float) -> Standing:
-    reset_s = max(0.0, check.burst - level) * _S_PER_MIN / check.limit if check.kind.is_bucket else 0.0
+    reset_s = max(0.0, check.burst - level) * _S_PER_MIN / check.limit if check.is_bucket else 0.0
     return Standing(check, max(0.0, level), reset_s)

@@ -37,10 +37,10 @@ def limit_headers(decision: Decision) -> list[Header]:
 
 def refusal(check: Check, retry_after_s: float) -> LimitReached:
     """The error of a request that this limit refuses."""
-    limit = check.limit / NANO_PER_USD if check.kind.is_money else check.limit
+    limit = check.limit / NANO_PER_USD if check.is_money else check.limit
     whose = " ".join(part.replace(":", " ", 1) for part in check.scope.split(" "))
     message = f"{whose} is limited to {limit:g} {_NOUNS[check.kind]}"
-    if check.kind.is_money:
+    if check.is_money:
         return BudgetSpent(f"{message}, which are spent", retry_after_s)
     return LimitReached(message, retry_after_s)
 

@@ -193,11 +193,11 @@ class Limiter:
     def _decide_alone(self, alone: EmbeddedLimits, claim: Claim) -> Decision:
         checks = self._shares(claim)
         for check in checks:
-            if check.kind.is_bucket and (level := self._share_left(check)) is not None:
+            if check.is_bucket and (level := self._share_left(check)) is not None:
                 alone.lower(check, level)
         decision = alone.decide(replace(claim, checks=checks))
         for standing in decision.standings:
-            if standing.check.kind.is_bucket:  # for the next time that the store is gone
+            if standing.check.is_bucket:  # for the next time that the store is gone
                 self._know(standing.check, standing.remaining * self._num_shares)
         return replace(decision, is_local=True)
 
@@ -227,6 +227,6 @@ class Limiter:
 
     def _share(self, check: Check) -> Check:
         known = self._left.get((check.scope, check.kind))
-        if known is not None and check.kind.is_money:
+        if known is not None and check.is_money:
             check = replace(check, limit=known[0])
         return check.share(self._num_shares)

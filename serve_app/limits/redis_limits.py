@@ -133,7 +133,7 @@ def _claimed(claim: Claim) -> tuple[int, int, int]:
 def _decision(checks: Sequence[Check], reply: Sequence[int]) -> Decision:
     refusing, wait_ms, *rest = reply
     standings = tuple(
-        Standing(check, max(0.0, left if check.kind.is_money else left / 1000), max(0, reset_ms) / 1000)
+        Standing(check, max(0.0, left if check.is_money else left / 1000), max(0, reset_ms) / 1000)
         for check, left, reset_ms in zip(checks, rest[::2], rest[1::2], strict=True)
     )
     refused_by = checks[refusing - 1] if refusing else None

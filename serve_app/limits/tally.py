@@ -62,7 +62,7 @@ class Tally:
         """How limits stand that are shared by all replicas; those of money are told."""
         for standing in standings:
             check = standing.check
-            if check.kind.is_money and check.limit > 0 and check.scope.startswith(_TOLD_SCOPES):
+            if check.is_money and check.limit > 0 and check.scope.startswith(_TOLD_SCOPES):
                 place = check.scope, check.kind
                 if place in self._budgets or len(self._budgets) < 2 * MAX_TENANTS:
                     share = 1.0 - standing.remaining / check.limit
