@@ -22,9 +22,9 @@ from serve_app.errors import MantaError, StreamLost
 # Between the end of a call and the end of its streams, or the other way round, when both sides are well.
 END_TIMEOUT_S = 5.0
 # Between two calls where there are many streams: so often Serve looks at all replicas, those among them that are new.
-CALL_EVERY_S = 0.02
+CALL_EVERY_S = 0.05
 # A call takes others for so long, so that a replica that is drained or left by the router gets no new ones.
-TAKES_FOR_S = 0.25
+TAKES_FOR_S = 0.5
 
 
 class OpenCalls:
