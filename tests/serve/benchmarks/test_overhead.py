@@ -88,7 +88,7 @@ def test_each_way_is_measured_beside_the_bare_server_and_one_that_does_not_start
     running = partial(bare_running, PACE)
     ways = Contender("same", "", MODEL, running), Contender("broken", "", MODEL, broken)
     lineup = Lineup("", MODEL, running, ways, BARS, holds_length=False)
-    words = ["--callers=2", "--duration=1", "--warm-up=0.2", "--repetitions=2", "--num-tokens=8"]
+    words = ["--callers=2", "--duration=4", "--warm-up=0.2", "--repetitions=2", "--num-tokens=8"]
     absent: list[str] = []
     records = list(experiment(lineup, parse(words), tmp_path, absent))
     assert [(one["way"], one["repetition"]) for one in records] == [

@@ -345,6 +345,8 @@ def test_a_request_that_meets_a_closed_connection_goes_out_on_a_new_one(run: Cal
             made = run(
                 url=f"http://127.0.0.1:{once.server_address[1]}",
                 arrivals={"process": "closed", "concurrency": 4, "max_sessions": 40},
+                duration_s=30,
+                timeout_s=30,
             )
         finally:
             once.shutdown()

@@ -51,8 +51,8 @@ def test_a_command_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None
     code = (
         f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {child!r}]); time.sleep(600)"
     )
-    with pytest.raises(ToolFailed, match="did not end within 3 s"):
-        run_bounded(python(code), tmp_path, 3.0)
+    with pytest.raises(ToolFailed, match="did not end within 12 s"):
+        run_bounded(python(code), tmp_path, 12.0)  # two interpreters start in it, however busy the machine is
     assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
 
 
