@@ -199,5 +199,7 @@ def _translated(exc: Exception, name: str) -> MantaError:
         return EngineFailed(f"{name} failed: {cause.__class__.__name__}: {cause}")
     if isinstance(exc, RayActorError):
         return StreamLost(f"{name} is not there any more: {exc.__class__.__name__}")
+    if not isinstance(exc, (RayError, RayServeException, RuntimeError)):
+        logger.error("a call of %s failed in a way that is not Ray's", name, exc_info=exc)
     # A RuntimeError among them: what Serve makes of a call that broke before its replica had accepted it.
     return Unavailable(f"{name} is not there: {exc.__class__.__name__}")

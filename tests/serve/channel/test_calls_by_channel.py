@@ -15,7 +15,7 @@ from serve_app.calls import Caller
 from serve_app.channel.asked import Asked
 from serve_app.channel.inbox import Inbox
 from serve_app.channel.outbox import Outbox, StreamReset
-from serve_app.errors import BadRequest, DeadlineExceeded, Overloaded, StreamLost
+from serve_app.errors import BadRequest, DeadlineExceeded, Overloaded, StreamLost, Unavailable
 from serve_app.messages import Deadline, RequestContext
 from serve_app.streams import NO_ITEMS
 
@@ -188,6 +188,15 @@ async def test_a_fault_of_the_call_is_the_streams(
     with pytest.raises(expected):
         await read(caller(replica, inbox).stream("work", context=context()))
     assert inbox.num_streams == 0
+
+
+async def test_a_fault_that_is_not_rays_is_logged(inbox: Inbox, caplog: pytest.LogCaptureFixture) -> None:
+    replica = Replica(two)
+    replica.fault = KeyError("a fault of ours")
+    with pytest.raises(Unavailable):
+        await read(caller(replica, inbox).stream("work", context=context()))
+    assert "not Ray's" in caplog.text
+    assert "a fault of ours" in caplog.text
 
 
 async def test_a_caller_that_leaves_stops_the_replica(inbox: Inbox) -> None:
