@@ -73,7 +73,8 @@ class OpenCalls:
 
     def avoid(self, call: OpenCall) -> None:
         """Its replica is full: nothing joins a call there before Serve has chosen it again."""
-        self._taking = deque(one for one in self._taking if one.link is not call.link)
+        if call.link is not None:
+            self._taking = deque(one for one in self._taking if one.link is not call.link)
 
     def _make(self, asked: Asked, incoming: Incoming, now: float) -> OpenCall:
         call = OpenCall(incoming, now)

@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 
 from serve_app.channel.address import ReplyTo
-from serve_app.channel.frames import BadFrame
 from serve_app.messages import Deadline, Endpoint, JsonObject, Priority, RequestContext
 
 # Longer ones have a call each: what they cost is not the call.
@@ -76,12 +75,12 @@ def decode(payload: bytes, reply_to: ReplyTo) -> Asked:
     """What the other side asks for.
 
     Raises:
-        BadFrame: it is not what `encode` writes.
+        ValueError: it is not what `encode` writes.
     """
     try:
         written = _decoder.decode(payload)
-    except (msgspec.DecodeError, RecursionError) as exc:
-        raise BadFrame(f"what is asked for cannot be read: {exc}") from exc
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise ValueError(f"what is asked for cannot be read: {exc}") from exc
     context = RequestContext(
         written.request_id,
         written.tenant,

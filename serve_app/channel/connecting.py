@@ -276,7 +276,13 @@ class SenderLink(asyncio.Protocol):
         if take is None:
             self._write(frame(stream_id, Kind.NOT_TAKEN))
             return
-        task = take(decode(payload, ReplyTo(self._address, stream_id)))
+        try:
+            asked = decode(payload, ReplyTo(self._address, stream_id))
+        except ValueError as exc:  # one request's fault, and not that of the others on this connection
+            logger.warning("a stream of %s is not taken: %s", self._address.id, exc)
+            self._write(frame(stream_id, Kind.NOT_TAKEN))
+            return
+        task = take(asked)
         self._asked[stream_id] = task
         task.add_done_callback(lambda _: self._asked.pop(stream_id, None))
 

@@ -93,7 +93,7 @@ def test_a_body_without_end_is_not_written() -> None:
     ],
 )
 def test_nonsense_is_refused(payload: bytes) -> None:
-    with pytest.raises(BadFrame, match="cannot be read"):
+    with pytest.raises(ValueError, match="cannot be read"):
         decode(payload, TO)
 
 
