@@ -50,6 +50,14 @@ class AdapterBook:
     async def find(self, name: str) -> Adapter | None:
         return (await self.all()).get(name)
 
+    async def find_told(self, name: str) -> Adapter | None:
+        """As `find`, for a name that another replica knew a moment ago: one that is missing here may be newer."""
+        found = await self.find(name)
+        if found is None:
+            self._read_s = None
+            found = await self.find(name)
+        return found
+
     async def all(self) -> Mapping[str, Adapter]:
         """Name -> adapter. What was read last holds while the store does not answer.
 

@@ -86,7 +86,7 @@ class VllmDeployment(ModelDeployment):
         name = body.get("model", self._name)
         if self._adapters is None or name == self._name:
             return
-        adapter = await self._book.find(name)
+        adapter = await self._book.find_told(name)
         if adapter is None or adapter.model != self._name:
             raise ModelNotFound(f"{self._name} has no adapter {name!r}")
         await self._adapters.ensure(adapter)

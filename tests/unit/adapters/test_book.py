@@ -72,3 +72,13 @@ async def test_what_is_configured_is_always_there_and_the_same_everywhere() -> N
     assert book.is_configured("poet")
     assert not await book.remove("poet")
     assert (await book.find("poet")) == first[0]
+
+
+async def test_a_name_that_another_replica_knew_is_looked_up_at_once() -> None:
+    store, clock = MemoryAdapters(), Clock()
+    here, there = AdapterBook([], store, clock), AdapterBook([], store, clock)
+    assert await here.find("poet") is None
+    await there.put(Adapter("poet", "chat", "folder"))
+    assert await here.find("poet") is None
+    assert await here.find_told("poet") == await there.find("poet")
+    assert await here.find_told("nobody") is None
