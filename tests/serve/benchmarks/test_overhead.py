@@ -109,7 +109,7 @@ def test_a_way_that_answers_nothing_is_named_and_the_rest_is_kept(
     running = partial(bare_running, PACE)
     ways = Contender("mute", "", MODEL, mute), Contender("same", "", MODEL, running)
     lineup = Lineup("", MODEL, running, ways, BARS, holds_length=False)
-    words = ["--callers=1", "--duration=1", "--warm-up=0.2", "--repetitions=1", "--num-tokens=8"]
+    words = ["--callers=1", "--duration=5", "--warm-up=0.2", "--repetitions=1", "--num-tokens=8"]
     absent: list[str] = []
     records = list(experiment(lineup, parse(words), tmp_path, absent))
     assert [one["way"] for one in records] == ["same", "bare"]

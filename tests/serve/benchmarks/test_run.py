@@ -127,7 +127,8 @@ def test_a_stream_that_never_ends_is_timed_out_with_its_tokens(run: Callable[...
     assert outcomes(made) == {Outcome.TIMEOUT: 10}
     for record in made.records:
         assert record.num_pieces > 8
-        assert record.end_ns >= record.intended_ns + 1_000_000_000
+        # The loop's timers count whole milliseconds from the last time that it looked at the clock.
+        assert record.end_ns > record.intended_ns + 990_000_000
 
 
 def test_tokens_joined_in_one_write_have_no_gap(run: Callable[..., Run]) -> None:
