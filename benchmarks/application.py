@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -38,6 +39,19 @@ class Started:
     url: str
     process_id: int
     seconds_to_ready: float
+
+
+def write_profile(path: Path, platform: Mapping[str, object]) -> Path:
+    """A profile that `manta up` takes, as JSON, which is YAML too; returns its path."""
+    application = {
+        "name": "manta",
+        "route_prefix": "/",
+        "import_path": "serve_app.app:build",
+        "args": platform,
+    }
+    document = {"http_options": {"host": "127.0.0.1", "port": 8000}, "applications": [application]}
+    path.write_text(json.dumps(document, indent=2), encoding="utf-8")
+    return path
 
 
 @contextmanager

@@ -25,15 +25,9 @@ from benchmarks import results_folder
 from benchmarks.ablation.arms import ARMS, platform
 from benchmarks.ablation.figures import as_text, judged, summarise
 from benchmarks.ablation.questions import Material, Question, make
-from benchmarks.application import application
+from benchmarks.application import application, write_profile
 from benchmarks.errors import BenchmarkError
-from benchmarks.scripted_model.application import (
-    external_models,
-    ingest,
-    scripted_model,
-    write_pages,
-    write_profile,
-)
+from benchmarks.scripted_model.application import external_models, ingest, scripted_model, write_pages
 from configs.load import ProfileError, read_profile
 
 _EMBEDDER_OF = Path("configs/local.yaml")

@@ -23,15 +23,9 @@ from benchmarks import results_folder
 from benchmarks.agent.figures import as_text, summarise
 from benchmarks.agent.measure import TENANT, measure
 from benchmarks.agent.paths import QUESTIONS, documents, pages
-from benchmarks.application import application
+from benchmarks.application import application, write_profile
 from benchmarks.errors import BenchmarkError
-from benchmarks.scripted_model.application import (
-    external_models,
-    ingest,
-    scripted_model,
-    write_pages,
-    write_profile,
-)
+from benchmarks.scripted_model.application import external_models, ingest, scripted_model, write_pages
 
 
 def main() -> None:

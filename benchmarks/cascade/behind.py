@@ -11,9 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.application import started
+from benchmarks.application import started, write_profile
 from benchmarks.cascade.stand_in import LARGE, SMALL
-from benchmarks.overhead.profile import write_platform
 
 GROUP = "cascade"
 
@@ -31,7 +30,7 @@ def behind_a_group(upstream: str, min_mean_logprob: float) -> Iterator[str]:
     """
     with tempfile.TemporaryDirectory(prefix="cascade-") as folder:
         profile = Path(folder) / "profile.yaml"
-        write_platform(profile, platform(upstream, min_mean_logprob))
+        write_profile(profile, platform(upstream, min_mean_logprob))
         with started(profile) as fresh:
             yield fresh.url
 

@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.application import Started, fresh_home, manta, started_in
+from benchmarks.application import Started, fresh_home, manta, started_in, write_profile
 from benchmarks.conformance.redis import Redis
 from benchmarks.frontdoor.measure import Subject
 from benchmarks.overhead.pace import MODEL
-from benchmarks.overhead.profile import write_platform
 from benchmarks.target import Target
 from configs.ports import free_port
 
@@ -73,7 +72,7 @@ def opened(platform: Platform, folder: Path, tenants: Iterable[str] = ()) -> Ite
     """
     folder.mkdir(parents=True, exist_ok=True)
     profile = folder / "profile.yaml"
-    write_platform(profile, platform)
+    write_profile(profile, platform)
     with fresh_home() as home:
         keys = {tenant: _key(home, profile, tenant) for tenant in tenants}
         with started_in(home, profile) as fresh:

@@ -65,25 +65,15 @@ def write_engine_config(folder: Path, settings: Settings, case: Case) -> Path:
     return path
 
 
-def write_profile(folder: Path, settings: Settings, case: Case) -> Path:
-    """A profile for `manta up`: the model, and of the rest the least that there may be."""
-    platform = {
+def platform(settings: Settings, case: Case) -> dict[str, Any]:
+    """For `manta up`: the model, and of the rest the least that there may be."""
+    return {
         "ingress": {"scaling": _scaling(), "default_deadline_s": TIMEOUT_S, "max_deadline_s": TIMEOUT_S},
         "models": [engine_config(settings, case)],
         "embedder": {"name": "embedder", "engine": "mock"},
         "knowledge": {"store": {"kind": "memory"}},
         "agent": {"name": "manta", "models": [MODEL], "scaling": _scaling()},
     }
-    application = {
-        "name": "manta",
-        "route_prefix": "/",
-        "import_path": "serve_app.app:build",
-        "args": platform,
-    }
-    document = {"http_options": {"host": "127.0.0.1", "port": 8000}, "applications": [application]}
-    path = folder / "profile.yaml"
-    path.write_text(json.dumps(document, indent=2), encoding="utf-8")
-    return path
 
 
 def _scaling() -> dict[str, Any]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from benchmarks.application import Started, served, started
+from benchmarks.application import Started, served, started, write_profile
 from benchmarks.errors import BadTarget
 from benchmarks.llamacpp_chat.cases import Case
 from benchmarks.llamacpp_chat.settings import (
@@ -21,8 +21,8 @@ from benchmarks.llamacpp_chat.settings import (
     SAMPLING,
     Settings,
     engine_config,
+    platform,
     write_engine_config,
-    write_profile,
 )
 from configs.ports import free_port
 
@@ -82,7 +82,8 @@ def running(name: Name, settings: Settings, case: Case, tools: Tools) -> Iterato
         raise BadTarget(f"{name}: {missing}")
     with tempfile.TemporaryDirectory(prefix="llamacpp-chat-") as folder:
         if name == "manta":
-            with started(write_profile(Path(folder), settings, case)) as fresh:
+            profile = write_profile(Path(folder) / "profile.yaml", platform(settings, case))
+            with started(profile) as fresh:
                 yield fresh
             return
         port = free_port()

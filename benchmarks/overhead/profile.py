@@ -5,17 +5,14 @@ Written as JSON, which is YAML too; nothing but `configs.load` reads it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.overhead.pace import MODEL, Pace
 from configs.schema import PlatformConfig
 
 AGENT = "manta"
-APP_NAME = "manta"
 MAX_ANSWER_TOKENS = 4000  # of the agent, so that no measurement meets its limit
 # Far more than the benchmark ever has in flight: what is measured is the path, not a limit.
 _MAX_ONGOING = 1024
@@ -56,31 +53,18 @@ def has_transports() -> bool:
     return "streams" in PlatformConfig.model_fields
 
 
-def write_profile(
-    folder: Path,
-    pace: Pace,
-    replicas: Replicas,
-    transport: Transport | None = None,
-    engine: dict[str, Any] | None = None,
-) -> Path:
-    """Write a profile into `folder`; returns its path.
-
-    Args:
-        transport: of streams between replicas; None: as the configuration has it by default.
-        engine: further settings of the mock engine.
-    """
-    path = folder / f"overhead-{replicas}-{transport or 'default'}.yaml"
-    write_platform(path, platform_of(pace, replicas, transport, engine))
-    return path
-
-
 def platform_of(
     pace: Pace,
     replicas: Replicas,
     transport: Transport | None = None,
     engine: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """What `write_profile` writes, without the frame around it."""
+    """The application at the benchmark's pace.
+
+    Args:
+        transport: of streams between replicas; None: as the configuration has it by default.
+        engine: further settings of the mock engine.
+    """
     return platform_around(_model(pace) | (engine or {}), replicas, transport)
 
 
@@ -110,18 +94,6 @@ def platform_around(
     if transport is not None:
         platform["streams"] = {"transport": transport}
     return platform
-
-
-def write_platform(path: Path, platform: Mapping[str, Any]) -> None:
-    """As a profile that listens on loopback."""
-    application = {
-        "name": APP_NAME,
-        "route_prefix": "/",
-        "import_path": "serve_app.app:build",
-        "args": platform,
-    }
-    document = {"http_options": {"host": "127.0.0.1", "port": 8000}, "applications": [application]}
-    path.write_text(json.dumps(document, indent=2), encoding="utf-8")
 
 
 def _model(pace: Pace) -> dict[str, Any]:

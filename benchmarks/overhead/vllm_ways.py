@@ -17,11 +17,11 @@ from types import MappingProxyType
 
 import httpx
 
-from benchmarks.application import CannotStart, Started, served, started
+from benchmarks.application import CannotStart, Started, served, started, write_profile
 from benchmarks.bare_vllm import START_TIMEOUT_S, bare_vllm, environment, require_vllm
 from benchmarks.overhead.bars import VLLM_BARS
 from benchmarks.overhead.lineup import Contender, Lineup, Running
-from benchmarks.overhead.profile import platform_around, write_platform
+from benchmarks.overhead.profile import platform_around
 from benchmarks.overhead.vllm_settings import NAME, VllmSettings
 from configs.ports import free_port
 
@@ -91,7 +91,7 @@ def _bare(settings: VllmSettings, env: Mapping[str, str] = MappingProxyType({}))
 def _manta(settings: VllmSettings) -> Iterator[Started]:
     with tempfile.TemporaryDirectory(prefix="overhead-") as folder:
         profile = Path(folder) / "overhead-vllm.yaml"
-        write_platform(profile, platform_around(settings.model()))
+        write_profile(profile, platform_around(settings.model()))
         with started(profile, timeout_s=START_TIMEOUT_S) as fresh:
             yield fresh
 

@@ -11,11 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.application import Started, served, started
+from benchmarks.application import Started, served, started, write_profile
 from benchmarks.overhead.bars import BARS
 from benchmarks.overhead.lineup import Contender, Lineup
 from benchmarks.overhead.pace import MODEL, Pace
-from benchmarks.overhead.profile import AGENT, ONE, Replicas, Transport, has_transports, write_profile
+from benchmarks.overhead.profile import AGENT, ONE, Replicas, Transport, has_transports, platform_of
 from configs.ports import free_port
 
 
@@ -58,7 +58,9 @@ class Way:
             CannotStart: it does not start.
         """
         with tempfile.TemporaryDirectory(prefix="overhead-") as folder:
-            profile = write_profile(Path(folder), pace, self.replicas, self.transport, engine)
+            profile = write_profile(
+                Path(folder) / "profile.yaml", platform_of(pace, self.replicas, self.transport, engine)
+            )
             if self.has_hop and self.is_fast:
                 with started(profile) as fresh:
                     yield fresh

@@ -13,7 +13,6 @@ import httpx
 
 from benchmarks.application import served
 from benchmarks.errors import BenchmarkError
-from configs.load import IMPORT_PATH
 from configs.ports import free_port
 
 _BATCH = 64
@@ -42,18 +41,6 @@ def external_models(url: str) -> list[dict[str, Any]]:
         }
         for name in ("writer", "judge")
     ]
-
-
-def write_profile(path: Path, args: Mapping[str, Any]) -> Path:
-    """A profile (JSON is YAML, too) that `manta up` takes."""
-    application = {"name": "manta", "route_prefix": "/", "import_path": IMPORT_PATH, "args": args}
-    document = {
-        "proxy_location": "HeadOnly",
-        "http_options": {"host": "127.0.0.1", "port": 8000},
-        "applications": [application],
-    }
-    path.write_text(json.dumps(document, indent=2), encoding="utf-8")
-    return path
 
 
 def write_pages(path: Path, texts: Mapping[str, str]) -> Path:

@@ -6,8 +6,6 @@ its retrieval, embeddings. Written as JSON, which is YAML too; nothing but `conf
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 from benchmarks.scenarios.knowledge import QUESTIONS
@@ -76,25 +74,15 @@ def workload(arrivals: Arrivals, duration_s: float, seed: int) -> Workload:
     )
 
 
-def write_profile(folder: Path) -> Path:
-    """Write the application's profile into `folder`; returns its path."""
+def platform() -> dict[str, Any]:
+    """The application's configuration."""
     two = {"min_replicas": 2, "max_replicas": 2, "max_ongoing_requests": 256, "max_queued_requests": 1024}
     one = two | {"min_replicas": 1, "max_replicas": 1}
     model = {"name": MODEL, "engine": "mock", "jitter": 0.1, "max_concurrent": 256, "scaling": two}
-    platform: dict[str, Any] = {
+    return {
         "ingress": {"scaling": one},
         "models": [model],
         "embedder": {"name": EMBEDDER, "engine": "mock", "dim": 256, "scaling": one},
         "knowledge": {"store": {"kind": "lancedb"}, "scaling": one},
         "agent": {"name": "manta", "models": [MODEL], "max_answer_tokens": 64, "scaling": one},
     }
-    application = {
-        "name": "manta",
-        "route_prefix": "/",
-        "import_path": "serve_app.app:build",
-        "args": platform,
-    }
-    path = folder / "soak.yaml"
-    document = {"http_options": {"host": "127.0.0.1", "port": 8000}, "applications": [application]}
-    path.write_text(json.dumps(document, indent=2), encoding="utf-8")
-    return path

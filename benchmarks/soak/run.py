@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import results_folder
-from benchmarks.application import Started, started
+from benchmarks.application import Started, started, write_profile
 from benchmarks.errors import BenchmarkError
 from benchmarks.prompts.generated import prepare_prompts
 from benchmarks.records import Record
@@ -25,7 +25,7 @@ from benchmarks.run.execute import Prepared, Run, RunOptions, execute
 from benchmarks.run.progress import Progress
 from benchmarks.scenarios.knowledge import client_for, ensure_documents
 from benchmarks.soak.growth import Trend, changes, trends
-from benchmarks.soak.mix import MODEL, workload, write_profile
+from benchmarks.soak.mix import MODEL, platform, workload
 from benchmarks.soak.outcomes import count_outcomes, is_expected
 from benchmarks.soak.sampling import Sampler, as_json, read_samples
 from benchmarks.soak.still_running import not_given_back, read_held, still_running
@@ -47,7 +47,7 @@ def main() -> None:
     settings = _settings(arguments) | {"load_average_before": os.getloadavg()}
     with tempfile.TemporaryDirectory(prefix="soak-") as scratch:
         try:
-            profile = arguments.profile or write_profile(Path(scratch))
+            profile = arguments.profile or write_profile(Path(scratch) / "soak.yaml", platform())
             with started(profile) as application:
                 summary, run = _soak(application, arguments, Path(scratch))
         except BenchmarkError as exc:

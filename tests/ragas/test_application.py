@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from benchmarks.application import application
-from benchmarks.scripted_model.application import external_models, ingest, write_profile
+from benchmarks.application import application, write_profile
+from benchmarks.scripted_model.application import external_models, ingest
 from benchmarks.scripted_model.facts import Fact, question
 
 DEPTH = Fact("depth", "Lake Orvane", "93 metres")

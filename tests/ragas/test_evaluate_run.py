@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.scripted_model.application import external_models, write_profile
+from benchmarks.application import write_profile
+from benchmarks.scripted_model.application import external_models
 from benchmarks.scripted_model.facts import Fact, question
 
 DEPTH, AGE = Fact("depth", "Lake Orvane", "93 metres"), Fact("age", "Mount Bel", "4 units")

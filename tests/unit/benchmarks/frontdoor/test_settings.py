@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from benchmarks.application import write_profile
 from benchmarks.frontdoor.replicas import SHARERS, Dials, platform
 from benchmarks.frontdoor.settings import PACE, STEPS, STORES, Setting, behind_gateway, plain, with_hits
 from benchmarks.overhead.pace import MODEL
-from benchmarks.overhead.profile import write_platform
 from configs.load import read_profile
 from configs.schema import PlatformConfig
 
@@ -20,7 +20,7 @@ ALL = [Setting(step, store) for step in STEPS for store in STORES]
 
 def read(folder: Path, document: dict[str, Any]) -> PlatformConfig:
     path = folder / "profile.yaml"
-    write_platform(path, document)
+    write_profile(path, document)
     return read_profile(path).platform
 
 

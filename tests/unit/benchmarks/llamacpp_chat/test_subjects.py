@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.application import write_profile
 from benchmarks.errors import BadTarget
 from benchmarks.llamacpp_chat.cases import Case
-from benchmarks.llamacpp_chat.settings import Settings, engine_config, write_profile
+from benchmarks.llamacpp_chat.settings import Settings, engine_config, platform
 from benchmarks.llamacpp_chat.subjects import (
     DEFAULT,
     Tools,
@@ -72,7 +73,7 @@ def test_the_engine_has_the_context_that_llama_server_has() -> None:
 
 
 def test_the_profile_is_one_that_manta_reads(tmp_path: Path) -> None:
-    profile = read_profile(write_profile(tmp_path, SETTINGS, CASE))
+    profile = read_profile(write_profile(tmp_path / "profile.yaml", platform(SETTINGS, CASE)))
     (model,) = profile.platform.models
     assert isinstance(model, LlamaCppModel)
     assert model.context_tokens == 512

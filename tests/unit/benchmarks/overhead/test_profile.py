@@ -6,15 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.application import write_profile
 from benchmarks.overhead.pace import Pace
-from benchmarks.overhead.profile import Replicas, has_transports, write_profile
+from benchmarks.overhead.profile import Replicas, has_transports, platform_of
 from benchmarks.overhead.ways import all_ways
 from configs.load import read_profile
 from configs.schema import MockModel
 
 
 def test_the_pace_and_the_replicas_are_as_asked(tmp_path: Path) -> None:
-    path = write_profile(tmp_path, Pace(7.0, 2.0, 9), Replicas(2, 4), engine={"max_concurrent": 1})
+    asked = platform_of(Pace(7.0, 2.0, 9), Replicas(2, 4), engine={"max_concurrent": 1})
+    path = write_profile(tmp_path / "profile.yaml", asked)
     platform = read_profile(path).platform
     (model,) = platform.models
     assert isinstance(model, MockModel)
@@ -26,7 +28,7 @@ def test_the_pace_and_the_replicas_are_as_asked(tmp_path: Path) -> None:
 @pytest.mark.skipif(not has_transports(), reason="the configuration has one way for streams only")
 def test_the_way_of_the_streams_can_be_chosen(tmp_path: Path) -> None:
     for transport in ("channel", "plain"):
-        path = write_profile(tmp_path, Pace(), Replicas(), transport)
+        path = write_profile(tmp_path / "profile.yaml", platform_of(Pace(), Replicas(), transport))
         assert read_profile(path).platform.model_dump()["streams"]["transport"] == transport
 
 

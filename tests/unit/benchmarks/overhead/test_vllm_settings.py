@@ -9,10 +9,10 @@ from typing import get_args
 
 import pytest
 
-from benchmarks.application import CannotStart
+from benchmarks.application import CannotStart, write_profile
 from benchmarks.bare_vllm import Device
 from benchmarks.bare_vllm import environment as bare_environment
-from benchmarks.overhead.profile import platform_around, write_platform
+from benchmarks.overhead.profile import platform_around
 from benchmarks.overhead.vllm_settings import NAME, VllmSettings
 from benchmarks.overhead.vllm_ways import vllm_lineup
 from configs.load import read_profile
@@ -24,7 +24,7 @@ SETTINGS = VllmSettings(Path("env/bin/python"), Path("models/tiny"), num_threads
 
 def said(settings: VllmSettings, folder: Path) -> VllmModel:
     """As Manta's profile."""
-    write_platform(folder / "profile.yaml", platform_around(settings.model()))
+    write_profile(folder / "profile.yaml", platform_around(settings.model()))
     (model,) = read_profile(folder / "profile.yaml").platform.models
     assert isinstance(model, VllmModel)
     return model

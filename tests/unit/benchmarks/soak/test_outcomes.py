@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from benchmarks.records import Outcome, Record
-from benchmarks.soak.mix import EXPECTED_FAILURES, requests, workload, write_profile
+from benchmarks.soak.mix import EXPECTED_FAILURES, platform, requests, workload
 from benchmarks.soak.outcomes import count_outcomes
-from configs.load import read_profile
+from configs.load import parse_platform
 from configs.workload import PoissonArrivals
 
 
@@ -33,10 +31,10 @@ def test_a_refusal_is_right_only_where_it_was_asked_for() -> None:
     assert "unknown-model: http_error 500: why" in counted["unexpected"]
 
 
-def test_the_mix_is_a_workload_for_the_application_that_is_started(tmp_path: Path) -> None:
+def test_the_mix_is_a_workload_for_the_application_that_is_started() -> None:
     asked = workload(PoissonArrivals(process="poisson", rate_rps=5), 60.0, 1)
-    platform = read_profile(write_profile(tmp_path)).platform
-    served = {model.name for model in platform.models} | {platform.embedder.name}
+    configured = parse_platform(platform())
+    served = {model.name for model in configured.models} | {configured.embedder.name}
     named = {getattr(request, "model", None) for request in asked.requests} - {None}
     assert named - served == {"nobody"}
     assert EXPECTED_FAILURES.keys() <= {request.label for request in requests()}
