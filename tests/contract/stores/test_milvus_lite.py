@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,20 @@ import pytest
 from store_rows import chunk, ids
 
 from configs.schema import MilvusStoreConfig
+from serve_app.retrieval.stores.milvus import lite as of_lite
 from serve_app.retrieval.stores.milvus.lite import MAX_UNFLUSHED
 from serve_app.retrieval.stores.milvus.store import MilvusStore
 
 pytest.importorskip("milvus_lite", reason="no Milvus: the extra `milvus` is not installed")
 
 NUM_ROWS = 3 * MAX_UNFLUSHED // 2
+LIMIT_S = 60.0  # of a wait that is never as long
+
+
+@pytest.fixture(autouse=True)
+def is_never_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is copied, however slow the machine is."""
+    monkeypatch.setattr(of_lite, "QUIET_S", 3600.0)
 
 
 def opened(home: Path) -> MilvusStore:
@@ -118,3 +127,50 @@ async def test_a_flush_takes_no_row_away_from_a_search_that_has_begun(lite: Milv
     finally:
         await writing
     assert await lite.count("acme") == 59 * (MAX_UNFLUSHED // 4) + 1
+
+
+def num_files(home: Path) -> int:
+    return len([*home.rglob("partitions/*/data/*.parquet")])
+
+
+async def until_merged(home: Path) -> None:
+    give_up = time.monotonic() + LIMIT_S
+    while num_files(home) > 1:
+        assert time.monotonic() < give_up
+        await asyncio.sleep(0.02)
+
+
+async def test_some_time_after_the_last_write_there_is_one_file(
+    lite: MilvusStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A word is as rare in the whole as the whole says: in a file of its own it would be everywhere.
+    common = [chunk(f"common {number}", "reef fish") for number in range(2 * MAX_UNFLUSHED)]
+    rare = [chunk(f"rare {number}", "manta fish") for number in range(MAX_UNFLUSHED)]
+    await lite.upsert(common)
+    monkeypatch.setattr(of_lite, "QUIET_S", 0.05)
+    await lite.upsert(rare)
+    assert num_files(tmp_path) > 1
+    await until_merged(tmp_path)
+    assert await lite.count("acme") == 3 * MAX_UNFLUSHED
+    [manta, *_] = await lite.search_lexical("acme", "manta", 5, {})
+    [reef, *_] = await lite.search_lexical("acme", "reef", 5, {})
+    [fish, *_] = await lite.search_lexical("acme", "fish", 5, {})
+    assert manta.score > reef.score > fish.score
+    await lite.delete("acme", [one.id for one in common])
+    await until_merged(tmp_path)
+    assert await lite.chunk_ids("acme") == {one.id for one in rare}
+
+
+async def test_a_store_that_is_closed_copies_nothing_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(of_lite, "QUIET_S", 0.0)
+    for number in range(3):
+        store = opened(tmp_path)
+        await store.upsert([chunk(f"{number} {row}", "text") for row in range(2 * MAX_UNFLUSHED)])
+        await asyncio.sleep(0)  # the copy has begun, or is about to
+        await store.close()
+    store = opened(tmp_path)
+    assert await store.count("acme") == 6 * MAX_UNFLUSHED
+    assert len(await store.search_lexical("acme", "text", 10 * MAX_UNFLUSHED, {})) == 6 * MAX_UNFLUSHED
+    await store.close()

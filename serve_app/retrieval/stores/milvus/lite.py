@@ -1,22 +1,32 @@
-"""What Milvus Lite must be told, and a server does by itself: to load a collection, and to flush it.
+"""What Milvus Lite must be told, and a server does by itself: to load, to flush, to make one file of many.
 
 Rows that are not flushed are in no index: each search reads all of them, value by value in Python, and makes
 a lexical index of them for itself alone. Milvus Lite flushes by itself at 128 MiB only.
+
+A flush makes a file, and passages are ranked by how rare the question's words are in their own file: the fewer the
+rows beside them, the more it is chance. Milvus Lite joins files of one size, four at a time, and never all of them; a
+copy of the collection has one.
 
 Knows nothing of chunks; the client is given.
 """
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 # A flush writes only the rows since the last one, and four small files become one by themselves, so how often it
 # is done need not fall as the collection grows.
 MAX_UNFLUSHED = 128
+# A collection is copied once this share of its rows came after the last copy, so that what is copied in the long run
+# is at most twenty times what is written;
+FRESH_SHARE = 0.05
+# and once no write has come for so long: a sync writes its documents in many parts.
+QUIET_S = 2.0
 
 
 def wake(client: Any, names: Iterable[str], timeout_s: float) -> None:
@@ -82,3 +92,48 @@ class Flushing:
             with self._changed:
                 self._is_flushing = False
                 self._changed.notify_all()
+
+
+class Merging:
+    """When collections are copied to make one file of many: some time after the last write. Of one event loop.
+
+    Args:
+        merge: copies those that are due; called with nobody waiting, so it raises nothing.
+    """
+
+    def __init__(self, merge: Callable[[], Awaitable[None]]) -> None:
+        self._merge = merge
+        self._num_fresh: Counter[str] = Counter()  # collection -> rows written and deleted since its copy
+        self._waiting: asyncio.Task[None] | None = None
+        self._is_merging = False
+
+    def wrote(self, name: str, num_rows: int) -> None:
+        """So many rows of the collection were written or deleted; the time without writes begins again."""
+        self._num_fresh[name] += num_rows
+        if self._is_merging:
+            return  # it waits for this write, and copies its rows too
+        if self._waiting is not None:
+            self._waiting.cancel()
+        self._waiting = asyncio.create_task(self._wait())
+
+    def is_due(self, name: str, num_rows: int) -> bool:
+        """Whether a collection of so many rows is to be copied."""
+        return self._num_fresh[name] > FRESH_SHARE * num_rows
+
+    def merged(self, name: str) -> None:
+        """It was copied, with no write meanwhile."""
+        del self._num_fresh[name]
+
+    async def close(self) -> None:
+        """Nothing is copied after this. A copy that has begun is broken off, and the collection stays as it was."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+            await asyncio.wait([self._waiting])
+
+    async def _wait(self) -> None:
+        await asyncio.sleep(QUIET_S)
+        self._is_merging = True
+        try:
+            await self._merge()
+        finally:
+            self._is_merging = False

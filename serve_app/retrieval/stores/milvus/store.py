@@ -30,7 +30,7 @@ from serve_app.retrieval.fusion import fuse_legs
 from serve_app.retrieval.stores import lexical_text
 from serve_app.retrieval.stores.milvus import rows
 from serve_app.retrieval.stores.milvus.collection_schema import create
-from serve_app.retrieval.stores.milvus.lite import Flushing, num_deleted, wake
+from serve_app.retrieval.stores.milvus.lite import Flushing, Merging, num_deleted, wake
 from serve_app.retrieval.stores.milvus.words import analysed
 
 T = TypeVar("T")
@@ -69,7 +69,9 @@ class MilvusStore:
         self._home = home
         self._threads = ThreadPoolExecutor(_NUM_THREADS, "milvus")
         self._client: Any = None
-        self._flushing = Flushing() if "://" not in config.uri else None  # a server flushes by itself
+        is_lite = "://" not in config.uri  # a server does these by itself
+        self._flushing = Flushing() if is_lite else None
+        self._merging = Merging(self._merge) if is_lite else None
         self._spaces: set[str] | None = None  # models' collections that there are; None: not asked yet
         self._opening = asyncio.Lock()
         self._writing = asyncio.Lock()
@@ -91,7 +93,7 @@ class MilvusStore:
                     part = own[start : start + _MAX_ROWS]
                     data = await asyncio.to_thread(_rows_of, part)
                     await self._write("upsert", name, data)
-                    await self._flush_if_due(name, len(data))
+                    await self._wrote(name, len(data))
                 # A chunk that moves to another model is in both for a moment, never in none.
                 keys = [rows.key(chunk.tenant, chunk.id) for chunk in own]
                 await self._delete_keys(await self._known() - {name}, keys)
@@ -106,7 +108,7 @@ class MilvusStore:
         async with self._writing:
             for name in sorted(await self._known()):
                 deleted = await self._write("delete", name, filter=condition)
-                await self._flush_if_due(name, num_deleted(deleted))
+                await self._wrote(name, num_deleted(deleted))
 
     async def vectors(
         self, tenant: str, embedding_id: str, chunk_hashes: Sequence[str]
@@ -204,16 +206,11 @@ class MilvusStore:
         """Each collection is copied, and the alias moved to the copy; writes wait."""
         async with self._writing:
             for name in sorted(await self._known()):
-                old = await self._target(name)
-                number = int(old.rpartition("_g")[2]) + 1
-                dim, new = int(name.rpartition("_")[2]), f"{name}_g{number}"
-                await self._write("drop_collection", new)
-                await self._create(new, dim)
-                await self._copy(old, new)
-                await self._write("alter_alias", new, name)
-                await self._write("drop_collection", old)
+                await self._make_anew(name)
 
     async def close(self) -> None:
+        if self._merging is not None:
+            await self._merging.close()
         if self._client is not None:
             client, self._client = self._client, None
             await asyncio.to_thread(self._release, client)
@@ -262,6 +259,29 @@ class MilvusStore:
 
     async def _is_empty(self, name: str) -> bool:
         return not await self._rows(name, 'key != ""', ["id"], limit=1)
+
+    async def _make_anew(self, name: str) -> None:
+        """A copy in the place of the model's collection. Inside of a write."""
+        old = await self._target(name)
+        number = int(old.rpartition("_g")[2]) + 1
+        dim, new = int(name.rpartition("_")[2]), f"{name}_g{number}"
+        await self._write("drop_collection", new)
+        await self._create(new, dim)
+        await self._copy(old, new)
+        await self._write("alter_alias", new, name)
+        await self._write("drop_collection", old)
+        if self._merging is not None:
+            self._merging.merged(name)
+
+    async def _merge(self) -> None:
+        """Copy the collections of which enough is new. What fails is logged, and due again after the next write."""
+        assert self._merging is not None
+        with contextlib.suppress(Unavailable):
+            async with self._writing:
+                for name in sorted(await self._known()):
+                    [row] = await self._rows(name, 'key != ""', ["count(*)"], limit=None)
+                    if self._merging.is_due(name, int(row["count(*)"])):
+                        await self._make_anew(name)
 
     async def _copy(self, old: str, new: str) -> None:
         keys = await self._values(old, "key", 'key != ""')
@@ -339,7 +359,7 @@ class MilvusStore:
             for start in range(0, len(keys), _MAX_ROWS):
                 part = list(keys[start : start + _MAX_ROWS])
                 await self._write("delete", name, ids=part)
-                await self._flush_if_due(name, len(part))
+                await self._wrote(name, len(part))
 
     async def _write(self, method: str, *args: object, **options: object) -> Any:
         """What a method of the client returns, called with the time that a write may take."""
@@ -349,11 +369,13 @@ class MilvusStore:
 
         return await self._call(write, None, "a write")
 
-    async def _flush_if_due(self, name: str, num_rows: int) -> None:
+    async def _wrote(self, name: str, num_rows: int) -> None:
         """After so many rows were written or deleted, which is done and must not be reported as failed."""
         if self._flushing is not None and self._flushing.is_due(name, num_rows):
             with contextlib.suppress(Unavailable):  # it is logged, and due again at the next write
                 await self._flush(name)
+        if self._merging is not None:
+            self._merging.wrote(name, num_rows)
 
     async def _flush(self, name: str) -> None:
         def flush(client: Any) -> None:

@@ -1,7 +1,8 @@
-"""When Milvus Lite's rows are flushed, and who waits for it."""
+"""When Milvus Lite's rows are flushed and its files made one, and who waits for it."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event
@@ -9,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from serve_app.retrieval.stores.milvus.lite import MAX_UNFLUSHED, Flushing, num_deleted, wake
+from serve_app.retrieval.stores.milvus import lite
+from serve_app.retrieval.stores.milvus.lite import MAX_UNFLUSHED, Flushing, Merging, num_deleted, wake
 
 LIMIT_S = 10.0  # of a wait that is never as long
 
@@ -96,3 +98,73 @@ def test_a_file_that_is_opened_again_is_flushed_and_loaded() -> None:
 def test_deletions_are_counted_however_they_are_told() -> None:
     assert num_deleted(["a", "b"]) == 2
     assert num_deleted({"delete_count": 3}) == 3
+
+
+class _Copies:
+    """Copies collections of 1,000 rows, as a store does."""
+
+    def __init__(self) -> None:
+        self.made: list[str] = []
+        self.merging = Merging(self._merge)
+        self.locked = asyncio.Lock()
+
+    async def _merge(self) -> None:
+        async with self.locked:
+            for name in ("a", "b"):
+                if self.merging.is_due(name, 1000):
+                    self.made.append(name)
+                    self.merging.merged(name)
+
+
+async def passed() -> None:
+    """Whatever is ready has had its turn."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def copies(monkeypatch: pytest.MonkeyPatch) -> _Copies:
+    monkeypatch.setattr(lite, "QUIET_S", 0.0)
+    return _Copies()
+
+
+async def test_a_collection_is_copied_once_a_twentieth_of_it_is_new(copies: _Copies) -> None:
+    copies.merging.wrote("a", 50)
+    await passed()
+    assert copies.made == []
+    copies.merging.wrote("a", 1)
+    await passed()
+    assert copies.made == ["a"]
+    copies.merging.wrote("a", 50)  # since the copy
+    copies.merging.wrote("b", 1000)
+    await passed()
+    assert copies.made == ["a", "b"]
+
+
+async def test_each_write_begins_the_wait_again(copies: _Copies, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lite, "QUIET_S", 3600.0)
+    copies.merging.wrote("a", 1000)
+    await passed()
+    monkeypatch.setattr(lite, "QUIET_S", 0.0)
+    copies.merging.wrote("a", 0)
+    await passed()
+    assert copies.made == ["a"]
+
+
+async def test_what_is_written_while_a_copy_waits_for_it_is_in_that_copy(copies: _Copies) -> None:
+    async with copies.locked:
+        copies.merging.wrote("a", 1000)
+        await passed()
+        copies.merging.wrote("a", 1000)
+    await passed()
+    assert copies.made == ["a"]
+    copies.merging.wrote("a", 1)
+    await passed()
+    assert copies.made == ["a"]
+
+
+async def test_nothing_is_copied_after_the_end(copies: _Copies) -> None:
+    copies.merging.wrote("a", 1000)
+    await copies.merging.close()
+    await passed()
+    assert copies.made == []
