@@ -18,6 +18,7 @@ _BENCHMARKS = {
     "overload": "goodput from half to three times the capacity of a model, with and without priorities",
     "semantic-cache": "hits and false hits of the semantic cache by threshold, on paraphrases and near misses",
     "frontdoor": "what key, limits, guards, cache and LiteLLM add; whether limits and shares are exact",
+    "affinity": "what it brings to keep requests together on one of a model's replicas",
     "cascade": "cost and quality of a small model before a large one, by threshold, against a coin",
     "startup": "seconds from the command to readiness, and the memory of all processes",
     "agent": "the pipeline's own time, model calls by path, and the time to the first event",

@@ -61,7 +61,7 @@ from serve_app.errors import ConfigError
 from serve_app.ingress.deployment import IngressDeployment
 from serve_app.messages import ModelCard
 from serve_app.model_cache.cache import why_missing
-from serve_app.request_router import ROUTER
+from serve_app.request_router import AFFINE_ROUTER, ROUTER
 from serve_app.retrieval.deployment import KnowledgeBaseDeployment
 from serve_app.routing.router import group_cards
 
@@ -249,11 +249,20 @@ def _may_sleep(config: PlatformConfig) -> dict[str, float]:
 
 def _model(config: ModelConfig, folder: Path, tracing: TracingConfig) -> Application:
     name = f"Model-{config.name.replace('/', '-')}"
-    if not isinstance(config, VllmModel):
-        return _queueing(ModelDeployment, name, config.scaling).bind(config, folder, tracing)
-    made = _queueing(VllmDeployment, name, config.scaling)
-    reserved = {"num_cpus": config.scaling.num_cpus, **device_of(config).resources(config)}
-    return made.options(ray_actor_options=reserved).bind(config, folder, tracing)
+    made = _queueing(
+        VllmDeployment if isinstance(config, VllmModel) else ModelDeployment, name, config.scaling
+    )
+    if config.affinity != "none":
+        made = made.options(request_router_config=_affine_router(config))
+    if isinstance(config, VllmModel):
+        reserved = {"num_cpus": config.scaling.num_cpus, **device_of(config).resources(config)}
+        made = made.options(ray_actor_options=reserved)
+    return made.bind(config, folder, tracing)
+
+
+def _affine_router(config: ModelConfig) -> RequestRouterConfig:
+    settings = {"affinity": config.affinity, "prefix_chars": config.prefix_chars}
+    return RequestRouterConfig(request_router_class=AFFINE_ROUTER, request_router_kwargs=settings)  # type: ignore[arg-type]
 
 
 def _reranker(config: RerankerConfig, folder: Path, tracing: TracingConfig) -> Application:

@@ -123,7 +123,7 @@ def model_handles(
 
 def own_calls_per_s(card: ModelCard, streams: StreamsConfig) -> float:
     """As of `Caller`, for requests to a model."""
-    return math.inf if card.is_scaled_by_calls else streams.own_calls_per_s
+    return math.inf if card.has_own_calls else streams.own_calls_per_s
 
 
 class EmbedderHandle(ModelHandle):

@@ -78,6 +78,7 @@ class RequestContext:
     traceparent: str | None = None  # W3C trace context
     # the tenant's, where engines that are full are shared by tenant; None: first come, first served
     weight: float | None = None
+    session: str | None = None  # what the client calls its conversation; where affinity is by session
 
     def at_most(self, seconds: float | None) -> RequestContext:
         """The same with no more than so many seconds left; None sets no limit."""
@@ -125,9 +126,8 @@ class ModelCard:
     abilities: frozenset[str] = (
         frozenset()
     )  # request fields that it honours beyond those that every text engine does
-    is_scaled_by_calls: bool = (
-        False  # its replicas follow Serve's count of calls, so each request must be one
-    )
+    # Each request is a call that Serve places: its replicas follow the number of calls, or are chosen by what is asked.
+    has_own_calls: bool = False
     reads_requests: bool = False  # its engine reads bodies itself, so they pass as the client sent them
     # "tools", "json_schema", "vision" -> whether requests with them are served; absent: the configuration does not tell
     serves: Mapping[str, bool] = field(default_factory=dict)

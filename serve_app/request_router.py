@@ -7,19 +7,30 @@ forgotten by its answers. In a burst both make one replica look idle that is not
 from the moment that its replica is chosen, and a replica is never taken to have less than what this process has given
 it.
 
+A model whose engine keeps the keys and values of earlier prompts may have an affinity: requests of one conversation, or
+whose prompts begin alike, come to the same replica (docs/decisions/0032).
+
 Runs where the handles are: in the replicas of the ingress and of agents.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from ray.serve._private.common import ReplicaID, RequestMetadata
 from ray.serve._private.request_router.common import PendingRequest, ReplicaQueueLengthCache
 from ray.serve._private.request_router.pow_2_router import PowerOfTwoChoicesRequestRouter
 from ray.serve._private.request_router.replica_wrapper import RunningReplica
+
+from serve_app.channel.asked import Asked
+from serve_app.messages import RequestContext
+from serve_app.routing.base import Member
+from serve_app.routing.choose import order
+from serve_app.routing.key import Affinity, affinity_key
 
 
 class CountedQueueLengths(ReplicaQueueLengthCache):
@@ -39,6 +50,11 @@ class CountedQueueLengths(ReplicaQueueLengthCache):
             self._num_own[replica_id] -= 1
         else:
             del self._num_own[replica_id]
+
+    def known(self, replica_id: ReplicaID) -> int:
+        """Calls that a replica has, as far as is known here."""
+        told = self.get(replica_id)
+        return self._num_own[replica_id] if told is None else told
 
     def update(self, replica_id: ReplicaID, queue_len: int) -> None:
         """What is known of a replica now; Serve's own counting and the replica's answers both come here."""
@@ -87,4 +103,55 @@ class CountingRouter(PowerOfTwoChoicesRequestRouter):
         super().on_request_completed(replica_id, internal_request_id)
 
 
+class AffineRouter(CountingRouter):
+    """The replica that a request's key belongs to; without a key, or when that replica has too many, another.
+
+    Which one it is follows from the key and the replicas' names (`serve_app.routing.choose`), so that all callers
+    agree without asking each other, and when a replica comes or goes only its own keys move.
+    """
+
+    def initialize_state(  # type: ignore[override]
+        self, *, affinity: Affinity, prefix_chars: int
+    ) -> None:
+        """Called by Serve with what the deployment's `request_router_kwargs` say."""
+        self._affinity = affinity
+        self._prefix_chars = prefix_chars
+        self._rng = random.Random()  # noqa: S311 (who is asked is no secret)
+
+    async def choose_replicas(
+        self, candidate_replicas: list[RunningReplica], pending_request: PendingRequest | None = None
+    ) -> list[list[RunningReplica]]:
+        key = None
+        if pending_request is not None and not pending_request.metadata.multiplexed_model_id:
+            key = self._key(pending_request.args)
+        if pending_request is None or key is None:
+            return await super().choose_replicas(candidate_replicas, pending_request)
+        pending_request.routing_context.should_backoff = True  # all replicas are among those returned
+        replicas = {replica.replica_id.unique_id: replica for replica in candidate_replicas}
+        members = [
+            Member(name, num_running=self._counted.known(replica.replica_id))
+            for name, replica in replicas.items()
+        ]
+        ranked = [replicas[choice.model] for choice in order(members, "least_loaded", self._rng, key=key)]
+        return [ranked[:1], ranked[1:]]
+
+    def _key(self, args: Sequence[Any]) -> str | None:
+        """Of a call with the arguments of ModelDeployment's methods, whichever way its answer takes."""
+        match args:
+            case [Asked(args=(_, dict() as body), context=context)]:
+                pass
+            case [_, dict() as body, RequestContext() as context]:
+                pass
+            case _:
+                return None
+        return affinity_key(body, context, self._affinity, self._prefix_chars)
+
+    def _get_pending_request_matching_metadata(
+        self, request_metadata: RequestMetadata | None = None
+    ) -> PendingRequest | None:
+        """The request that the replica was chosen for, and not whoever waits longest."""
+        return self._get_pending_request_matching_internal_request_id(request_metadata)
+
+
 ROUTER = f"{CountingRouter.__module__}:{CountingRouter.__name__}"
+AFFINE_ROUTER = f"{AffineRouter.__module__}:{AffineRouter.__name__}"

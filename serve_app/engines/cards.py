@@ -40,7 +40,7 @@ def model_card(config: ModelConfig) -> ModelCard:
             context_tokens=config.max_model_len,
             is_generative=config.runner == "generate",
             max_deadline_s=config.max_deadline_s,
-            is_scaled_by_calls=_is_scaled_by_calls(config.scaling),
+            has_own_calls=_has_own_calls(config),
             reads_requests=True,
             serves=_serves(config),
         )
@@ -51,7 +51,7 @@ def model_card(config: ModelConfig) -> ModelCard:
         context_tokens=getattr(config, "context_tokens", None),
         is_generative=config.engine != "extractive",
         max_deadline_s=config.max_deadline_s,
-        is_scaled_by_calls=_is_scaled_by_calls(config.scaling),
+        has_own_calls=_has_own_calls(config),
         serves=_serves(config),
     )
 
@@ -79,7 +79,7 @@ def embedder_card(config: EmbedderConfig) -> ModelCard:
         endpoints=(Endpoint.EMBEDDINGS,),
         context_tokens=config.context_tokens,
         dim=getattr(config, "dim", None),
-        is_scaled_by_calls=_is_scaled_by_calls(config.scaling),
+        has_own_calls=_is_scaled_by_calls(config.scaling),
     )
 
 
@@ -90,8 +90,12 @@ def reranker_card(config: RerankerConfig) -> ModelCard:
         endpoints=(Endpoint.RERANK,),
         context_tokens=getattr(config, "context_tokens", None),
         is_generative=False,
-        is_scaled_by_calls=_is_scaled_by_calls(config.scaling),
+        has_own_calls=_is_scaled_by_calls(config.scaling),
     )
+
+
+def _has_own_calls(config: ModelConfig) -> bool:
+    return config.affinity != "none" or _is_scaled_by_calls(config.scaling)
 
 
 def _is_scaled_by_calls(scaling: ScalingConfig) -> bool:

@@ -19,6 +19,7 @@ REQUEST_ID = "x-request-id"
 TENANT = "x-manta-tenant"
 TIMEOUT = "x-request-timeout-s"
 PRIORITY = "x-manta-priority"
+SESSION = "x-manta-session"
 TRACEPARENT = "traceparent"
 # What a gateway sends that passes on `x-` headers only, as LiteLLM does: see cluster/litellm/proxy.py.
 CARRIED_TRACEPARENT = "x-manta-traceparent"
@@ -50,6 +51,7 @@ def read_context(
         deadline=Deadline.after(_timeout_s(headers, config)),
         priority=_priority(headers, config),
         traceparent=read_traceparent(headers),
+        session=headers.get(SESSION),
     )
 
 

@@ -83,7 +83,7 @@ class Group:
         members = [
             self._conditions[member.model].member(now_s, is_stream=ask.is_stream) for member in self._members
         ]
-        key = affinity_key(ask, self._config.affinity, self._config.prefix_chars)
+        key = affinity_key(ask.body, ask.context, self._config.affinity, self._config.prefix_chars)
         return order(members, self._config.choice, self._rng, key=key, fallbacks=self._fallbacks)
 
     async def first_of(

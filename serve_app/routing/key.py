@@ -1,24 +1,26 @@
-"""What keeps requests together on one member."""
+"""What keeps requests together, on one member of a group or on one replica of a model."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
-from serve_app.front.base import Ask
-from serve_app.messages import JsonObject
+from serve_app.messages import JsonObject, RequestContext
 
-SESSION = "x-manta-session"
+Affinity = Literal["none", "session", "prefix"]
 
 
-def affinity_key(ask: Ask, affinity: Literal["none", "session", "prefix"], prefix_chars: int) -> str | None:
+def affinity_key(
+    body: JsonObject, context: RequestContext, affinity: Affinity, prefix_chars: int
+) -> str | None:
     """The key; None: nothing keeps this request anywhere. Keys of two tenants are never the same."""
     if affinity == "none":
         return None
     if affinity == "session":
-        session = ask.headers.get(SESSION) or ask.body.get("user")
-        return f"{ask.context.tenant}\x1f{session}" if isinstance(session, str) and session else None
-    prefix = _prefix(ask.body, prefix_chars)
-    return f"{ask.context.tenant}\x1f{prefix}" if prefix else None
+        # Of OpenAI's own two the second is the older.
+        key = context.session or body.get("prompt_cache_key") or body.get("user")
+    else:
+        key = _prefix(body, prefix_chars)
+    return f"{context.tenant}\x1f{key}" if isinstance(key, str) and key else None
 
 
 def _prefix(body: JsonObject, num_chars: int) -> str:

@@ -13,9 +13,13 @@ from ray.serve._private.common import DeploymentHandleSource, DeploymentID, Repl
 from ray.serve._private.request_router.common import PendingRequest
 from ray.serve._private.request_router.pow_2_router import PowerOfTwoChoicesRequestRouter
 
-from serve_app.request_router import ROUTER, CountedQueueLengths, CountingRouter
+from serve_app.channel.address import ChannelAddress, ReplyTo
+from serve_app.channel.asked import Asked
+from serve_app.messages import Endpoint, RequestContext
+from serve_app.request_router import AFFINE_ROUTER, ROUTER, AffineRouter, CountedQueueLengths, CountingRouter
 
 DEPLOYMENT = DeploymentID(name="Model", app_name="manta")
+REPLY_TO = ReplyTo(ChannelAddress("listener", "node", "name", b"k" * 32), 1)
 A, B = (ReplicaID(unique_id=name, deployment_id=DEPLOYMENT) for name in "ab")
 
 
@@ -168,3 +172,111 @@ async def test_a_caller_that_leaves_before_it_is_told_counts_no_more(make_router
 
 def test_serve_finds_it_by_its_name() -> None:
     assert ROUTER == "serve_app.request_router:CountingRouter"
+    assert AFFINE_ROUTER == "serve_app.request_router:AffineRouter"
+
+
+# ------------------------------------------------------------ affinity
+
+
+def conversation(
+    number: int, user: str, context: RequestContext, *, is_channel: bool = True
+) -> PendingRequest:
+    """A request of a conversation, as it comes by the channel or by Serve's own way."""
+    asked = call(number)
+    body = {"user": user, "messages": []}
+    if is_channel:
+        asked.args = [Asked((Endpoint.CHAT, body), context, REPLY_TO)]
+    else:
+        asked.args = [Endpoint.CHAT, body, context]
+    return asked
+
+
+@pytest.fixture
+def make_affine(make_router: Callable[..., Any]) -> Callable[[], Any]:
+    def make() -> Any:
+        router = make_router(AffineRouter)
+        router.initialize_state(affinity="session", prefix_chars=16)
+        return router
+
+    return make
+
+
+async def place(router: Any, asked: PendingRequest) -> ReplicaID:
+    replica: Replica = await router._choose_replica_for_request(asked)
+    router.on_send_request(replica.replica_id)
+    return replica.replica_id
+
+
+def end(router: Any, replica_id: ReplicaID, asked: PendingRequest) -> None:
+    router.on_request_completed(replica_id, asked.metadata.internal_request_id)
+    router.decrement_queue_len_cache(replica_id)
+
+
+async def test_a_conversation_stays_where_it_was_at_every_caller(
+    make_affine: Callable[[], Any], context: RequestContext
+) -> None:
+    places: dict[str, set[ReplicaID]] = {}
+    for is_channel in (True, False):
+        router = make_affine()
+        for number in range(60):
+            asked = conversation(number, f"user-{number % 20}", context, is_channel=is_channel)
+            replica_id = await place(router, asked)
+            places.setdefault(f"user-{number % 20}", set()).add(replica_id)
+            end(router, replica_id, asked)
+    assert all(len(found) == 1 for found in places.values())
+    assert set.union(*places.values()) == {A, B}
+
+
+async def test_conversations_that_come_together_go_to_their_own_places(
+    make_affine: Callable[[], Any], context: RequestContext
+) -> None:
+    # Serve may give a chosen replica to whoever waits longest; here it is for one request alone.
+    alone = [
+        await place(make_affine(), conversation(number, f"user-{number}", context)) for number in range(8)
+    ]
+    for first in range(0, 8, 2):
+        router = make_affine()
+        router.update_replicas([Replica(A), Replica(B)])
+        pair = [conversation(number, f"user-{number}", context) for number in (first, first + 1)]
+        together = await asyncio.gather(*(place(router, asked) for asked in pair))
+        if alone[first] != alone[first + 1]:
+            assert together == alone[first : first + 2]
+
+
+async def test_a_replica_with_too_many_gets_no_more_by_affinity(
+    make_affine: Callable[[], Any], context: RequestContext
+) -> None:
+    router = make_affine()
+    found = Counter([await place(router, conversation(number, "one", context)) for number in range(40)])
+    assert sorted(found.values()) == [15, 25]  # 1.25 times its share
+
+
+async def test_without_a_key_the_better_of_two_is_chosen(
+    make_affine: Callable[[], Any], context: RequestContext
+) -> None:
+    router = make_affine()
+    assert await split(router) == 8
+    router = make_affine()
+    found = Counter([await place(router, conversation(number, "", context)) for number in range(16)])
+    assert found[A] == found[B] == 8
+
+
+async def test_an_adapter_matters_more_than_affinity(
+    make_affine: Callable[[], Any], context: RequestContext
+) -> None:
+    router = make_affine()
+    router.update_replicas([Replica(A), Replica(B, "poet")])
+    for number in range(6):
+        asked = conversation(number, f"user-{number}", context)
+        asked.metadata.multiplexed_model_id = "poet"
+        assert await place(router, asked) == B
+
+
+async def test_a_home_that_is_gone_leaves_its_keys_to_the_others(
+    make_affine: Callable[[], Any], context: RequestContext
+) -> None:
+    router = make_affine()
+    router.update_replicas([Replica(B)])
+    assert {await place(router, conversation(number, f"user-{number}", context)) for number in range(8)} == {
+        B
+    }

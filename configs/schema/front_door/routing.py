@@ -83,8 +83,8 @@ class GroupConfig(Strict):
     affinity: Literal["none", "session", "prefix"] = Field(
         default="none",
         description="Keep requests together on one member as long as it is not fuller than the others: those of one "
-        "`x-manta-session` (or `user`), or those whose prompts begin alike. It pays where engines keep the keys and "
-        "values of earlier prompts.",
+        "`x-manta-session` (or `prompt_cache_key`, or `user`), or those whose prompts begin alike. It pays where "
+        "engines keep the keys and values of earlier prompts.",
     )
     prefix_chars: int = Field(
         default=1024, ge=16, description="Characters of the prompt that must be the same for `prefix`."

@@ -64,12 +64,12 @@ def test_a_card_says_what_kind_of_model_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "max_replicas", "is_scaled_by_calls"),
+    ("policy", "max_replicas", "has_own_calls"),
     [("ongoing_requests", 2, True), ("ongoing_requests", 1, False), ("work", 2, False)],
 )
 def test_a_model_that_serve_scales_has_a_call_for_each_request(
-    policy: str, max_replicas: int, is_scaled_by_calls: bool
+    policy: str, max_replicas: int, has_own_calls: bool
 ) -> None:
     scaling = {"min_replicas": 1, "max_replicas": max_replicas, "autoscaler": {"policy": policy}}
     config = MockModel.model_validate({"engine": "mock", "name": "m", "scaling": scaling})
-    assert model_card(config).is_scaled_by_calls is is_scaled_by_calls
+    assert model_card(config).has_own_calls is has_own_calls

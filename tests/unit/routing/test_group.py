@@ -21,7 +21,6 @@ from serve_app.errors import (
     Overloaded,
     Unavailable,
 )
-from serve_app.front.base import Ask
 from serve_app.routing.condition import Condition
 from serve_app.routing.group import MODEL, MODEL_ID, ROUTE, Group
 
@@ -199,25 +198,3 @@ def test_a_slow_answer_counts_at_once_and_is_forgotten_bit_by_bit() -> None:
     one.answered(1, 0.1, is_stream=True)
     assert 1.5 < (one.member(1, is_stream=True).latency_s or 0) < 2.0
     assert (one.member(100, is_stream=True).latency_s or 0) < 0.01
-
-
-def test_affinity_never_mixes_tenants(make_ask: Make) -> None:
-    from serve_app.routing.key import affinity_key
-
-    asks: list[Ask] = [make_ask(tenant=tenant, headers={"x-manta-session": "s"}) for tenant in ("a", "b")]
-    assert len({affinity_key(ask, "session", 100) for ask in asks}) == 2
-    assert len({affinity_key(ask, "prefix", 100) for ask in asks}) == 2
-    assert affinity_key(make_ask(), "session", 100) is None
-    assert affinity_key(make_ask(headers={"x-manta-session": "s"}), "none", 100) is None
-
-
-def test_prompts_that_begin_alike_have_one_key(make_ask: Make) -> None:
-    from serve_app.routing.key import affinity_key
-
-    def key(*texts: str) -> str | None:
-        messages = [{"role": "user", "content": text} for text in texts]
-        return affinity_key(make_ask({"messages": messages}), "prefix", 10)
-
-    assert key("0123456789abc", "x") == key("0123456789xyz")
-    assert key("012345678", "9") != key("0123456789")
-    assert key("a") != key("b")
