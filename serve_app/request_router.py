@@ -16,7 +16,7 @@ Runs where the handles are: in the replicas of the ingress and of agents.
 from __future__ import annotations
 
 import asyncio
-import random
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -28,9 +28,8 @@ from ray.serve._private.request_router.replica_wrapper import RunningReplica
 
 from serve_app.channel.asked import Asked
 from serve_app.messages import RequestContext
-from serve_app.routing.base import Member
-from serve_app.routing.choose import order
 from serve_app.routing.key import Affinity, affinity_key
+from serve_app.routing.places import Places
 
 
 class CountedQueueLengths(ReplicaQueueLengthCache):
@@ -104,11 +103,7 @@ class CountingRouter(PowerOfTwoChoicesRequestRouter):
 
 
 class AffineRouter(CountingRouter):
-    """The replica that a request's key belongs to; without a key, or when that replica has too many, another.
-
-    Which one it is follows from the key and the replicas' names (`serve_app.routing.choose`), so that all callers
-    agree without asking each other, and when a replica comes or goes only its own keys move.
-    """
+    """The replica that had a request's key before (`serve_app.routing.places`); without a key the better of two."""
 
     def initialize_state(  # type: ignore[override]
         self, *, affinity: Affinity, prefix_chars: int
@@ -116,7 +111,7 @@ class AffineRouter(CountingRouter):
         """Called by Serve with what the deployment's `request_router_kwargs` say."""
         self._affinity = affinity
         self._prefix_chars = prefix_chars
-        self._rng = random.Random()  # noqa: S311 (who is asked is no secret)
+        self._places = Places()
 
     async def choose_replicas(
         self, candidate_replicas: list[RunningReplica], pending_request: PendingRequest | None = None
@@ -127,16 +122,22 @@ class AffineRouter(CountingRouter):
         if pending_request is None or key is None:
             return await super().choose_replicas(candidate_replicas, pending_request)
         pending_request.routing_context.should_backoff = True  # all replicas are among those returned
-        replicas = {replica.replica_id.unique_id: replica for replica in candidate_replicas}
-        members = [
-            Member(name, num_running=self._counted.known(replica.replica_id))
-            for name, replica in replicas.items()
-        ]
-        ranked = [replicas[choice.model] for choice in order(members, "least_loaded", self._rng, key=key)]
-        return [ranked[:1], ranked[1:]]
+        loads = {one.replica_id.unique_id: self._counted.known(one.replica_id) for one in candidate_replicas}
+        best = self._places.best(key, loads)
+        first = [one for one in candidate_replicas if one.replica_id.unique_id == best]
+        return [first, [one for one in candidate_replicas if one not in first]]
+
+    def _fulfill_next_pending_request(
+        self, replica: RunningReplica, request_metadata: RequestMetadata | None = None
+    ) -> None:
+        pending = self._get_pending_request_matching_internal_request_id(request_metadata)
+        super()._fulfill_next_pending_request(replica, request_metadata)
+        key = None if pending is None else self._key(pending.args)
+        if key is not None:
+            self._places.sent(key, replica.replica_id.unique_id)
 
     def _key(self, args: Sequence[Any]) -> str | None:
-        """Of a call with the arguments of ModelDeployment's methods, whichever way its answer takes."""
+        """A hash of it, of a call with the arguments of ModelDeployment's methods, whichever way its answer takes."""
         match args:
             case [Asked(args=(_, dict() as body), context=context)]:
                 pass
@@ -144,7 +145,12 @@ class AffineRouter(CountingRouter):
                 pass
             case _:
                 return None
-        return affinity_key(body, context, self._affinity, self._prefix_chars)
+        key = affinity_key(body, context, self._affinity, self._prefix_chars)
+        return (
+            None
+            if key is None
+            else hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        )
 
     def _get_pending_request_matching_metadata(
         self, request_metadata: RequestMetadata | None = None

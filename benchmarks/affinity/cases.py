@@ -21,6 +21,7 @@ class Case:
         beginning_tokens: with which a session's prompts begin; 0: nothing is added.
         num_beginnings: different ones; each is that of an equal share of the sessions.
         own_tokens: of each turn, besides.
+        think_s: from the end of an answer to the session's next question.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Case:
     beginning_tokens: int
     num_beginnings: int
     own_tokens: int
+    think_s: float = 0.0
     output_tokens: int = 32
 
     @property
@@ -41,8 +43,8 @@ class Case:
 
 
 CASES = (
-    Case("conversations", 6, 18, 4, beginning_tokens=512, num_beginnings=18, own_tokens=48),
-    Case("documents", 6, 72, 1, beginning_tokens=768, num_beginnings=12, own_tokens=48),
+    Case("conversations", 6, 18, 4, beginning_tokens=512, num_beginnings=18, own_tokens=48, think_s=2.0),
+    Case("documents", 6, 80, 1, beginning_tokens=768, num_beginnings=20, own_tokens=48),
     Case("unlike", 6, 72, 1, beginning_tokens=0, num_beginnings=1, own_tokens=192),
 )
 # A text of the longest conversation, with room for the template's own tokens and for words of more than one.
@@ -58,6 +60,7 @@ def workload_of(case: Case, seed: int) -> Workload:
         shared_prefix_tokens=case.beginning_tokens,
         num_shared_prefixes=case.num_beginnings,
         turns=case.num_turns,
+        think_time_s=case.think_s,
     )
     return Workload(
         name=f"affinity-{case.name}",

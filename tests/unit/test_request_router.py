@@ -248,7 +248,7 @@ async def test_a_replica_with_too_many_gets_no_more_by_affinity(
 ) -> None:
     router = make_affine()
     found = Counter([await place(router, conversation(number, "one", context)) for number in range(40)])
-    assert sorted(found.values()) == [15, 25]  # 1.25 times its share
+    assert max(found.values()) <= 25  # 1.25 times its share
 
 
 async def test_without_a_key_the_better_of_two_is_chosen(
