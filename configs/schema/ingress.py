@@ -46,8 +46,8 @@ class StreamsConfig(Strict):
         ge=0,
         description="`channel` only: up to so many requests a second from one replica to one model are placed one by "
         "one by Ray Serve. Beyond that it places twenty a second, and the others go where those went, to the replica "
-        "with the fewest, without what a call of Serve costs. Models that Serve scales by its calls (`policy: "
-        "ongoing_requests`) are always placed one by one.",
+        "with the fewest, without what a call of Serve costs. For models that Serve scales by its calls (`policy: "
+        "ongoing_requests`), and those with an `affinity`, each is always placed by itself.",
     )
     continues: bool = Field(
         default=True,
