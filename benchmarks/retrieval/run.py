@@ -45,15 +45,17 @@ def main() -> None:
     try:
         collection = read(arguments.data, arguments.split)
         with application(arguments.url, arguments.profile) as url:
-            summary, records = measure(url, collection)
+            summary, records = measure(url, collection, arguments.pause)
             _keep(arguments, collection, summary, records)
     except (BrokenCollection, CannotStart, httpx.HTTPError) as exc:
         print(f"benchmarks: {exc}", file=sys.stderr)
         sys.exit(2)
 
 
-def measure(url: str, collection: Collection) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """(summary, one record a query and mode)."""
+def measure(
+    url: str, collection: Collection, pause_s: float = 0.0
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """(summary, one record a query and mode). `pause_s` seconds lie between the last document and the first query."""
     client = httpx.Client(
         base_url=url,
         timeout=300.0,
@@ -64,6 +66,7 @@ def measure(url: str, collection: Collection) -> tuple[dict[str, Any], list[dict
     with client:
         status = client.get("/v1/knowledge/status")
         ingestion = _ingest(client, collection)
+        time.sleep(pause_s)
         records = [
             _ask(client, collection, query_id, mode)
             for query_id in track(collection.queries, "searching", console=err)
@@ -188,7 +191,12 @@ def _keep(
     summary: Mapping[str, Any],
     records: Sequence[Mapping[str, Any]],
 ) -> None:
-    settings = {"collection": collection.name, "split": collection.split, "profile": str(arguments.profile)}
+    settings = {
+        "collection": collection.name,
+        "split": collection.split,
+        "profile": str(arguments.profile),
+        "pause_s": arguments.pause,
+    }
     folder = results_folder.new_folder(arguments.out, f"retrieval-{collection.name}-{summary['store']}")
     results_folder.fill(folder, settings, summary, records)
     _print(summary)
@@ -216,6 +224,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--split", default=None, help="test, dev or train; default: the first that is there")
     parser.add_argument("--url", default=None, help="a running application; default: start one")
     parser.add_argument("--profile", type=Path, default=Path("configs/local.yaml"), help="what to start")
+    parser.add_argument(
+        "--pause",
+        type=float,
+        default=0.0,
+        help="seconds between the last document and the first question: stores go on working on what they got",
+    )
     parser.add_argument(
         "--out", type=Path, default=Path("benchmarks/results"), help="where the run's folder goes"
     )

@@ -26,7 +26,7 @@ MAX_UNFLUSHED = 128
 # is at most twenty times what is written;
 FRESH_SHARE = 0.05
 # and once no write has come for so long: a sync writes its documents in many parts.
-QUIET_S = 2.0
+QUIET_S = 5.0
 
 
 def wake(client: Any, names: Iterable[str], timeout_s: float) -> None:
