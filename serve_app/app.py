@@ -261,8 +261,10 @@ def _model(config: ModelConfig, folder: Path, tracing: TracingConfig) -> Applica
 
 
 def _affine_router(config: ModelConfig) -> RequestRouterConfig:
-    settings = {"affinity": config.affinity, "prefix_chars": config.prefix_chars}
-    return RequestRouterConfig(request_router_class=AFFINE_ROUTER, request_router_kwargs=settings)  # type: ignore[arg-type]
+    return RequestRouterConfig(
+        request_router_class=AFFINE_ROUTER,  # type: ignore[arg-type]
+        request_router_kwargs={"affinity": config.affinity},
+    )
 
 
 def _reranker(config: RerankerConfig, folder: Path, tracing: TracingConfig) -> Application:

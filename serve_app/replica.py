@@ -45,6 +45,8 @@ logger = logging.getLogger("manta.replica")
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_NO_ITEMS: tuple[bytes, ...] = ()
+
 # Before Serve kills a replica whose grace time is over: time for its streams' last words to arrive.
 LAST_WORDS_S = 1.0
 # New objects before a collection of the youngest; what a request leaves in cycles is small, and freed soon enough.
@@ -68,6 +70,23 @@ def returns_errors(
             return exc
 
     return told
+
+
+def without_items(
+    method: Callable[[Any, Asked], Awaitable[None]],
+) -> Callable[[Any, Asked], AsyncIterator[bytes]]:
+    """A deployment's method that sends its items by the channel, as a stream that has none.
+
+    It must be a stream all the same: Serve counts a call as queued at its caller until it streams or ends.
+    """
+
+    @wraps(method)
+    async def stream(self: Any, asked: Asked, /) -> AsyncIterator[bytes]:
+        await method(self, asked)
+        for item in _NO_ITEMS:
+            yield item
+
+    return stream
 
 
 def settle_in() -> None:

@@ -16,7 +16,6 @@ Runs where the handles are: in the replicas of the ingress and of agents.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -28,7 +27,7 @@ from ray.serve._private.request_router.replica_wrapper import RunningReplica
 
 from serve_app.channel.asked import Asked
 from serve_app.messages import RequestContext
-from serve_app.routing.key import Affinity, affinity_key
+from serve_app.routing.beginnings import Affinity, Beginnings, beginnings
 from serve_app.routing.places import Places
 
 
@@ -103,27 +102,24 @@ class CountingRouter(PowerOfTwoChoicesRequestRouter):
 
 
 class AffineRouter(CountingRouter):
-    """The replica that had a request's key before (`serve_app.routing.places`); without a key the better of two."""
+    """The replica that had a prompt's beginning before (`serve_app.routing.places`); else the better of two."""
 
-    def initialize_state(  # type: ignore[override]
-        self, *, affinity: Affinity, prefix_chars: int
-    ) -> None:
+    def initialize_state(self, *, affinity: Affinity) -> None:  # type: ignore[override]
         """Called by Serve with what the deployment's `request_router_kwargs` say."""
         self._affinity = affinity
-        self._prefix_chars = prefix_chars
         self._places = Places()
 
     async def choose_replicas(
         self, candidate_replicas: list[RunningReplica], pending_request: PendingRequest | None = None
     ) -> list[list[RunningReplica]]:
-        key = None
+        prompt = None
         if pending_request is not None and not pending_request.metadata.multiplexed_model_id:
-            key = self._key(pending_request.args)
-        if pending_request is None or key is None:
+            prompt = self._beginnings(pending_request.args)
+        if pending_request is None or prompt is None:
             return await super().choose_replicas(candidate_replicas, pending_request)
         pending_request.routing_context.should_backoff = True  # all replicas are among those returned
         loads = {one.replica_id.unique_id: self._counted.known(one.replica_id) for one in candidate_replicas}
-        best = self._places.best(key, loads)
+        best = self._places.best(prompt, loads)
         first = [one for one in candidate_replicas if one.replica_id.unique_id == best]
         return [first, [one for one in candidate_replicas if one not in first]]
 
@@ -132,12 +128,12 @@ class AffineRouter(CountingRouter):
     ) -> None:
         pending = self._get_pending_request_matching_internal_request_id(request_metadata)
         super()._fulfill_next_pending_request(replica, request_metadata)
-        key = None if pending is None else self._key(pending.args)
-        if key is not None:
-            self._places.sent(key, replica.replica_id.unique_id)
+        prompt = None if pending is None else self._beginnings(pending.args)
+        if prompt is not None:
+            self._places.sent(prompt, replica.replica_id.unique_id)
 
-    def _key(self, args: Sequence[Any]) -> str | None:
-        """A hash of it, of a call with the arguments of ModelDeployment's methods, whichever way its answer takes."""
+    def _beginnings(self, args: Sequence[Any]) -> Beginnings | None:
+        """Of a call with the arguments of ModelDeployment's methods, whichever way its answer takes."""
         match args:
             case [Asked(args=(_, dict() as body), context=context)]:
                 pass
@@ -145,12 +141,7 @@ class AffineRouter(CountingRouter):
                 pass
             case _:
                 return None
-        key = affinity_key(body, context, self._affinity, self._prefix_chars)
-        return (
-            None
-            if key is None
-            else hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-        )
+        return beginnings(body, context, self._affinity)
 
     def _get_pending_request_matching_metadata(
         self, request_metadata: RequestMetadata | None = None

@@ -24,9 +24,8 @@ from serve_app.evaluation.calibration import calibrations
 from serve_app.evaluation.registry import open_judge
 from serve_app.handles import AgentHandle, EmbedderHandle, KnowledgeHandle, model_handles
 from serve_app.messages import AgentQuestion, ModelCard, RequestContext
-from serve_app.replica import Replica, open_inbox
+from serve_app.replica import Replica, open_inbox, without_items
 from serve_app.sessions.agent_sessions import AgentSessions
-from serve_app.streams import NO_ITEMS
 from serve_app.telemetry.deployment import Instruments
 from serve_app.telemetry.metrics import (
     AGENT_DEGRADED,
@@ -133,12 +132,10 @@ class AgentDeployment:
             async for event in events:
                 yield event
 
-    async def answer_by_channel(self, asked: Asked) -> AsyncIterator[bytes]:
-        """The same, sent by the channel; there are no items."""
+    @without_items
+    async def answer_by_channel(self, asked: Asked) -> None:
+        """The same, sent by the channel."""
         await self._replica.send(asked, self._answer)
-        # Without a single item; but a stream, for Serve counts a call as queued until it streams or ends.
-        for item in NO_ITEMS:
-            yield item
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         return self._replica.autoscaling_stats()

@@ -27,10 +27,9 @@ from serve_app.agents.traced import TracedDeclaredAgent, TracedSource
 from serve_app.channel.asked import Asked
 from serve_app.handles import AgentHandle, KnowledgeHandle, model_handles
 from serve_app.messages import AgentQuestion, ApprovalDecision, ModelCard, RequestContext
-from serve_app.replica import Replica, open_inbox
+from serve_app.replica import Replica, open_inbox, without_items
 from serve_app.sessions.agent_sessions import AgentSessions
 from serve_app.sessions.open import open_sessions
-from serve_app.streams import NO_ITEMS
 from serve_app.telemetry.deployment import Instruments
 from serve_app.telemetry.metrics import (
     AGENT_DEGRADED,
@@ -108,11 +107,10 @@ class DeclaredAgentDeployment:
             async for event in events:
                 yield event
 
-    async def answer_by_channel(self, asked: Asked) -> AsyncIterator[bytes]:
-        """The same, sent by the channel; there are no items."""
+    @without_items
+    async def answer_by_channel(self, asked: Asked) -> None:
+        """The same, sent by the channel."""
         await self._replica.send(asked, self._answer)
-        for item in NO_ITEMS:
-            yield item
 
     async def resume(self, decision: ApprovalDecision, context: RequestContext) -> AsyncIterator[bytes]:
         """The events of the rest of a run, encoded."""
@@ -120,11 +118,10 @@ class DeclaredAgentDeployment:
             async for event in events:
                 yield event
 
-    async def resume_by_channel(self, asked: Asked) -> AsyncIterator[bytes]:
-        """The same, sent by the channel; there are no items."""
+    @without_items
+    async def resume_by_channel(self, asked: Asked) -> None:
+        """The same, sent by the channel."""
         await self._replica.send(asked, self._resume)
-        for item in NO_ITEMS:
-            yield item
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         return self._replica.autoscaling_stats()

@@ -14,8 +14,8 @@ from serve_app.engines.registry import open_embedder, open_model
 from serve_app.health.replica import nothing_to_check
 from serve_app.messages import Embeddings, Endpoint, JsonObject, ModelCard, RequestContext
 from serve_app.openai_api.estimate import prompt_tokens, text_tokens
-from serve_app.replica import Replica, returns_errors
-from serve_app.streams import NO_ITEMS, joined
+from serve_app.replica import Replica, returns_errors, without_items
+from serve_app.streams import joined
 from serve_app.telemetry.deployment import Instruments
 from serve_app.telemetry.metrics import Count
 from serve_app.telemetry.traced import trace_embedder, trace_model
@@ -53,11 +53,10 @@ class ModelDeployment(HostedEngine[ModelEngine]):
             async for frame in frames:
                 yield frame
 
-    async def stream_by_channel(self, asked: Asked) -> AsyncIterator[bytes]:
-        """The stream, sent by the channel; there are no items."""
+    @without_items
+    async def stream_by_channel(self, asked: Asked) -> None:
+        """The stream, sent by the channel."""
         await self._replica.send(asked, self._engine.stream, prompt_tokens_of)
-        for item in NO_ITEMS:  # as in `respond_by_channel`
-            yield item
 
 
 class EmbedderDeployment(HostedEngine[EmbeddingEngine]):

@@ -9,8 +9,7 @@ from serve_app.channel.asked import Asked
 from serve_app.engines.base import ModelEngine
 from serve_app.messages import Endpoint, JsonObject, RequestContext
 from serve_app.openai_api.estimate import prompt_tokens
-from serve_app.replica import Replica, returns_errors
-from serve_app.streams import NO_ITEMS
+from serve_app.replica import Replica, returns_errors, without_items
 from serve_app.telemetry.tracing import Tracing
 
 E = TypeVar("E", bound=ModelEngine)
@@ -38,12 +37,10 @@ class HostedEngine(Generic[E]):
         async with self._replica.working(context, lambda: prompt_tokens(body)):
             return await self._engine.respond(endpoint, body, context)
 
-    async def respond_by_channel(self, asked: Asked) -> AsyncIterator[bytes]:
-        """The document, sent by the channel; there are no items."""
+    @without_items
+    async def respond_by_channel(self, asked: Asked) -> None:
+        """The document, sent by the channel."""
         await self._replica.send(asked, self._document, prompt_tokens_of)
-        # Without a single item; but a stream, for Serve counts a call as queued until it streams or ends.
-        for item in NO_ITEMS:
-            yield item
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         return self._replica.autoscaling_stats()

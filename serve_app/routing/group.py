@@ -21,9 +21,9 @@ from serve_app.errors import (
 from serve_app.front.base import Ask, Source
 from serve_app.messages import Deadline
 from serve_app.routing.base import Choice, Why
+from serve_app.routing.beginnings import beginnings
 from serve_app.routing.choose import order
 from serve_app.routing.condition import Condition
-from serve_app.routing.key import affinity_key
 from serve_app.streams import next_within
 from serve_app.telemetry.metrics import ROUTE_FALLBACKS, ROUTED_REQUESTS, Count, count_nothing
 
@@ -83,7 +83,8 @@ class Group:
         members = [
             self._conditions[member.model].member(now_s, is_stream=ask.is_stream) for member in self._members
         ]
-        key = affinity_key(ask.body, ask.context, self._config.affinity, self._config.prefix_chars)
+        prompt = beginnings(ask.body, ask.context, self._config.affinity)
+        key = None if prompt is None else prompt.home.hex()
         return order(members, self._config.choice, self._rng, key=key, fallbacks=self._fallbacks)
 
     async def first_of(

@@ -1,9 +1,9 @@
 """On which of a model's replicas prompts that begin alike have been, and where the next of them goes. Pure.
 
-A replica that was sent such a prompt has its keys and values, until it drops them for others. So the next one goes back
-there, unless that replica has too much to do. A prompt that nobody is known to have goes where a hash says, so that
-callers who do not know of each other send it to the same replica; and that only while it has no more than its share,
-for nothing is lost yet by sending it to another.
+A replica that was sent a prompt has its keys and values, until it drops them for others. So a prompt goes to
+the replica that was sent the longest beginning of it, unless that one has too much to do. One of which no
+beginning is known goes where a hash says, so that callers who do not know of each other send it to the same
+replica; and that only while it has no more than its share, for nothing is lost yet by sending it to another.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import math
 from collections import OrderedDict
 from collections.abc import Mapping
 
+from serve_app.routing.beginnings import Beginnings
 from serve_app.routing.choose import MAX_LOAD
 from serve_app.routing.hashing import unit
 
-# More than the engines keep: what has been forgotten here goes where the hash says.
-MAX_KEYS = 20_000
-# Of one key: a replica that was sent it longer ago has most likely dropped it.
-MAX_PLACES = 4
+# More than the engines keep: a conversation has one for each of its messages.
+MAX_NAMES = 50_000
+# Of one beginning. What more replicas have than this is as good as anywhere.
+MAX_PLACES = 8
 # So many requests more than the idlest has are never too much: engines write several texts in one batch.
 SLACK = 2
 
@@ -27,29 +28,34 @@ class Places:
     """What one caller has sent where."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[str, tuple[str, ...]] = OrderedDict()  # key -> replicas, the latest last
+        self._known: OrderedDict[bytes, tuple[str, ...]] = OrderedDict()  # name -> replicas, the latest last
 
-    def sent(self, key: str, replica: str) -> None:
-        """A prompt with this key goes to this replica."""
-        others = [one for one in self._known.pop(key, ()) if one != replica]
-        self._known[key] = (*others[1 - MAX_PLACES :], replica)
-        if len(self._known) > MAX_KEYS:
+    def sent(self, prompt: Beginnings, replica: str) -> None:
+        """A prompt goes to this replica."""
+        for name in prompt.names:
+            others = [one for one in self._known.pop(name, ()) if one != replica]
+            self._known[name] = (*others[1 - MAX_PLACES :], replica)
+        while len(self._known) > MAX_NAMES:
             self._known.popitem(last=False)
 
-    def best(self, key: str, loads: Mapping[str, int]) -> str:
+    def best(self, prompt: Beginnings, loads: Mapping[str, int]) -> str:
         """The replica to ask first.
 
         Args:
             loads: replica -> requests under way there, of all that there are; at least one.
         """
         share = (sum(loads.values()) + 1) / len(loads)
-        having = [one for one in reversed(self._known.get(key, ())) if one in loads]
-        most = max(math.ceil(MAX_LOAD * share), min(loads.values()) + SLACK)
-        for one in having:  # the latest first: it has most of a conversation
-            if loads[one] < most:
-                return one
-        if not having:
-            home = max(loads, key=lambda one: unit(key, one))
+        idlest = min(loads, key=lambda one: (loads[one], -unit(prompt.home.hex(), one)))
+        most = max(math.ceil(MAX_LOAD * share), loads[idlest] + SLACK)
+        is_known = False
+        for name in reversed(prompt.names):
+            having = [one for one in self._known.get(name, ()) if one in loads]
+            is_known = is_known or bool(having)
+            roomy = [one for one in having if loads[one] < most]
+            if roomy:
+                return min(reversed(roomy), key=lambda one: loads[one])
+        if not is_known:
+            home = max(loads, key=lambda one: unit(prompt.home.hex(), one))
             if loads[home] < math.ceil(share):
                 return home
-        return min(loads, key=lambda one: (loads[one], -unit(key, one)))
+        return idlest

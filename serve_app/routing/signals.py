@@ -11,7 +11,7 @@ from typing import Any
 from configs.schema import CascadeConfig
 from serve_app.messages import JsonObject
 from serve_app.routing.base import Why
-from serve_app.routing.key import prompt_texts
+from serve_app.routing.texts import prompt_texts
 
 # Signs of code that prose does not have: fences, definitions, includes, statements that end lines.
 _CODE = re.compile(
@@ -28,7 +28,7 @@ JUDGE_PROMPT = (
 
 def hard_because(body: JsonObject, config: CascadeConfig) -> Why | None:
     """What of the request says that the small model need not be asked; None: nothing."""
-    texts = prompt_texts(body)
+    texts = [said.text for said in prompt_texts(body)]
     if config.max_prompt_chars is not None and sum(map(len, texts)) > config.max_prompt_chars:
         return Why.LENGTH
     if config.code_is_hard and any(_CODE.search(text) for text in texts):
@@ -52,7 +52,7 @@ def token_logprobs(choice: JsonObject) -> list[float]:
 
 def judge_body(judge: str, body: JsonObject, answer: str) -> JsonObject:
     """What the judge is asked: the prompt's texts and the answer, in blocks of their own."""
-    prompt = "\n".join(prompt_texts(body))
+    prompt = "\n".join(said.text for said in prompt_texts(body))
     question = f"<question>\n{prompt}\n</question>\n<answer>\n{answer}\n</answer>\nIs the answer correct?"
     messages: list[dict[str, Any]] = [
         {"role": "system", "content": JUDGE_PROMPT},

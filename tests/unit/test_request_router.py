@@ -195,7 +195,7 @@ def conversation(
 def make_affine(make_router: Callable[..., Any]) -> Callable[[], Any]:
     def make() -> Any:
         router = make_router(AffineRouter)
-        router.initialize_state(affinity="session", prefix_chars=16)
+        router.initialize_state(affinity="session")
         return router
 
     return make

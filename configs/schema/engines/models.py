@@ -39,12 +39,10 @@ class ModelBase(Strict):
     scaling: ScalingConfig = Field(default=ScalingConfig(), description="Replicas and limits.")
     affinity: Literal["none", "session", "prefix"] = Field(
         default="none",
-        description="Keep requests together on one replica until it has 1.25 times its share of them: those of one "
-        "`x-manta-session` (or `prompt_cache_key`, or `user`), or those whose prompts begin alike. For engines that "
-        "keep the keys and values of earlier prompts, with several replicas.",
-    )
-    prefix_chars: int = Field(
-        default=1024, ge=16, description="Characters of the prompt that must be the same for `prefix`."
+        description="Keep requests together on one replica until it has 1.25 times its share of them: `prefix` those "
+        "whose prompts begin alike, as the turns of a conversation do; `session` those of one `x-manta-session` (or "
+        "`prompt_cache_key`, or `user`). For engines that keep the keys and values of earlier prompts, with several "
+        "replicas.",
     )
 
 

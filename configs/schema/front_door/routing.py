@@ -86,9 +86,6 @@ class GroupConfig(Strict):
         "`x-manta-session` (or `prompt_cache_key`, or `user`), or those whose prompts begin alike. It pays where "
         "engines keep the keys and values of earlier prompts.",
     )
-    prefix_chars: int = Field(
-        default=1024, ge=16, description="Characters of the prompt that must be the same for `prefix`."
-    )
     fallbacks: tuple[Name, ...] = Field(
         default=(),
         description="Models to ask, in this order, when the members cannot answer; only before the first byte.",
