@@ -82,8 +82,9 @@ def _side(
         seed = arguments.seed + repetition
         asks = Workload(seed=seed, requests=(ChatRequest(kind="chat"),))
         prepared = prepare(asks, Target(application.url, MODEL))
-        for case in arguments.cases:
-            measured = measure(case, prepared, seed, folder / case.name)
+        for place, case in enumerate(arguments.cases):
+            # A seed of its own: the beginnings of one case must not be in the replicas' memory from another.
+            measured = measure(case, prepared, seed + 1000 * place, folder / case.name)
             head = {"case": case.record(), "affinity": affinity, "repetition": repetition}
             yield head | measured.record()
 
