@@ -38,7 +38,7 @@ from configs.schema import (
 _API = "kagent.dev/v1alpha2"
 _COMPONENT = "kagent"
 _OWN_SERVER = "manta"
-ASK_TOOL = "ask"  # of Manta's own MCP server (serve_app.ingress.agent_tool)
+ASK_TOOL = "ask"  # of Manta's own MCP server (serve_app.ingress.agents.tool)
 _NO_NAME = re.compile(r"[^a-z0-9]+")
 _MAX_NAME = 50
 # The prompt of an agent that runs in Manta: its own is there already.

@@ -27,7 +27,7 @@ from serve_app.errors import BadRequest, ConfigError, NotFound
 from serve_app.identity.base import KeyRecord, KeyStore, Role, all_records
 from serve_app.identity.key_ring import MAX_KEYS
 from serve_app.identity.keys import make_key, parse_key, shown
-from serve_app.ingress.door_parts import audit_folder, open_key_store
+from serve_app.ingress.door.parts import audit_folder, open_key_store
 
 T = TypeVar("T")
 

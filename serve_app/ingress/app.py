@@ -9,9 +9,9 @@ from fastapi import FastAPI
 
 from configs.schema import IngressConfig
 from serve_app.ingress import edge
-from serve_app.ingress.call import CallReader
-from serve_app.ingress.door import Door
-from serve_app.ingress.door_edge import DoorEdge
+from serve_app.ingress.door.door import Door
+from serve_app.ingress.door.edge import DoorEdge
+from serve_app.ingress.requests.call import CallReader
 from serve_app.ingress.routes import (
     adapters,
     agent,

@@ -43,11 +43,11 @@ from serve_app.health.replica import ReplicaHealth
 from serve_app.identity.exposure import require_safe
 from serve_app.ingress.adapters import Adapters
 from serve_app.ingress.app import create_app
-from serve_app.ingress.asleep import is_asleep
-from serve_app.ingress.cold_start import ColdStart
-from serve_app.ingress.door import Door
-from serve_app.ingress.door_parts import open_door
+from serve_app.ingress.door.door import Door
+from serve_app.ingress.door.parts import open_door
 from serve_app.ingress.services import Services
+from serve_app.ingress.waking.asleep import is_asleep
+from serve_app.ingress.waking.cold_start import ColdStart
 from serve_app.limits.tally import Tally
 from serve_app.messages import ModelCard
 from serve_app.replica import LAST_WORDS_S, open_inbox, settle_in

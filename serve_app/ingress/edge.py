@@ -23,7 +23,7 @@ from serve_app.errors import (
     Unavailable,
 )
 from serve_app.ingress.closing import Closing
-from serve_app.ingress.context import REQUEST_ID, request_id
+from serve_app.ingress.requests.context import REQUEST_ID, request_id
 from serve_app.messages import JsonObject
 from serve_app.openai_api.responses import encode, error_body
 

@@ -17,7 +17,7 @@ from serve_app.front.base import Front
 from serve_app.health.readiness import Explain
 from serve_app.ingress.adapters import Adapters
 from serve_app.ingress.closing import Closing
-from serve_app.ingress.cold_start import ColdStart
+from serve_app.ingress.waking.cold_start import ColdStart
 from serve_app.messages import Endpoint, ModelCard
 from serve_app.retrieval.base import KnowledgeClient
 from serve_app.retrieval.jobs.base import JobsClient

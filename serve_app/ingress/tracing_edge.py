@@ -11,8 +11,8 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve_app.ingress.context import TRACEPARENT, read_traceparent
 from serve_app.ingress.edge import id_of
+from serve_app.ingress.requests.context import TRACEPARENT, read_traceparent
 from serve_app.telemetry.spans import Span, Tracer
 
 # Whoever asks these asks all the time, and nobody wants to see it.

@@ -14,7 +14,7 @@ from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from starlette.types import Message, Receive, Scope, Send
 
-from serve_app.ingress.connection import while_connected
+from serve_app.ingress.requests.connection import while_connected
 
 
 async def exchange(server: Server[Any], body: bytes, scope: Scope, receive: Receive, send: Send) -> None:

@@ -18,7 +18,7 @@ from ray.serve.config import AutoscalingConfig
 from configs.autoscaling import serve_autoscaling
 from configs.schema import MockModel
 from serve_app.engines.deployment import ModelDeployment
-from serve_app.ingress.asleep import is_asleep
+from serve_app.ingress.waking.asleep import is_asleep
 from serve_app.messages import Deadline, Endpoint, RequestContext
 
 STATE_TIMEOUT_S = 90.0

@@ -15,7 +15,7 @@ import uvicorn
 from configs.schema import IngressConfig, MockModel
 from serve_app.engines.mock import MockGenerator
 from serve_app.engines.text_edge import TextEdge
-from serve_app.ingress import sse
+from serve_app.ingress.answers import sse
 from serve_app.ingress.app import create_app
 from serve_app.ingress.services import Services
 

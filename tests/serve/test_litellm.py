@@ -28,7 +28,7 @@ from serve_app.engines.rerank.edge import RerankEdge
 from serve_app.engines.rerank.mock import MockPairScorer
 from serve_app.engines.text_edge import TextEdge
 from serve_app.ingress.app import create_app
-from serve_app.ingress.door_parts import open_door
+from serve_app.ingress.door.parts import open_door
 from serve_app.ingress.services import Services
 from serve_app.messages import AgentEvent, AgentQuestion, RequestContext
 

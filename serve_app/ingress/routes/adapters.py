@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from serve_app.errors import NotFound
 from serve_app.ingress.adapters import Adapters
-from serve_app.ingress.answers import takes
-from serve_app.ingress.call import CallReader
+from serve_app.ingress.answers.answers import takes
+from serve_app.ingress.requests.call import CallReader
 from serve_app.ingress.routes.direct import DirectRoute
 from serve_app.ingress.services import Services
 from serve_app.openai_api.requests import ModelName, parse

@@ -12,14 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from serve_app.agent.base import AgentClient
 from serve_app.errors import BadRequest, ModelNotFound
 from serve_app.front.base import Ask
-from serve_app.ingress.agent_events import conversation, events_of, final_of
-from serve_app.ingress.answers import takes
-from serve_app.ingress.call import CallReader
-from serve_app.ingress.front_answers import answer_through, ask_of
+from serve_app.ingress.agents.events import conversation, events_of, final_of
+from serve_app.ingress.answers.answers import takes
+from serve_app.ingress.answers.front import answer_through, ask_of
+from serve_app.ingress.answers.sse import PING_EVERY_S
+from serve_app.ingress.door.users import SANE_SESSION
+from serve_app.ingress.requests.call import CallReader
 from serve_app.ingress.routes.direct import DirectRoute
 from serve_app.ingress.services import Services
-from serve_app.ingress.sse import PING_EVERY_S
-from serve_app.ingress.users import SANE_SESSION
 from serve_app.messages import AgentQuestion, RequestContext
 from serve_app.openai_api.requests import ChatMessage, ModelName, Temperature, TokenCount, parse
 from serve_app.openai_api.responses import encode

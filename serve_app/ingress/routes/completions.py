@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from serve_app.ingress.agent_chat import chat_source
-from serve_app.ingress.answers import ask_model, takes
-from serve_app.ingress.call import CallReader
-from serve_app.ingress.front_answers import answer_through, ask_of, models_source
-from serve_app.ingress.passing import pass_on
+from serve_app.ingress.agents.chat import chat_source
+from serve_app.ingress.answers.answers import ask_model, takes
+from serve_app.ingress.answers.front import answer_through, ask_of, models_source
+from serve_app.ingress.answers.passing import pass_on
+from serve_app.ingress.answers.sse import PING_EVERY_S
+from serve_app.ingress.requests.call import CallReader
 from serve_app.ingress.routes.direct import DirectRoute
 from serve_app.ingress.services import Services
-from serve_app.ingress.sse import PING_EVERY_S
 from serve_app.messages import Endpoint
 from serve_app.openai_api.requests import (
     ChatCompletionRequest,

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 
 from serve_app.errors import NotFound
 from serve_app.health.readiness import Readiness, State
-from serve_app.ingress.answers import json_document
+from serve_app.ingress.answers.answers import json_document
 from serve_app.ingress.services import Services
 from serve_app.messages import JsonObject
 

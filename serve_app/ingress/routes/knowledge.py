@@ -10,9 +10,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from serve_app.errors import NotFound
-from serve_app.ingress.answers import json_document, takes
-from serve_app.ingress.call import CallReader
-from serve_app.ingress.knowledge_requests import (
+from serve_app.ingress.answers.answers import json_document, takes
+from serve_app.ingress.requests.call import CallReader
+from serve_app.ingress.requests.knowledge import (
     DeleteBody,
     FailureBody,
     PlanBody,
@@ -21,7 +21,7 @@ from serve_app.ingress.knowledge_requests import (
     SearchBody,
     StartBody,
 )
-from serve_app.ingress.multipart import is_multipart
+from serve_app.ingress.requests.multipart import is_multipart
 from serve_app.ingress.routes.knowledge_jobs import accepted, read_posted
 from serve_app.messages import DocumentOutcome, DocumentStatus, JsonObject, SearchResult
 from serve_app.openai_api.requests import parse

@@ -8,11 +8,11 @@ from dataclasses import asdict
 
 from fastapi import APIRouter, Request, Response
 
-from serve_app.ingress.answers import json_document, takes
-from serve_app.ingress.call import Call, CallReader
-from serve_app.ingress.knowledge_requests import PutBody
-from serve_app.ingress.multipart import is_multipart
-from serve_app.ingress.sse import PING_EVERY_S, EventStream
+from serve_app.ingress.answers.answers import json_document, takes
+from serve_app.ingress.answers.sse import PING_EVERY_S, EventStream
+from serve_app.ingress.requests.call import Call, CallReader
+from serve_app.ingress.requests.knowledge import PutBody
+from serve_app.ingress.requests.multipart import is_multipart
 from serve_app.messages import DocumentInput, JsonObject, RequestContext
 from serve_app.openai_api.requests import parse
 from serve_app.openai_api.responses import encode

@@ -12,9 +12,9 @@ from fastapi import APIRouter, Request, Response
 from mcp.server.lowlevel import Server
 from starlette.types import Receive, Scope, Send
 
-from serve_app.ingress.agent_tool import TOOL_NAME, ask_tool
-from serve_app.ingress.call import CallReader
+from serve_app.ingress.agents.tool import TOOL_NAME, ask_tool
 from serve_app.ingress.edge import closing_of
+from serve_app.ingress.requests.call import CallReader
 from serve_app.ingress.routes.direct import DirectRoute
 from serve_app.ingress.services import Services
 from serve_app.messages import JsonObject

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from serve_app.adapters.base import Adapter
-from serve_app.ingress.answers import json_document
+from serve_app.ingress.answers.answers import json_document
 from serve_app.ingress.services import Services
 from serve_app.messages import JsonObject, ModelCard
 

@@ -8,8 +8,8 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from serve_app.errors import BadRequest
-from serve_app.ingress.call import CallReader
-from serve_app.ingress.passing import pass_on
+from serve_app.ingress.answers.passing import pass_on
+from serve_app.ingress.requests.call import CallReader
 from serve_app.ingress.routes.direct import DirectRoute
 from serve_app.ingress.services import Services
 from serve_app.messages import Endpoint

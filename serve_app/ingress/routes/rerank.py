@@ -5,9 +5,9 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from serve_app.errors import BadRequest
-from serve_app.ingress.answers import ask_model, takes
-from serve_app.ingress.call import CallReader
-from serve_app.ingress.passing import pass_on
+from serve_app.ingress.answers.answers import ask_model, takes
+from serve_app.ingress.answers.passing import pass_on
+from serve_app.ingress.requests.call import CallReader
 from serve_app.ingress.routes.direct import DirectRoute
 from serve_app.ingress.services import Services
 from serve_app.messages import Endpoint

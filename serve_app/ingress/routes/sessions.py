@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from fastapi import APIRouter, Request, Response
 
 from serve_app.errors import NotFound
-from serve_app.ingress.answers import json_document
-from serve_app.ingress.call import Call, CallReader
-from serve_app.ingress.users import checked_session
+from serve_app.ingress.answers.answers import json_document
+from serve_app.ingress.door.users import checked_session
+from serve_app.ingress.requests.call import Call, CallReader
 from serve_app.messages import JsonObject
 from serve_app.sessions.base import Session, SessionInfo, SessionKey, SessionStore
 

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Query, Request, Response
 
 from serve_app.errors import Forbidden, NotFound
 from serve_app.identity.base import Role
-from serve_app.ingress.answers import json_document
-from serve_app.ingress.call import CallReader
-from serve_app.ingress.door import Door, visit_of
+from serve_app.ingress.answers.answers import json_document
+from serve_app.ingress.door.door import Door, visit_of
+from serve_app.ingress.requests.call import CallReader
 from serve_app.limits.base import NANO_PER_USD, UsageRow
 from serve_app.messages import JsonObject
 

@@ -13,8 +13,8 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from serve_app.errors import BadRequest
-from serve_app.ingress.answers import json_document, takes
-from serve_app.ingress.call import CallReader
+from serve_app.ingress.answers.answers import json_document, takes
+from serve_app.ingress.requests.call import CallReader
 from serve_app.messages import JsonObject, Passage, SearchQuery, SearchResult
 from serve_app.openai_api.requests import parse
 from serve_app.retrieval.base import KnowledgeClient

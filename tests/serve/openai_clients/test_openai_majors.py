@@ -32,7 +32,7 @@ from serve_app.identity.base import Role
 from serve_app.identity.embedded_keys import EmbeddedKeyStore
 from serve_app.identity.keys import make_key
 from serve_app.ingress.app import create_app
-from serve_app.ingress.door_parts import open_door
+from serve_app.ingress.door.parts import open_door
 from serve_app.ingress.services import Services
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from serve_app.errors import EngineFailed, Unavailable
-from serve_app.ingress.cold_start import ColdStart
+from serve_app.ingress.waking.cold_start import ColdStart
 
 
 class Hall:

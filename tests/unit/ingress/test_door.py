@@ -31,8 +31,8 @@ from serve_app.identity.base import Role
 from serve_app.identity.embedded_keys import EmbeddedKeyStore
 from serve_app.identity.keys import make_key
 from serve_app.ingress.app import create_app
-from serve_app.ingress.door import Door
-from serve_app.ingress.door_parts import open_door
+from serve_app.ingress.door.door import Door
+from serve_app.ingress.door.parts import open_door
 from serve_app.ingress.services import Services
 from serve_app.limits.tally import Tally
 from serve_app.telemetry.metrics import (

@@ -28,7 +28,7 @@ from configs.schema import (
 )
 from serve_app.front.parts import open_front
 from serve_app.ingress.app import create_app
-from serve_app.ingress.door_parts import open_door
+from serve_app.ingress.door.parts import open_door
 from serve_app.ingress.services import Services
 from serve_app.messages import Endpoint, JsonObject, RequestContext
 from serve_app.routing.router import group_cards

@@ -26,7 +26,7 @@ from configs.schema import (
 )
 from serve_app.errors import Overloaded
 from serve_app.ingress.app import create_app
-from serve_app.ingress.door_parts import open_door
+from serve_app.ingress.door.parts import open_door
 from serve_app.ingress.routes.mcp_endpoint import counts_as
 from serve_app.ingress.services import Services
 from serve_app.messages import AgentEvent

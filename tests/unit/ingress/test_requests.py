@@ -8,7 +8,7 @@ import pytest
 from configs.schema import IngressConfig
 from serve_app.errors import BadRequest
 from serve_app.ingress.app import create_app
-from serve_app.ingress.body import MAX_DEPTH, parse_json
+from serve_app.ingress.requests.body import MAX_DEPTH, parse_json
 from serve_app.messages import Priority
 
 CHAT = {"model": "mock", "messages": [{"role": "user", "content": "hi"}]}

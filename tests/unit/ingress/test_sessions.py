@@ -11,8 +11,8 @@ from configs.schema import IngressConfig
 from serve_app.errors import BadRequest
 from serve_app.identity.base import Principal
 from serve_app.ingress.app import create_app
+from serve_app.ingress.door.users import read_user
 from serve_app.ingress.services import Services
-from serve_app.ingress.users import read_user
 from serve_app.messages import Deadline, RequestContext
 from serve_app.sessions.base import SessionKey
 from serve_app.sessions.memory import MemorySessions

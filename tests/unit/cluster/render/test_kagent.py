@@ -12,7 +12,7 @@ from cluster.render import names
 from cluster.render.kagent import kagent, kube_name
 from cluster.render.network.policies import policies
 from cluster.render.network.rules import EVERY_POD, pods
-from serve_app.ingress.agent_tool import TOOL_NAME
+from serve_app.ingress.agents.tool import TOOL_NAME
 
 TOOLS = [
     {"name": "docs", "kind": "retrieval"},

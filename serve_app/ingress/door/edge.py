@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve_app.errors import MantaError
-from serve_app.ingress.door import Door
+from serve_app.ingress.door.door import Door
 from serve_app.ingress.edge import body_send_of, error_response, id_of, send_bodies_by
 
 

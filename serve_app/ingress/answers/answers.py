@@ -9,9 +9,9 @@ from fastapi import Response
 from pydantic import BaseModel
 
 from serve_app.engines.base import ModelClient
-from serve_app.ingress.call import Call
+from serve_app.ingress.answers.sse import EventStream
+from serve_app.ingress.requests.call import Call
 from serve_app.ingress.services import Services
-from serve_app.ingress.sse import EventStream
 from serve_app.messages import Endpoint, JsonObject
 from serve_app.openai_api.responses import encode
 

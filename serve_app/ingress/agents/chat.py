@@ -13,8 +13,8 @@ from dataclasses import replace
 from serve_app.agent.base import AgentClient
 from serve_app.errors import BadRequest, EngineFailed
 from serve_app.front.base import Ask, Source
-from serve_app.ingress.agent_events import FINAL, conversation, events_of, final_of
-from serve_app.ingress.call import Call
+from serve_app.ingress.agents.events import FINAL, conversation, events_of, final_of
+from serve_app.ingress.requests.call import Call
 from serve_app.ingress.services import Services
 from serve_app.messages import AgentQuestion, JsonObject, RequestContext
 from serve_app.openai_api.requests import ChatCompletionRequest, parse_chat

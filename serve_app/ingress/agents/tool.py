@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from serve_app.errors import ModelNotFound
-from serve_app.ingress.agent_events import FINAL, events_of
-from serve_app.ingress.connection import within_deadline
+from serve_app.ingress.agents.events import FINAL, events_of
+from serve_app.ingress.requests.connection import within_deadline
 from serve_app.ingress.services import Services
 from serve_app.messages import AgentEvent, AgentQuestion, JsonObject, RequestContext
 from serve_app.tool_server.base import Progress, ServedTool

@@ -25,8 +25,8 @@ from serve_app.errors import Forbidden, MantaError
 from serve_app.identity.authenticator import Authenticator
 from serve_app.identity.base import Principal, Role
 from serve_app.identity.credentials import Credentials, read_credentials, refuse_in_url
-from serve_app.ingress.context import TENANT, read_context
-from serve_app.ingress.visit import Visit
+from serve_app.ingress.door.visit import Visit
+from serve_app.ingress.requests.context import TENANT, read_context
 from serve_app.limits.base import NANO_PER_USD, Claim, Settlement, UsageRow
 from serve_app.limits.checks import CheckBook
 from serve_app.limits.headers import limit_headers, refusal

@@ -17,8 +17,8 @@ from starlette.types import Receive, Scope, Send
 
 from serve_app.errors import EngineFailed, MantaError
 from serve_app.ingress.closing import Closing
-from serve_app.ingress.connection import while_connected, within_deadline
 from serve_app.ingress.edge import body_send_of, closing_of, id_of, internal_error, log_failure
+from serve_app.ingress.requests.connection import while_connected, within_deadline
 from serve_app.messages import Deadline
 from serve_app.openai_api.responses import error_body, event
 from serve_app.streams import close

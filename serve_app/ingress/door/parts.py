@@ -27,7 +27,7 @@ from serve_app.identity.base import KeyStore
 from serve_app.identity.gateway import Gateway
 from serve_app.identity.key_ring import KeyRing
 from serve_app.identity.tokens import TokenVerifier
-from serve_app.ingress.door import Door
+from serve_app.ingress.door.door import Door
 from serve_app.limits.embedded import EmbeddedLimits
 from serve_app.limits.ledger import Ledger
 from serve_app.limits.limiter import Limiter

@@ -9,8 +9,8 @@ from fastapi import Response
 
 from serve_app.engines.base import ModelClient
 from serve_app.errors import BadRequest
-from serve_app.ingress.answers import ask_model
-from serve_app.ingress.call import Call
+from serve_app.ingress.answers.answers import ask_model
+from serve_app.ingress.requests.call import Call
 from serve_app.ingress.services import Services
 from serve_app.messages import Endpoint, ModelCard
 

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.types import Message, Receive
 
 from serve_app.errors import BadRequest, BodyTooLarge, Forbidden
-from serve_app.ingress.knowledge_requests import DocumentBody, PutBody
+from serve_app.ingress.requests.knowledge import DocumentBody, PutBody
 from serve_app.messages import DocumentInput
 
 MAX_FILES = 1_000

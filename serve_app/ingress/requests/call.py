@@ -10,14 +10,14 @@ from starlette.requests import Request
 from starlette.types import Receive
 
 from configs.schema import IngressConfig
-from serve_app.ingress.body import read_json
 from serve_app.ingress.closing import Closing
-from serve_app.ingress.connection import while_connected, within_deadline
-from serve_app.ingress.context import read_context
-from serve_app.ingress.door import Door, visit_of
+from serve_app.ingress.door.door import Door, visit_of
+from serve_app.ingress.door.users import read_user
 from serve_app.ingress.edge import closing_of, id_of
-from serve_app.ingress.multipart import read_files
-from serve_app.ingress.users import read_user
+from serve_app.ingress.requests.body import read_json
+from serve_app.ingress.requests.connection import while_connected, within_deadline
+from serve_app.ingress.requests.context import read_context
+from serve_app.ingress.requests.multipart import read_files
 from serve_app.messages import DocumentInput, JsonObject, RequestContext
 
 T = TypeVar("T")

@@ -10,11 +10,11 @@ from starlette.responses import Response
 
 from serve_app.errors import EngineFailed
 from serve_app.front.base import Ask, Front, Source
-from serve_app.ingress.answers import json_bytes
-from serve_app.ingress.call import Call
-from serve_app.ingress.door import visit_if_any
+from serve_app.ingress.answers.answers import json_bytes
+from serve_app.ingress.answers.sse import EventStream
+from serve_app.ingress.door.door import visit_if_any
+from serve_app.ingress.requests.call import Call
 from serve_app.ingress.services import Services
-from serve_app.ingress.sse import EventStream
 from serve_app.messages import Endpoint
 from serve_app.streams import close
 

@@ -1,0 +1,1 @@
+"""The agents, as the routes and MCP clients see them."""

@@ -1,0 +1,1 @@
+"""What comes in: a context, a body, a connection."""

@@ -1,0 +1,1 @@
+"""Waiting for what is scaled to zero."""
