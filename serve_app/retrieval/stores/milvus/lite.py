@@ -25,6 +25,8 @@ MAX_UNFLUSHED = 128
 # A collection is copied once this share of its rows came after the last copy, so that what is copied in the long run
 # is at most twenty times what is written;
 FRESH_SHARE = 0.05
+# and unless it is so large that a copy keeps writes waiting for minutes: it is read by its keys, a part at a time;
+MAX_COPIED = 50_000
 # and once no write has come for so long: a sync writes its documents in many parts.
 QUIET_S = 5.0
 
@@ -118,7 +120,7 @@ class Merging:
 
     def is_due(self, name: str, num_rows: int) -> bool:
         """Whether a collection of so many rows is to be copied."""
-        return self._num_fresh[name] > FRESH_SHARE * num_rows
+        return num_rows <= MAX_COPIED and self._num_fresh[name] > FRESH_SHARE * num_rows
 
     def merged(self, name: str) -> None:
         """It was copied, with no write meanwhile."""

@@ -141,6 +141,16 @@ async def test_a_collection_is_copied_once_a_twentieth_of_it_is_new(copies: _Cop
     assert copies.made == ["a", "b"]
 
 
+async def test_what_is_very_large_is_not_copied_by_itself(
+    copies: _Copies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lite, "QUIET_S", 3600.0)
+    copies.merging.wrote("a", 10 * lite.MAX_COPIED)
+    assert copies.merging.is_due("a", lite.MAX_COPIED)
+    assert not copies.merging.is_due("a", lite.MAX_COPIED + 1)
+    await copies.merging.close()
+
+
 async def test_each_write_begins_the_wait_again(copies: _Copies, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lite, "QUIET_S", 3600.0)
     copies.merging.wrote("a", 1000)
