@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing
+from itertools import repeat
 from typing import Any
 
 from ray.serve.handle import DeploymentHandle
@@ -70,15 +71,15 @@ class ModelHandle:
         self._max_deadline_s = max_deadline_s
 
     async def respond(self, endpoint: Endpoint, body: JsonObject, context: RequestContext) -> bytes:
-        context = context.at_most(self._max_deadline_s)
+        contexts = _attempts(context.at_most(self._max_deadline_s))
         return await self._attempts.result(
-            lambda: self._caller.document("respond", endpoint, body, context=context)
+            lambda: self._caller.document("respond", endpoint, body, context=next(contexts))
         )
 
     def stream(self, endpoint: Endpoint, body: JsonObject, context: RequestContext) -> AsyncIterator[bytes]:
-        context = context.at_most(self._max_deadline_s)
+        contexts = _attempts(context.at_most(self._max_deadline_s))
         return self._attempts.stream(
-            lambda: self._caller.stream("stream", endpoint, body, context=context),
+            lambda: self._caller.stream("stream", endpoint, body, context=next(contexts)),
             may_continue=self._continues and endpoint in _CONTINUABLE and is_repeatable(body),
         )
 
@@ -99,6 +100,12 @@ class ModelHandle:
     async def load_adapter(self, adapter: Adapter, context: RequestContext) -> None:
         """Have one replica load it. Raises BadRequest: it does not fit."""
         await self._caller.call("load_adapter", adapter, context=context)
+
+
+def _attempts(context: RequestContext) -> Iterator[RequestContext]:
+    """The context of the first attempt, and of each that follows."""
+    yield context
+    yield from repeat(context.again())
 
 
 def model_handles(

@@ -79,6 +79,11 @@ class RequestContext:
     # the tenant's, where engines that are full are shared by tenant; None: first come, first served
     weight: float | None = None
     session: str | None = None  # what the client calls its conversation; where affinity is by session
+    is_again: bool = False  # it was sent before, to a replica that was lost or full
+
+    def again(self) -> RequestContext:
+        """The same for another attempt."""
+        return replace(self, is_again=True)
 
     def at_most(self, seconds: float | None) -> RequestContext:
         """The same with no more than so many seconds left; None sets no limit."""

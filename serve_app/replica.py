@@ -27,6 +27,7 @@ from serve_app.draining import Draining
 from serve_app.errors import DeadlineExceeded, MantaError, StreamLost
 from serve_app.health.replica import Check, ReplicaHealth, nothing_to_check
 from serve_app.messages import CancelReason, RequestContext
+from serve_app.streams import NO_ITEMS
 from serve_app.telemetry.deployment import Instruments
 from serve_app.telemetry.metrics import (
     CHANNEL_LINKS,
@@ -44,8 +45,6 @@ logger = logging.getLogger("manta.replica")
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-_NO_ITEMS: tuple[bytes, ...] = ()
 
 # Before Serve kills a replica whose grace time is over: time for its streams' last words to arrive.
 LAST_WORDS_S = 1.0
@@ -83,7 +82,7 @@ def without_items(
     @wraps(method)
     async def stream(self: Any, asked: Asked, /) -> AsyncIterator[bytes]:
         await method(self, asked)
-        for item in _NO_ITEMS:
+        for item in NO_ITEMS:
             yield item
 
     return stream

@@ -16,6 +16,7 @@ Runs where the handles are: in the replicas of the ingress and of agents.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -28,7 +29,7 @@ from ray.serve._private.request_router.replica_wrapper import RunningReplica
 from serve_app.channel.asked import Asked
 from serve_app.messages import RequestContext
 from serve_app.routing.beginnings import Affinity, Beginnings, beginnings
-from serve_app.routing.places import Places
+from serve_app.routing.places import Doubts, Places
 
 
 class CountedQueueLengths(ReplicaQueueLengthCache):
@@ -108,18 +109,21 @@ class AffineRouter(CountingRouter):
         """Called by Serve with what the deployment's `request_router_kwargs` say."""
         self._affinity = affinity
         self._places = Places()
+        self._doubts = Doubts(time.monotonic)
 
     async def choose_replicas(
         self, candidate_replicas: list[RunningReplica], pending_request: PendingRequest | None = None
     ) -> list[list[RunningReplica]]:
-        prompt = None
+        asked = None
         if pending_request is not None and not pending_request.metadata.multiplexed_model_id:
-            prompt = self._beginnings(pending_request.args)
-        if pending_request is None or prompt is None:
+            asked = self._asked(pending_request.args)
+        if pending_request is None or asked is None:
             return await super().choose_replicas(candidate_replicas, pending_request)
         pending_request.routing_context.should_backoff = True  # all replicas are among those returned
         loads = {one.replica_id.unique_id: self._counted.known(one.replica_id) for one in candidate_replicas}
-        best = self._places.best(prompt, loads)
+        prompt, context = asked
+        settled = self._doubts.settled(context.request_id, loads, is_again=context.is_again)
+        best = self._places.best(prompt, settled)
         first = [one for one in candidate_replicas if one.replica_id.unique_id == best]
         return [first, [one for one in candidate_replicas if one not in first]]
 
@@ -128,12 +132,14 @@ class AffineRouter(CountingRouter):
     ) -> None:
         pending = self._get_pending_request_matching_internal_request_id(request_metadata)
         super()._fulfill_next_pending_request(replica, request_metadata)
-        prompt = None if pending is None else self._beginnings(pending.args)
-        if prompt is not None:
+        asked = None if pending is None else self._asked(pending.args)
+        if asked is not None:
+            prompt, context = asked
             self._places.sent(prompt, replica.replica_id.unique_id)
+            self._doubts.sent(context.request_id, replica.replica_id.unique_id)
 
-    def _beginnings(self, args: Sequence[Any]) -> Beginnings | None:
-        """Of a call with the arguments of ModelDeployment's methods, whichever way its answer takes."""
+    def _asked(self, args: Sequence[Any]) -> tuple[Beginnings, RequestContext] | None:
+        """What a call of ModelDeployment's methods asks, whichever way its answer takes."""
         match args:
             case [Asked(args=(_, dict() as body), context=context)]:
                 pass
@@ -141,7 +147,8 @@ class AffineRouter(CountingRouter):
                 pass
             case _:
                 return None
-        return beginnings(body, context, self._affinity)
+        prompt = beginnings(body, context, self._affinity)
+        return None if prompt is None else (prompt, context)
 
     def _get_pending_request_matching_metadata(
         self, request_metadata: RequestMetadata | None = None

@@ -16,6 +16,9 @@ from serve_app.messages import Deadline
 
 T = TypeVar("T")
 
+# For generators that yield nothing and must be generators all the same.
+NO_ITEMS: tuple[bytes, ...] = ()
+
 
 class Interrupt:
     """`with interrupt:` runs a block that others can end, wherever it waits, with an error.

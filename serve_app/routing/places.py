@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from serve_app.routing.beginnings import Beginnings
 from serve_app.routing.choose import MAX_LOAD
@@ -22,6 +22,11 @@ MAX_NAMES = 50_000
 MAX_PLACES = 8
 # So many requests more than the idlest has are never too much: engines write several texts in one batch.
 SLACK = 2
+# Requests whose replica is remembered, to see that they are asked again; longer than any of them waits.
+MAX_REQUESTS = 4096
+# A replica that was full or gone a moment ago: so long nothing is kept together there. One that hangs is in doubt again
+# with each request that waited in vain, until its health check replaces it.
+DOUBT_S = 5.0
 
 
 class Places:
@@ -59,3 +64,36 @@ class Places:
             if loads[home] < math.ceil(share):
                 return home
         return idlest
+
+
+class Doubts:
+    """Replicas that had a request which is asked again: affinity must not lead it to the same one each time.
+
+    Args:
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._sent: OrderedDict[str, str] = OrderedDict()  # request -> replica
+        self._until: dict[str, float] = {}
+
+    def sent(self, request_id: str, replica: str) -> None:
+        """A prompt of the request goes to this replica."""
+        self._sent[request_id] = replica
+        self._sent.move_to_end(request_id)
+        if len(self._sent) > MAX_REQUESTS:
+            self._sent.popitem(last=False)
+
+    def settled(self, request_id: str, loads: Mapping[str, int], *, is_again: bool) -> Mapping[str, int]:
+        """The loads of those replicas that are in no doubt, before a prompt is sent; of all, if all are.
+
+        Args:
+            is_again: the prompt was sent before, in vain.
+        """
+        now = self._clock()
+        earlier = self._sent.get(request_id) if is_again else None
+        if earlier is not None:
+            self._until[earlier] = now + DOUBT_S
+        self._until = {one: until for one, until in self._until.items() if until > now}
+        return {one: load for one, load in loads.items() if one not in self._until} or loads

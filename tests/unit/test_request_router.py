@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections import Counter, deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -280,3 +281,15 @@ async def test_a_home_that_is_gone_leaves_its_keys_to_the_others(
     assert {await place(router, conversation(number, f"user-{number}", context)) for number in range(8)} == {
         B
     }
+
+
+async def test_a_request_that_is_asked_again_goes_elsewhere_and_so_do_others_for_a_while(
+    make_affine: Callable[[], Any], context: RequestContext
+) -> None:
+    router = make_affine()
+    first = await place(router, conversation(0, "one", context))
+    again = await place(router, conversation(1, "one", context.again()))
+    assert {first, again} == {A, B}
+    other = replace(context, request_id="another")
+    assert await place(router, conversation(2, "one", other)) == again
+    assert await place(router, conversation(3, "two", other)) == again

@@ -6,7 +6,7 @@ import random
 from collections import Counter
 
 from serve_app.routing.beginnings import Beginnings
-from serve_app.routing.places import MAX_NAMES, MAX_PLACES, Places
+from serve_app.routing.places import DOUBT_S, MAX_NAMES, MAX_PLACES, MAX_REQUESTS, Doubts, Places
 
 IDLE = {"a": 0, "b": 0, "c": 0}
 
@@ -109,3 +109,30 @@ def test_conversations_stay_and_the_load_stays_even() -> None:
         most = max(most, *loads.values())
     assert num_moves < 0.3 * num_later
     assert most <= 6  # a quarter more than a fair share of seventeen, and rounded up
+
+
+def test_who_had_a_request_that_is_asked_again_is_in_doubt_for_a_while() -> None:
+    now = 100.0
+    doubts = Doubts(lambda: now)
+
+    def left(request_id: str, *, is_again: bool = False) -> set[str]:
+        return set(doubts.settled(request_id, IDLE, is_again=is_again))
+
+    assert left("one", is_again=True) == set("abc")  # nobody is known to have had it
+    doubts.sent("one", "a")
+    assert left("one") == set("abc")  # an agent's next question, in the same request
+    assert left("one", is_again=True) == set("bc")
+    assert left("other") == set("bc")
+    doubts.sent("one", "b")
+    assert left("one", is_again=True) == {"c"}
+    assert doubts.settled("other", {"a": 1, "b": 0}, is_again=False) == {"a": 1, "b": 0}  # there is no other
+    now += DOUBT_S
+    assert left("other") == set("abc")
+
+
+def test_what_is_remembered_of_requests_is_bounded() -> None:
+    doubts = Doubts(lambda: 0.0)
+    for number in range(MAX_REQUESTS + 10):
+        doubts.sent(f"{number}", "a")
+    assert len(doubts._sent) == MAX_REQUESTS
+    assert doubts.settled("0", IDLE, is_again=True) == IDLE
