@@ -15,13 +15,17 @@ class Said(NamedTuple):
 
 
 def prompt_texts(body: JsonObject) -> list[Said]:
-    """All texts of a prompt or of a conversation, in order. Token ids and images are none; nothing is checked."""
+    """All texts of a prompt or of a conversation, in order. Token ids and images are none.
+
+    Of any body: those of models whose engines read requests themselves come here unchecked.
+    """
     prompt = body.get("prompt")
     if prompt is not None:
         prompts = prompt if isinstance(prompt, list) else [prompt]
         return [Said(one, by_user=True) for one in prompts if isinstance(one, str)]
     found: list[Said] = []
-    for message in body.get("messages") or ():
+    messages = body.get("messages")
+    for message in messages if isinstance(messages, list) else ():
         if not isinstance(message, dict):
             continue
         content = message.get("content")

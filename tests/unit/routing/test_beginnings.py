@@ -78,7 +78,7 @@ def test_a_prompt_of_any_length_has_so_many_names() -> None:
     [
         *({}, {"messages": []}, {"messages": None}, {"prompt": []}, {"prompt": ""}, {"prompt": [1, 2]}),
         *({"messages": [7, {"role": "user"}, {"role": "user", "content": [{"type": "image_url"}, 7]}]},),
-        *({"prompt": {"a": 1}},),
+        *({"prompt": {"a": 1}}, {"messages": 7}, {"messages": "a"}, {"messages": {"a": 1}}),
     ],
     ids=repr,
 )
