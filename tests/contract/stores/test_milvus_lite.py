@@ -129,6 +129,19 @@ async def test_a_flush_takes_no_row_away_from_a_search_that_has_begun(lite: Milv
     assert await lite.count("acme") == 59 * (MAX_UNFLUSHED // 4) + 1
 
 
+async def test_what_a_copy_that_was_broken_off_has_left_is_dropped_at_the_next_start(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    await store.upsert([chunk("1", "whales")])
+    before = await store.generation()
+    await store._create(f"{before.rpartition('_g')[0]}_g2", 4)
+    assert len((await store.generation()).split()) == 2
+    await store.close()
+    again = opened(tmp_path)
+    assert await again.generation() == before
+    assert ids(await again.search_lexical("acme", "whale", 5, {})) == ["1"]
+    await again.close()
+
+
 def num_files(home: Path) -> int:
     return len([*home.rglob("partitions/*/data/*.parquet")])
 

@@ -42,6 +42,21 @@ def wake(client: Any, names: Iterable[str], timeout_s: float) -> None:
         client.load_collection(name, timeout=timeout_s)
 
 
+def without_left_overs(client: Any, names: Iterable[str]) -> list[str]:
+    """Those of the collections that an alias leads to; the others are dropped. Blocks.
+
+    A process that ends while it copies a collection leaves the old one or the new one without an alias, and nothing
+    else has none. Only for a file that this process alone has open.
+    """
+    kept = []
+    for name in names:
+        if client.list_aliases(name)["aliases"]:
+            kept.append(name)
+        else:
+            client.drop_collection(name)
+    return kept
+
+
 def num_deleted(answer: list[str] | Mapping[str, int]) -> int:
     """Of what the client answers to a deletion: the keys, if there are any and the server tells them, else a count."""
     return len(answer) if isinstance(answer, list) else answer["delete_count"]

@@ -30,7 +30,13 @@ from serve_app.retrieval.fusion import fuse_legs
 from serve_app.retrieval.stores import lexical_text
 from serve_app.retrieval.stores.milvus import rows
 from serve_app.retrieval.stores.milvus.collection_schema import create
-from serve_app.retrieval.stores.milvus.lite import Flushing, Merging, num_deleted, wake
+from serve_app.retrieval.stores.milvus.lite import (
+    Flushing,
+    Merging,
+    num_deleted,
+    wake,
+    without_left_overs,
+)
 from serve_app.retrieval.stores.milvus.words import analysed
 
 T = TypeVar("T")
@@ -439,7 +445,7 @@ class MilvusStore:
     def _woken(self, client: Any) -> Any:
         if self._flushing is not None:
             own = [name for name in client.list_collections() if self._is_own(name)]
-            wake(client, own, self._config.write_timeout_s)
+            wake(client, without_left_overs(client, own), self._config.write_timeout_s)
         return client
 
     def _uri(self) -> str:
