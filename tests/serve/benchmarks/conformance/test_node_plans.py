@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.conformance.node_plans import NodePlans
 from benchmarks.conformance.ray_node import RayNode
+from cluster.local import serve_environment
 
 
 @pytest.fixture
@@ -32,6 +33,12 @@ def flag(node: RayNode, name: str) -> str:
 def test_each_node_has_its_own(plans: NodePlans, name: str) -> None:
     nodes = [plans.head(None), plans.worker(0, {}), plans.worker(1, {})]
     assert len({flag(node, name) for node in nodes}) == 3
+
+
+def test_what_manta_up_gives_serve_can_be_given_to_each_node(tmp_path: Path) -> None:
+    plans = NodePlans(tmp_path / "ray", tmp_path / "home", serve_environment)
+    for node in (plans.head(None), plans.worker(0, {})):
+        assert Path(node.environment["RAY_SERVE_HAPROXY_BINARY_PATH"]).is_file()
 
 
 def test_a_head_that_is_made_again_comes_back_where_it_was(plans: NodePlans) -> None:
