@@ -297,8 +297,7 @@ def _made(
         graceful_shutdown_timeout_s=scaling.graceful_shutdown_timeout_s,
         max_surge_percent=scaling.max_surge_percent,
         health_check_period_s=scaling.health.check_period_s,
-        # A check stays open for one period before it is late: see serve_app/health/replica.py.
-        health_check_timeout_s=scaling.health.check_period_s + scaling.health.check_timeout_s,
+        health_check_timeout_s=scaling.health.answer_within_s,
         request_router_config=_ROUTER_CONFIG,
         # The ingress writes a line for each request; the calls inside the graph need none.
         logging_config={"enable_access_log": False},

@@ -126,6 +126,16 @@ class HealthConfig(Strict):
         "engine that comes to answer them otherwise is broken. None: none are asked.",
     )
 
+    @property
+    def answer_within_s(self) -> float:
+        """Seconds until a check has failed: it stays open for one period before its answer is due (decision 0009)."""
+        return self.check_period_s + self.check_timeout_s
+
+    @property
+    def patience_s(self) -> float:
+        """Seconds without an answer until Serve gives a replica up: it takes three failed checks in a row."""
+        return 3 * self.answer_within_s
+
 
 class ScalingConfig(Strict):
     """How many replicas a deployment has, how much each takes at once, and when one is replaced."""

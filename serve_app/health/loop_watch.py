@@ -4,6 +4,9 @@ In Serve's throughput mode requests, health checks and our code share one loop. 
 controller finds out by checks that are not answered, three in a row; this finds out sooner, says in the log
 what every thread was doing, and a process that is gone is told to callers at once. docs/decisions/0009.
 
+The same thread ends a process that was stopped for so long that another has taken its place. So that it can,
+a timer of the kernel continues a process that stays stopped.
+
 It cannot see a loop that is blocked inside C code which holds Python's lock: then this thread does not run
 either. For that case the interpreter's own watchdog, which needs no lock, writes the stacks, and the
 controller's checks do the rest.
@@ -19,13 +22,18 @@ import threading
 import time
 from collections.abc import Callable
 
+from serve_app.health.forgotten import Forgotten
+from serve_app.health.wake_up import WakeUp
+
 logger = logging.getLogger("manta.health")
 
 # EX_SOFTWARE of sysexits.h, to be told from Ray's own exits in its logs.
 EXIT_CODE = 70
 _STDERR = 2  # the file descriptor
 _LAST_WORDS_S = 1.0
-_TICKS = 10  # looks in the time that a loop may be blocked
+# After a controller's patience with a process that is stopped: it shall have decided before the process goes on.
+_WAKE_UP_MARGIN_S = 5.0
+_TICKS = 10  # looks in the time that a loop may be blocked, or a controller waits
 
 
 class Stall:
@@ -49,43 +57,69 @@ class LoopWatch:
     Args:
         name: of the replica, for the log.
         max_block_s: seconds without a turn of the loop that are too many.
+        patience_s: for how long the controller waits for a replica that does not answer.
         loop: to watch. Made from its own code, once nothing slow is left to be done before it turns.
-        end: is called when it is blocked, on the watching thread, with the reason.
+        end: is called when it is blocked or forgotten, on the watching thread, with the reason.
     """
 
     def __init__(
         self,
         name: str,
         max_block_s: float,
+        patience_s: float,
         loop: asyncio.AbstractEventLoop,
         end: Callable[[str], None] | None = None,
     ) -> None:
         self._name = name
         self._max_block_s = max_block_s
+        self._tick_s = min(max_block_s, patience_s) / _TICKS
+        self._forgotten = Forgotten(patience_s)
+        self._wake_up = WakeUp(patience_s + _WAKE_UP_MARGIN_S)
+        self._was_asked = True
         self._loop = loop
         self._end = end or end_process
         self._is_closed = threading.Event()
         self._thread = threading.Thread(target=self._watch, name=f"loop-watch-{name}", daemon=True)
         self._thread.start()
 
+    def asked(self) -> None:
+        """The controller asks for this replica's health."""
+        self._was_asked = True
+
     def close(self) -> None:
         """Watch no more. Closing twice is fine."""
         self._is_closed.set()
+        self._wake_up.close()
         faulthandler.cancel_dump_traceback_later()
 
     def _watch(self) -> None:
-        tick_s = self._max_block_s / _TICKS
-        stall = Stall(tick_s)
+        stall = Stall(self._tick_s)
         has_turned = threading.Event()
         has_turned.set()
         last_s = time.monotonic()
-        while not self._is_closed.wait(tick_s):
+        while True:
+            is_closed = self._is_closed.wait(self._tick_s)
             now_s = time.monotonic()
-            stall.tick(now_s - last_s, has_answered=has_turned.is_set())
-            last_s = now_s
+            elapsed_s, last_s = now_s - last_s, now_s
+            was_asked, self._was_asked = self._was_asked, False
+            if self._forgotten.tick(elapsed_s, was_asked=was_asked):
+                self._end(
+                    f"{self._name} was stopped, and no controller has asked for its health for "
+                    f"{self._forgotten.unasked_s:.0f} s since: another has taken its place"
+                )
+                return
+            if is_closed:
+                # The order to close may have waited in the connection while the process was stopped, and whoever
+                # gave it may have dropped the matter since.
+                if not self._forgotten.has_stood_still:
+                    return
+                threading.Event().wait(self._tick_s)
+                continue
+            stall.tick(elapsed_s, has_answered=has_turned.is_set())
             if stall.seconds > self._max_block_s:
                 self._end(f"the event loop of {self._name} has not run for {stall.seconds:.0f} s")
                 return
+            self._wake_up.postpone()
             _dump_unless_called_again(2 * self._max_block_s)
             if has_turned.is_set():
                 has_turned.clear()

@@ -34,7 +34,9 @@ class ReplicaHealth:
         self._check = check
         self._has_been_asked = False
         self._is_under_way = False
-        self._loop_watch = LoopWatch(name, config.max_loop_block_s, asyncio.get_running_loop())
+        self._loop_watch = LoopWatch(
+            name, config.max_loop_block_s, config.patience_s, asyncio.get_running_loop()
+        )
 
     async def check(self) -> None:
         """Return after `check_period_s` if this replica was well all the time.
@@ -48,6 +50,7 @@ class ReplicaHealth:
         Raises:
             EngineFailed: it is not well, as soon as that is known.
         """
+        self._loop_watch.asked()
         await self._look()
         if not self._has_been_asked or self._is_under_way:
             self._has_been_asked = True
