@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,14 +84,18 @@ class Broken:
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) -> Iterator[Broken]:
+def app(
+    tmp_path_factory: pytest.TempPathFactory, manta_up: Callable[..., AbstractContextManager[Any]]
+) -> Iterator[Broken]:
     if not _STORIES.exists():
         pytest.skip(f"{_STORIES} is not on this machine")
     folder = tmp_path_factory.mktemp("health")
-    document = yaml.safe_load(PROFILE.read_text())
     weights = folder / "stories.gguf"
     shutil.copy(_STORIES, weights)
-    document["applications"][0]["args"]["models"] = [
+    document = yaml.safe_load(PROFILE.read_text())
+    args = document["applications"][0]["args"]
+    args["agent"]["models"] = ["blocked"]
+    args["models"] = [
         {
             "name": "stories",
             "engine": "llamacpp",
@@ -103,27 +105,11 @@ def app(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) 
         model("blocked", max_loop_block_s=3),
         model("hung", max_step_s=2),
         model("garbled", max_failures=2),
-        {"name": "extractive", "engine": "extractive"},
     ]
-    (folder / "profile.yaml").write_text(yaml.safe_dump(document))
-    port, log = free_port(), folder / "up.log"
-    with log.open("wb") as sink:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "manta", "up", str(folder / "profile.yaml"), "--port", str(port)],
-            env=os.environ | {"MANTA_HOME": str(folder / "home")},
-            stdout=sink,
-            stderr=sink,
-        )
-    try:
-        give_up = time.monotonic() + TIMEOUT_S
-        while "Serving on" not in log.read_text():
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < give_up, log.read_text()
-            time.sleep(0.2)
-        yield Broken(f"http://127.0.0.1:{port}", psutil.Process(process.pid), weights)
-    finally:
-        process.terminate()
-        assert process.wait(timeout=60) == 0, log.read_text()
+    profile = folder / "profile.yaml"
+    profile.write_text(yaml.safe_dump(document))
+    with manta_up(profile, folder) as up:
+        yield Broken(up.url, up.process, weights)
 
 
 def test_a_blocked_loop_ends_its_process_which_says_where_it_was(app: Broken) -> None:
@@ -171,4 +157,4 @@ def test_readiness_says_why_a_replica_does_not_start_again(app: Broken) -> None:
         time.sleep(0.5)
     assert answer.status_code == 503
     assert state["reason"].startswith("no answer within 5 s; Serve says UNHEALTHY: ")
-    assert answer.json()["dependencies"]["extractive"]["is_ready"]
+    assert answer.json()["dependencies"]["blocked"]["is_ready"]

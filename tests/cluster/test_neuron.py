@@ -64,8 +64,6 @@ def profile(folder: Path, port: int) -> dict[str, Any]:
     (folder / "model" / "config.json").write_text(json.dumps(shape))
     document: dict[str, Any] = yaml.safe_load((HERE / "plain.yaml").read_text())
     document["http_options"]["port"] = port
-    models = document["applications"][0]["args"]["models"]
-    extractive = next(one for one in models if one["name"] == "extractive")
     chat = {
         "name": "chat",
         "engine": "vllm",
@@ -82,7 +80,8 @@ def profile(folder: Path, port: int) -> dict[str, Any]:
         "env": {"STAND_IN_RECORDS": str(folder / "records")},
         "scaling": {"min_replicas": 2, "max_replicas": 2, "num_cpus": 0.1},
     }
-    document["applications"][0]["args"]["models"] = [chat, extractive]
+    args = document["applications"][0]["args"]
+    args["models"], args["agent"]["models"] = [chat], ["chat"]
     return document
 
 

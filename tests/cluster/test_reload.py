@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -55,28 +53,14 @@ class Reloadable:
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) -> Iterator[Reloadable]:
+def app(
+    tmp_path_factory: pytest.TempPathFactory, manta_up: Callable[..., AbstractContextManager[Any]]
+) -> Iterator[Reloadable]:
     folder = tmp_path_factory.mktemp("reload")
-    profile, log = folder / "profile.yaml", folder / "up.log"
+    profile = folder / "profile.yaml"
     profile.write_text(PROFILE.read_text())
-    port = free_port()
-    with log.open("wb") as sink:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "manta", "up", str(profile), "--port", str(port)],
-            env=os.environ | {"MANTA_HOME": str(folder / "home")},
-            stdout=sink,
-            stderr=sink,
-        )
-    try:
-        give_up = time.monotonic() + TIMEOUT_S
-        while "Serving on" not in log.read_text():
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < give_up, log.read_text()
-            time.sleep(0.2)
-        yield Reloadable(f"http://127.0.0.1:{port}", profile, log, psutil.Process(process.pid))
-    finally:
-        process.terminate()
-        assert process.wait(timeout=60) == 0, log.read_text()
+    with manta_up(profile, folder) as up:
+        yield Reloadable(up.url, profile, up.log, up.process)
 
 
 @contextmanager
@@ -127,10 +111,10 @@ def test_every_replica_is_replaced_and_no_request_fails(app: Reloadable) -> None
 
 
 def test_what_changed_in_the_profile_is_served(app: Reloadable) -> None:
-    app.profile.write_text(PROFILE.read_text().replace("name: busy", "name: renamed"))
+    app.profile.write_text(PROFILE.read_text().replace("name: sleepy", "name: renamed"))
     assert app.reload().startswith(f"reloaded {app.profile}")
     assert "renamed" in served(app.url)
-    assert "busy" not in served(app.url)
+    assert "sleepy" not in served(app.url)
 
 
 @pytest.mark.parametrize(
