@@ -18,7 +18,7 @@ GRACE_S = 8.0
 @pytest.mark.parametrize("is_fast_path", [True, False], ids=["throughput mode", "Serve's defaults"])
 def test_a_replica_is_told_before_its_grace_time_is_over(repository: Path, is_fast_path: bool) -> None:
     environment = os.environ | {
-        "PYTHONPATH": str(repository),
+        "PYTHONPATH": os.pathsep.join([str(repository), os.environ["PYTHONPATH"]]),
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": str(int(is_fast_path)),
         # By default Serve raises the grace time of what clients reach to more than half a minute.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
