@@ -24,7 +24,7 @@ from ray.serve.handle import DeploymentHandle
 from serve_app.channel.asked import Asked
 from serve_app.channel.connecting import ChannelUnavailable
 from serve_app.channel.inbox import Inbox
-from serve_app.channel.incoming import NotTaken
+from serve_app.channel.incoming import NotTaken, SenderSilent
 from serve_app.errors import DeadlineExceeded, EngineFailed, MantaError, Overloaded, StreamLost, Unavailable
 from serve_app.messages import CancelReason, RequestContext
 from serve_app.open_calls import OpenCalls
@@ -147,7 +147,7 @@ class Caller:
     async def _channel_stream(
         self, inbox: Inbox, method: str, args: tuple[Any, ...], context: RequestContext
     ) -> AsyncGenerator[bytes]:
-        calls = self._open_calls(method)
+        calls = self._open_calls(method, inbox.silence_s)
         loop = asyncio.get_running_loop()
         may_join = True
         while True:
@@ -165,6 +165,11 @@ class Caller:
             except Overloaded:
                 calls.avoid(call)
                 raise
+            except SenderSilent as exc:
+                calls.leave_out(call)
+                raise StreamLost(
+                    f"{self._name}: the replica has not answered for {inbox.silence_s:g} s"
+                ) from exc
             else:
                 return
             finally:
@@ -172,12 +177,16 @@ class Caller:
                 incoming.close(CancelReason.CALLER_LEFT)
                 call.leave(incoming)
 
-    def _open_calls(self, method: str) -> OpenCalls:
+    def _open_calls(self, method: str, silence_s: float) -> OpenCalls:
         calls = self._open.get(method)
         if calls is None:
             bound = self._method(f"{method}_by_channel", streams=True)
             calls = OpenCalls(
-                bound.remote, lambda exc: _translated(exc, self._name), self._name, self._own_calls_per_s
+                bound.remote,
+                lambda exc: _translated(exc, self._name),
+                self._name,
+                self._own_calls_per_s,
+                silence_s,
             )
             self._open[method] = calls
         return calls

@@ -10,14 +10,19 @@ chooses the replicas, counts at least one call at each that works, and waits for
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from serve_app.channel.asked import Asked, encode
-from serve_app.channel.incoming import Incoming, Returns
+from serve_app.channel.incoming import Incoming, Returns, SenderSilent
 from serve_app.channel.joining import Rate
 from serve_app.errors import MantaError, StreamLost
+from serve_app.routing.silence import Silence
+
+logger = logging.getLogger("manta.calls")
 
 # Between the end of a call and the end of its streams, or the other way round, when both sides are well.
 END_TIMEOUT_S = 5.0
@@ -35,6 +40,7 @@ class OpenCalls:
         translated: the error of our tree that a fault of a call means.
         name: what errors call the deployment.
         own_per_s: up to so many streams a second each have a call.
+        silence_s: a replica that has not begun with a call so many seconds after it was sent there does not answer.
     """
 
     def __init__(
@@ -43,13 +49,16 @@ class OpenCalls:
         translated: Callable[[Exception], MantaError],
         name: str,
         own_per_s: float,
+        silence_s: float,
     ) -> None:
         self._own_per_s = own_per_s
+        self._silence_s = silence_s
         self._call = call
         self._translated = translated
         self._name = name
         self._loop = asyncio.get_running_loop()
         self._rate = Rate(self._loop.time())
+        self._silence = Silence(self._loop.time)
         self._made_at = 0.0
         self._taking: deque[OpenCall] = deque()  # calls that are young, the oldest first
         self._running: set[asyncio.Task[None]] = set()
@@ -76,8 +85,18 @@ class OpenCalls:
         if call.link is not None:
             self._taking = deque(one for one in self._taking if one.link is not call.link)
 
+    def leave_out(self, call: OpenCall) -> None:
+        """Its replica does not answer: calls go to others until it does, or is replaced."""
+        if call.replica is not None and not self._silence.holds(call.replica):
+            logger.warning(
+                "%s: replica %s is left out: it has not answered for %g s",
+                self._name, call.replica, self._silence_s,
+            )  # fmt: skip
+            self._silence.found(call.replica)
+
     def _make(self, asked: Asked, incoming: Incoming, now: float) -> OpenCall:
-        call = OpenCall(incoming, now)
+        call = OpenCall(incoming, now, self._silence, self._silence_s, self._loop)
+        asked = replace(asked, route=call)
         self._made_at = now
         self._taking.append(call)
         call.running = asyncio.create_task(self._run(call, asked))
@@ -107,13 +126,27 @@ class OpenCalls:
 
 
 class OpenCall:
-    """One call and its streams: that which it was made for, and those that it took."""
+    """One call and its streams: that which it was made for, and those that it took. A Route for its router."""
 
-    __slots__ = ("_first", "_id", "_streams", "made_at", "running")
+    __slots__ = (
+        "_first", "_id", "_loop", "_not_begun", "_silence", "_silence_s", "_streams", "made_at", "replica", "running",
+    )  # fmt: skip
 
-    def __init__(self, first: Incoming, made_at: float) -> None:
+    def __init__(
+        self,
+        first: Incoming,
+        made_at: float,
+        silence: Silence,
+        silence_s: float,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
         self.made_at = made_at
+        self.replica: str | None = None  # that it was sent to
         self.running: asyncio.Task[None] | None = None
+        self._silence = silence
+        self._silence_s = silence_s
+        self._loop = loop
+        self._not_begun: asyncio.TimerHandle | None = None
         self._first = first
         self._id = first.id
         self._streams = {first}  # those that have a reader
@@ -137,6 +170,19 @@ class OpenCall:
     def is_over(self) -> bool:
         return all(incoming.is_over for incoming in self._streams)
 
+    # -------- for the router, which in Serve's defaults has a thread of its own
+
+    def is_silent(self, replica: str) -> bool:
+        return self._silence.holds(replica)
+
+    def goes_to(self, replica: str | None) -> None:
+        if asyncio.get_running_loop() is self._loop:
+            self._sent_to(replica)
+        else:
+            self._loop.call_soon_threadsafe(self._sent_to, replica)
+
+    # --------
+
     def take(self, asked: Asked, incoming: Incoming) -> bool:
         """Ask for one stream more; False if it cannot be asked for without a call of its own."""
         payload = encode(asked)
@@ -146,13 +192,17 @@ class OpenCall:
         self._streams.add(incoming)
         return True
 
-    def fail(self, error: MantaError) -> None:
+    def fail(self, error: Exception) -> None:
         for incoming in self._streams:
             incoming.fail(error)
 
     def leave(self, incoming: Incoming) -> None:
         """The stream has no reader any more. Without any the call ends soon."""
         self._streams.discard(incoming)
+        if self._first.has_begun and self.replica is not None:
+            self._silence.broken(self.replica, self.made_at)
+        if self._not_begun is not None and (self._first.has_begun or not self._streams):
+            self._not_begun.cancel()
         running = self.running
         if self._streams or running is None or running.done():
             return
@@ -161,6 +211,17 @@ class OpenCall:
         else:
             at_last = asyncio.get_running_loop().call_later(END_TIMEOUT_S, running.cancel)
             running.add_done_callback(lambda _: at_last.cancel())
+
+    def _sent_to(self, replica: str | None) -> None:
+        self.replica = replica
+        if self._not_begun is not None:
+            self._not_begun.cancel()
+        if replica is not None and self._streams:
+            self._not_begun = self._loop.call_later(self._silence_s, self._look_if_begun)
+
+    def _look_if_begun(self) -> None:
+        if not self._first.has_begun:
+            self.fail(SenderSilent())
 
 
 def _num_streams(call: OpenCall) -> int:

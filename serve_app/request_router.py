@@ -7,6 +7,9 @@ forgotten by its answers. In a burst both make one replica look idle that is not
 from the moment that its replica is chosen, and a replica is never taken to have less than what this process has given
 it.
 
+A replica of which this process knows that it does not answer is left out while there are others
+(`serve_app.routing.silence`).
+
 A model whose engine keeps the keys and values of earlier prompts may have an affinity: requests of one conversation, or
 whose prompts begin alike, come to the same replica (docs/decisions/0032).
 
@@ -26,7 +29,7 @@ from ray.serve._private.request_router.common import PendingRequest, ReplicaQueu
 from ray.serve._private.request_router.pow_2_router import PowerOfTwoChoicesRequestRouter
 from ray.serve._private.request_router.replica_wrapper import RunningReplica
 
-from serve_app.channel.asked import Asked
+from serve_app.channel.asked import Asked, Route
 from serve_app.messages import RequestContext
 from serve_app.routing.beginnings import Affinity, Beginnings, beginnings
 from serve_app.routing.places import Doubts, Places
@@ -73,6 +76,16 @@ class CountingRouter(PowerOfTwoChoicesRequestRouter):
         self._counted = CountedQueueLengths(get_curr_time_s=self._get_curr_time_s)
         self._replica_queue_len_cache = self._counted
 
+    async def choose_replicas(
+        self, candidate_replicas: list[RunningReplica], pending_request: PendingRequest | None = None
+    ) -> list[list[RunningReplica]]:
+        ranks = await super().choose_replicas(candidate_replicas, pending_request)
+        answering = _answering(candidate_replicas, pending_request)
+        if len(answering) == len(candidate_replicas):
+            return ranks
+        kept = [[one for one in rank if one in answering] for rank in ranks]
+        return [rank for rank in kept if rank] or [answering]
+
     def _fulfill_next_pending_request(
         self, replica: RunningReplica, request_metadata: RequestMetadata | None = None
     ) -> None:
@@ -85,14 +98,20 @@ class CountingRouter(PowerOfTwoChoicesRequestRouter):
     async def _choose_replica_for_request(
         self, pending_request: PendingRequest, *, is_retry: bool = False
     ) -> RunningReplica:
+        route = _route(pending_request)
+        if route is not None:
+            route.goes_to(None)
         try:
-            return await super()._choose_replica_for_request(pending_request, is_retry=is_retry)
+            chosen = await super()._choose_replica_for_request(pending_request, is_retry=is_retry)
         except asyncio.CancelledError:
             future = pending_request.future
             if not future.cancelled():  # a replica was chosen, and the caller left before it was told
                 self._counted.ended(future.result().replica_id)
                 self.decrement_queue_len_cache(future.result().replica_id)
             raise
+        if route is not None:
+            route.goes_to(chosen.replica_id.unique_id)
+        return chosen
 
     def on_send_request(self, replica_id: ReplicaID) -> None:
         """It was counted when the replica was chosen."""
@@ -120,12 +139,13 @@ class AffineRouter(CountingRouter):
         if pending_request is None or asked is None:
             return await super().choose_replicas(candidate_replicas, pending_request)
         pending_request.routing_context.should_backoff = True  # all replicas are among those returned
-        loads = {one.replica_id.unique_id: self._counted.known(one.replica_id) for one in candidate_replicas}
+        answering = _answering(candidate_replicas, pending_request)
+        loads = {one.replica_id.unique_id: self._counted.known(one.replica_id) for one in answering}
         prompt, context = asked
         settled = self._doubts.settled(context.request_id, loads, is_again=context.is_again)
         best = self._places.best(prompt, settled)
-        first = [one for one in candidate_replicas if one.replica_id.unique_id == best]
-        return [first, [one for one in candidate_replicas if one not in first]]
+        first = [one for one in answering if one.replica_id.unique_id == best]
+        return [first, [one for one in answering if one not in first]]
 
     def _fulfill_next_pending_request(
         self, replica: RunningReplica, request_metadata: RequestMetadata | None = None
@@ -155,6 +175,25 @@ class AffineRouter(CountingRouter):
     ) -> PendingRequest | None:
         """The request that the replica was chosen for, and not whoever waits longest."""
         return self._get_pending_request_matching_internal_request_id(request_metadata)
+
+
+def _route(pending_request: PendingRequest | None) -> Route | None:
+    """The Route of a call whose answer comes by the channel."""
+    match pending_request.args if pending_request is not None else ():
+        case [Asked(route=route)]:
+            return route
+        case _:
+            return None
+
+
+def _answering(
+    candidates: list[RunningReplica], pending_request: PendingRequest | None
+) -> list[RunningReplica]:
+    """The replicas that answer, as far as is known here; all, if none does."""
+    route = _route(pending_request)
+    if route is None:
+        return candidates
+    return [one for one in candidates if not route.is_silent(one.replica_id.unique_id)] or candidates
 
 
 ROUTER = f"{CountingRouter.__module__}:{CountingRouter.__name__}"

@@ -59,5 +59,6 @@ class StreamsConfig(Strict):
         default=10.0,
         gt=0,
         description="Seconds without an answer after which the replica at the other end of a channel counts as hung: "
-        "its streams end with an error.",
+        "its streams are lost, and so are requests that it has not begun with so long after they were sent to it. What "
+        "can be asked again is, of another; calls go to others for half a minute, or until it answers.",
     )

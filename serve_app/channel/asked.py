@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -19,6 +19,16 @@ from serve_app.messages import Deadline, Endpoint, JsonObject, Priority, Request
 MAX_ASK_BYTES = 64 << 10
 
 
+class Route(Protocol):
+    """What who asks and the router of the same process tell each other of replicas."""
+
+    def is_silent(self, replica: str) -> bool:
+        """Whether it is to be left out, because it does not answer."""
+
+    def goes_to(self, replica: str | None) -> None:
+        """The call is sent there; None: nowhere yet, or not any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """One stream."""
@@ -26,6 +36,10 @@ class Asked:
     args: tuple[Any, ...]  # of the method, before its context
     context: RequestContext
     reply_to: ReplyTo
+    route: Route | None = None  # stays in the caller's process
+
+    def __reduce__(self) -> tuple[type[Asked], tuple[Any, ...]]:
+        return Asked, (self.args, self.context, self.reply_to)
 
 
 class _Written(msgspec.Struct, array_like=True):

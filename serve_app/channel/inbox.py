@@ -44,6 +44,11 @@ class Inbox:
         self._servers: list[asyncio.AbstractServer] = []
 
     @property
+    def silence_s(self) -> float:
+        """A sender that does not answer for so long is given up, in seconds."""
+        return self._silence_s
+
+    @property
     def num_streams(self) -> int:
         return len(self._streams)
 

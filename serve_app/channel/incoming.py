@@ -16,6 +16,10 @@ class NotTaken(Exception):
     """The call that was to take the stream was over by then; nothing was done for it."""
 
 
+class SenderSilent(Exception):
+    """The replica that sends the stream, or that was asked to, has not answered for too long."""
+
+
 class Returns(Protocol):
     """The connection that a stream comes by, as its receiver uses it."""
 

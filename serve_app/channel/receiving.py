@@ -19,7 +19,7 @@ from serve_app.channel.address import (
 )
 from serve_app.channel.faults import decode_error
 from serve_app.channel.frames import NO_STREAM, VERSION, BadFrame, FrameReader, Kind, ask, credit, frame
-from serve_app.channel.incoming import Incoming, NotTaken
+from serve_app.channel.incoming import Incoming, NotTaken, SenderSilent
 from serve_app.errors import StreamLost
 from serve_app.messages import CancelReason
 
@@ -52,6 +52,7 @@ class ReceiverLink(asyncio.Protocol):
         self._nonce = os.urandom(NONCE_BYTES)
         self._handshake = b""
         self._is_proven = False
+        self._is_given_up = False
         self._transport: asyncio.Transport | None = None
         self._reader = FrameReader()
         self._heard_at = 0.0
@@ -72,7 +73,11 @@ class ReceiverLink(asyncio.Protocol):
             self._timer.cancel()
         bound, self._bound = self._bound, {}
         for stream in bound.values():
-            stream.fail(StreamLost("the replica went away before the answer was complete"))
+            stream.fail(
+                SenderSilent()
+                if self._is_given_up
+                else StreamLost("the replica went away before the answer was complete")
+            )
 
     def close(self) -> None:
         if self._transport is not None:
@@ -172,6 +177,7 @@ class ReceiverLink(asyncio.Protocol):
         silent_s = self._loop.time() - self._heard_at
         if self._bound and silent_s >= self._silence_s:
             logger.warning("a sender is given up: it has not answered for %.1f s", silent_s)
+            self._is_given_up = True
             self._transport.abort()
             return
         if self._bound and silent_s >= self._silence_s / 4:

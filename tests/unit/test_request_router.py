@@ -21,7 +21,7 @@ from serve_app.request_router import AFFINE_ROUTER, ROUTER, AffineRouter, Counte
 
 DEPLOYMENT = DeploymentID(name="Model", app_name="manta")
 REPLY_TO = ReplyTo(ChannelAddress("listener", "node", "name", b"k" * 32), 1)
-A, B = (ReplicaID(unique_id=name, deployment_id=DEPLOYMENT) for name in "ab")
+A, B, C = (ReplicaID(unique_id=name, deployment_id=DEPLOYMENT) for name in "abc")
 
 
 @pytest.fixture
@@ -169,6 +169,57 @@ async def test_a_caller_that_leaves_before_it_is_told_counts_no_more(make_router
     assert await split(router) == 8
     cache = router.replica_queue_len_cache
     assert (cache.get(A), cache.get(B)) == (8, 8)
+
+
+class Heard:
+    """A Route of a caller that knows these to be silent."""
+
+    def __init__(self, *silent: ReplicaID) -> None:
+        self._silent = {one.unique_id for one in silent}
+        self.told: list[str | None] = []
+
+    def is_silent(self, replica: str) -> bool:
+        return replica in self._silent
+
+    def goes_to(self, replica: str | None) -> None:
+        self.told.append(replica)
+
+
+@pytest.mark.parametrize("router_class", [CountingRouter, AffineRouter])
+async def test_a_silent_replica_is_left_out(
+    make_router: Callable[..., Any], context: RequestContext, router_class: type[CountingRouter]
+) -> None:
+    router = make_router(router_class)
+    if router_class is AffineRouter:
+        router.initialize_state(affinity="session")
+    for number in range(20):
+        asked, route = call(number), Heard(A)
+        asked.args = [Asked((Endpoint.CHAT, {"user": str(number)}), context, REPLY_TO, route)]
+        assert (await router._choose_replica_for_request(asked)).replica_id == B
+        assert route.told == [None, "b"]
+
+
+async def test_of_silent_replicas_alone_the_better_is_chosen(
+    make_router: Callable[..., Any], context: RequestContext
+) -> None:
+    router = make_router(CountingRouter)
+    chosen: Counter[ReplicaID] = Counter()
+    for number in range(8):
+        asked = call(number)
+        asked.args = [Asked((), context, REPLY_TO, Heard(A, B))]
+        chosen[(await router._choose_replica_for_request(asked)).replica_id] += 1
+    assert chosen == {A: 4, B: 4}
+
+
+async def test_another_is_found_where_both_of_the_two_are_silent(
+    make_router: Callable[..., Any], context: RequestContext
+) -> None:
+    router = make_router(CountingRouter)
+    router.update_replicas([Replica(A), Replica(B), Replica(C)])
+    for number in range(20):
+        asked = call(number)
+        asked.args = [Asked((), context, REPLY_TO, Heard(A, B))]
+        assert (await router._choose_replica_for_request(asked)).replica_id == C
 
 
 def test_serve_finds_it_by_its_name() -> None:

@@ -16,7 +16,7 @@ from serve_app.channel.asked import Asked
 from serve_app.channel.connecting import ChannelUnavailable
 from serve_app.channel.frames import HEADER, VERSION, Kind, frame
 from serve_app.channel.inbox import Inbox
-from serve_app.channel.incoming import MAX_UNREAD_BYTES, NotTaken
+from serve_app.channel.incoming import MAX_UNREAD_BYTES, NotTaken, SenderSilent
 from serve_app.channel.local_socket import abstract, local_socket
 from serve_app.channel.outbox import Outbox, StreamReset
 from serve_app.errors import StreamLost
@@ -166,7 +166,7 @@ async def test_a_sender_that_hangs_is_given_up() -> None:
     await peer.prove(reply_to.address.key)
     peer.writer.write(frame(reply_to.stream_id, Kind.DATA, b"half"))
     assert await anext(incoming) == b"half"
-    with pytest.raises(StreamLost):
+    with pytest.raises(SenderSilent):
         async with asyncio.timeout(10):
             await anext(incoming)
     assert await peer.is_cut()
