@@ -114,9 +114,9 @@ class NodePlans:
             # As `manta up` has them: a stopped ingress replica is left out after four seconds.
             "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "1s",
             "RAY_SERVE_HAPROXY_HEALTH_CHECK_FALL": "3",
-            # Serve ends the proxy of a node that is drained at the first idle moment after 30 s, when balancers have long
-            # taken it out (KubeRay's probe looks every 5 s). Here the kernel is the balancer, until `DrainNode` has
-            # the proxy stop listening, and that is later.
+            # Serve ends the proxy of a node that is drained at the first idle moment after 30 s, when balancers have
+            # long taken it out (KubeRay's probe looks every 5 s). Here the kernel is the balancer, until `DrainNode`
+            # has the proxy stop listening, and that is later.
             "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": "300",
             # How long workers go on without a head: Ray's default is 60, KubeRay's for a head with a Redis is this.
             "RAY_gcs_rpc_server_reconnect_timeout_s": "600",

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -41,6 +42,7 @@ from benchmarks.summary.summarise import Summary, summarise
 from benchmarks.target import Target
 from configs.workload import ClosedLoop, EmbeddingRequest, Workload
 
+_ROOT = Path(__file__).resolve().parents[2]
 LOOK_EVERY_S = 0.25  # at the workers
 PROGRESS_EVERY_S = 1.0
 # A worker was valid by its own verdict at 25,600 (800 requests/s of 32 tokens) and had half a core left at twice that:
@@ -185,7 +187,7 @@ def _settings(
     target = prepared.target
     return {
         "time_utc": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "workload": workload.model_dump(mode="json", exclude_unset=True),
+        "workload": _portable(workload.model_dump(mode="json", exclude_unset=True)),
         "target": {
             "url": target.url,
             "model": target.model,
@@ -201,6 +203,15 @@ def _settings(
         "num_workers": _num_workers(workload, schedule, options),
         "machine": machine(),
     }
+
+
+def _portable(workload: dict[str, Any]) -> dict[str, Any]:
+    """The workload's document with this project's own files as they are called in any checkout."""
+    for request in workload.get("requests", ()):
+        path = Path(request.get("texts") or "")
+        if path.is_relative_to(_ROOT):
+            request["texts"] = str(path.relative_to(_ROOT))
+    return workload
 
 
 def _tasks(

@@ -76,6 +76,17 @@ def test_every_request_leaves_one_record(run: Callable[..., Run]) -> None:
         assert sum(record.gaps_us) == pytest.approx(gaps_us, abs=len(record.gaps_us))
 
 
+def test_a_run_names_our_own_files_as_any_checkout_has_them(
+    run: Callable[..., Run], repository: Path, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine.txt"
+    mine.write_text("What is a manta?")
+    files = [repository / "configs/workloads/questions.txt", mine]
+    requests = [{"name": path.stem, "texts": str(path), "output_tokens": 8} for path in files]
+    workload = json.loads((run(requests=requests).folder / "run.json").read_text())["workload"]
+    assert [one["texts"] for one in workload["requests"]] == ["configs/workloads/questions.txt", str(mine)]
+
+
 def test_a_folder_can_be_read_back(run: Callable[..., Run]) -> None:
     made = run()
     again = read_run(made.folder)
