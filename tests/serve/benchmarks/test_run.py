@@ -82,7 +82,7 @@ def test_a_run_names_our_own_files_as_any_checkout_has_them(
     mine = tmp_path / "mine.txt"
     mine.write_text("What is a manta?")
     files = [repository / "configs/workloads/questions.txt", mine]
-    requests = [{"name": path.stem, "texts": str(path), "output_tokens": 8} for path in files]
+    requests = [{"kind": "chat", "name": path.stem, "texts": str(path), "output_tokens": 8} for path in files]
     workload = json.loads((run(requests=requests).folder / "run.json").read_text())["workload"]
     assert [one["texts"] for one in workload["requests"]] == ["configs/workloads/questions.txt", str(mine)]
 
