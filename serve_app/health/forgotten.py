@@ -4,6 +4,9 @@ from __future__ import annotations
 
 # A controller on a machine without CPU to spare may be late with a question; none is late by this much.
 MIN_SILENCE_S = 30.0
+# Questions that waited in the connection come together, at most in two ticks. A third is of a controller that counts on
+# this process.
+_MIN_ASKED = 3
 
 
 class Forgotten:
@@ -23,20 +26,23 @@ class Forgotten:
         self._patience_s = patience_s
         self.has_stood_still = False
         self.unasked_s = 0.0
+        self._num_asked = 0  # ticks, since it stood still
 
     def tick(self, elapsed_s: float, *, was_asked: bool) -> bool:
         """Whether it is forgotten.
 
         Args:
             elapsed_s: since the last tick; ticks are much shorter than the patience.
-            was_asked: for its health, since the last tick. A question that had waited in the connection while the
-                process stood still only delays the answer.
+            was_asked: for its health, since the last tick.
         """
         if elapsed_s > self._patience_s:
             self.has_stood_still = True
-            self.unasked_s = 0.0
+            self.unasked_s, self._num_asked = 0.0, 0
         elif was_asked:
             self.unasked_s = 0.0
+            self._num_asked += 1
+            if self._num_asked >= _MIN_ASKED:
+                self.has_stood_still = False
         else:
             self.unasked_s += elapsed_s
         return self.has_stood_still and self.unasked_s > max(self._patience_s, MIN_SILENCE_S)
