@@ -115,7 +115,7 @@ def test_a_sweep_finds_what_a_server_with_few_places_cannot_do(tmp_path: Path) -
             "--rates",
             "20,80",
             "--duration",
-            "10",
+            "25",  # a run at the higher rate ends as soon as it is told, after ten quiet seconds
             "--min-requests",
             "1",
             "--pause",
