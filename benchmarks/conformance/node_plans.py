@@ -79,9 +79,8 @@ class NodePlans:
 
     def _node(self, name: str, arguments: list[str], more: Mapping[str, str]) -> RayNode:
         folder = self._folder / name
-        folder.mkdir(
-            parents=True, exist_ok=True
-        )  # its environment names files in it, some of which are written now
+        # Its environment names files in it, some of which are written now.
+        folder.mkdir(parents=True, exist_ok=True)
         # No --node-name: Serve takes it for an address that proxies can reach.
         flags = {
             "--node-ip-address": NODE_ADDRESS,

@@ -28,9 +28,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_pandas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Serve imports pandas where it finds it, in each process. Users' environments have none: only tests do.
+    """Serve imports pandas where it finds it, in each process: more than a third of what its imports cost.
 
-    It is more than a third of what a replica's imports cost.
+    Here the client of Milvus brings it, which users have only with the extra of that name.
     """
     hidden = tmp_path_factory.mktemp("no-pandas")
     (hidden / "pandas.py").write_text(
