@@ -57,7 +57,7 @@ class SweepPoint:
         latencies_ms: metric ("ttft", "e2e") -> its percentiles, from the intended arrival.
         num_requests: of the measured window.
         num_errors: of those, ended neither well nor abandoned as planned.
-        is_saturated: the server fell behind the rate.
+        is_saturated: the server fell behind the rate; None: the run was too short to tell, and `saturation` says why.
         problems: why the client's own figures make the run invalid; empty: it is valid.
         link: the run's own report, relative to the sweep's; None: not kept.
     """
@@ -69,7 +69,8 @@ class SweepPoint:
     latencies_ms: Mapping[str, Quantiles]
     num_requests: int
     num_errors: int
-    is_saturated: bool
+    is_saturated: bool | None
+    saturation: str = ""
     problems: tuple[str, ...] = ()
     link: str | None = None
 

@@ -57,12 +57,7 @@ def _judgements(sweep: SweepReport, points: Sequence[SweepPoint]) -> list[Judgem
     if sweep.knee_rps is None:
         found = [Judgement("warn", "Capacity not found", (sweep.stopped_because,))]
     else:
-        words = f"Keeps up with {sweep.knee_rps:g} requests/s"
-        found = [
-            Judgement(
-                "good", words, ("The highest offered rate that the server sustained.", sweep.stopped_because)
-            )
-        ]
+        found = [_capacity(sweep, points, sweep.knee_rps)]
     if any(point.attainment is not None for point in points):
         if sweep.best_rps is None:
             found.append(Judgement("bad", "Objectives met at no rate", (f"{_needed(sweep)}.",)))
@@ -80,6 +75,16 @@ def _judgements(sweep: SweepReport, points: Sequence[SweepPoint]) -> list[Judgem
             Judgement("good", "All points valid", (f"{count(len(points), 'run')}, none of them doubtful.",))
         )
     return found
+
+
+def _capacity(sweep: SweepReport, points: Sequence[SweepPoint], knee_rps: float) -> Judgement:
+    at_knee = [point for point in points if point.offered_rps == knee_rps and not point.problems]
+    untold = [point.saturation for point in at_knee if point.is_saturated is None]
+    if untold and not any(point.is_saturated is False for point in at_knee):
+        why = f"Nothing up to it shows the contrary, and its run was too short to tell: {untold[0]}."
+        return Judgement("warn", f"May keep up with {knee_rps:g} requests/s", (why, sweep.stopped_because))
+    why = "The highest offered rate that the server sustained."
+    return Judgement("good", f"Keeps up with {knee_rps:g} requests/s", (why, sweep.stopped_because))
 
 
 def _needed(sweep: SweepReport) -> str:
@@ -149,6 +154,8 @@ def _is_relative(link: str) -> bool:
 def _state(point: SweepPoint) -> Html:
     if point.problems:
         return chip("not valid", "bad")
+    if point.is_saturated is None:
+        return chip("not judged", "none")
     return chip("fell behind", "warn") if point.is_saturated else chip("kept up", "good")
 
 

@@ -35,6 +35,11 @@ def sentences(sweep: Sweep) -> list[str]:
     best = sweep.max_goodput
     if best is not None:
         lines.append(f"most goodput: {best.goodput_rps:.4g} requests/s, offered {best.rate_rps:g}")
+    unproved = {point.rate_rps: point.saturation for point in sweep.unproved}
+    lines.extend(
+        f"not proved: that it keeps up with {rate_rps:g} requests/s ({unproved[rate_rps]})"
+        for rate_rps in sorted(unproved)
+    )
     return [*lines, f"stopped: {sweep.stop.reason}"]
 
 
@@ -57,7 +62,8 @@ def _point(point: Point) -> SweepPoint:
         latencies_ms=point.latencies_ms,
         num_requests=point.num_requests,
         num_errors=point.num_errors,
-        is_saturated=point.is_saturated is True,
+        is_saturated=point.is_saturated,
+        saturation=point.saturation,
         problems=point.problems,
         link=f"{point.folder}/{REPORT}" if point.folder else None,
     )

@@ -40,6 +40,15 @@ class Sweep:
         return max(scored, key=lambda point: point.goodput_rps or 0.0, default=None)
 
     @property
+    def unproved(self) -> tuple[Point, ...]:
+        """Points that count as sustained because nothing shows the contrary: their runs were too short to tell."""
+        return tuple(
+            point
+            for point in self.points
+            if point.is_valid and point.is_sustained and point.is_saturated is None
+        )
+
+    @property
     def exit_code(self) -> int:
         """0: measured; 1: no rate attains the objectives; 2: not measured; 3: the client was the limit."""
         if self.stop.cause in ("client", "gone", "interrupted"):
@@ -58,6 +67,7 @@ def document(sweep: Sweep) -> dict[str, Any]:
         "attained_below_rps": sweep.objectives and sweep.objectives.high_rps,
         "max_goodput_rps": goodput and goodput.goodput_rps,
         "max_goodput_at_rps": goodput and goodput.rate_rps,
+        "unproved_rps": sorted({point.rate_rps for point in sweep.unproved}),
         "stopped_because": sweep.stop.reason,
         "cause": sweep.stop.cause,
         "points": [_point(point) for point in sweep.points],

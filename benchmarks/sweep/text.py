@@ -42,5 +42,5 @@ def state(point: Point) -> str:
     if not point.is_sustained:
         return "over-saturated" if point.is_saturated else "not sustained: too many errors"
     if point.objective is None:
-        return "sustained"
+        return "sustained" if point.is_saturated is False else "sustained, as far as can be told"
     return "attained" if point.is_attained else "sustained, objectives missed"

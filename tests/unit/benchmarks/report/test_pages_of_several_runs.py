@@ -64,6 +64,17 @@ def test_a_sweep_tells_its_knee_and_every_rate_in_order(read_page: Any) -> None:
     assert "hunter2" not in page.text
 
 
+def test_a_rate_whose_run_was_too_short_is_not_said_to_be_kept_up_with(read_page: Any) -> None:
+    short = point(40, is_saturated=None, saturation="requests take up to 2.0 s")
+    text = read_page(render_sweep(sweep(point(20), short))).text
+    assert "20kept up" in text
+    assert "40not judged" in text
+    assert "May keep up with 40 requests/s" in text
+    assert "too short to tell: requests take up to 2.0 s." in text
+    assert "Keeps up with" not in text
+    assert "Keeps up with 40" in read_page(render_sweep(sweep(short, point(40)))).text
+
+
 def test_a_sweep_with_doubtful_points_says_which(read_page: Any) -> None:
     text = read_page(render_sweep(sweep(point(20), point(60, problems=("worker 0 was busy",))))).text
     assert "1 point not valid" in text

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from benchmarks.sweep.points import Point
 from benchmarks.sweep.report import report_of, sentences
-from benchmarks.sweep.result import Sweep
+from benchmarks.sweep.result import Sweep, document
 from benchmarks.sweep.search import Stop
+from benchmarks.sweep.text import state
 from configs.workload import Workload
 
 
@@ -51,6 +54,18 @@ def test_a_limit_that_was_not_reached_is_not_made_up() -> None:
     ]
     below = Sweep((point(1, saturated=True), point(1, saturated=True)), Stop("not even 1", "bound"))
     assert sentences(below)[0] == "the server sustains no rate that was measured; the lowest was 1 requests/s"
+
+
+def test_what_a_run_was_too_short_to_tell_is_said() -> None:
+    short = replace(point(20, attainment=None), is_saturated=None, saturation="requests take up to 2.0 s")
+    sweep = Sweep((point(10, attainment=None), short), Stop("interrupted", "interrupted"))
+    assert sentences(sweep)[:2] == [
+        "the server sustains 20 requests/s and perhaps more: no higher rate failed",
+        "not proved: that it keeps up with 20 requests/s (requests take up to 2.0 s)",
+    ]
+    assert document(sweep)["unproved_rps"] == [20]
+    assert state(short) == "sustained, as far as can be told"
+    assert [one.is_saturated for one in report_of(sweep, "sweep", {}, Workload()).points] == [False, None]
 
 
 def test_the_page_gets_every_point_and_its_report() -> None:
