@@ -66,47 +66,62 @@ class PlatformConfig(Strict):
     )
 
     @model_validator(mode="after")
-    def _names(self) -> PlatformConfig:
-        names = [model.name for model in self.models] + [self.embedder.name, self.agent.name]
-        names += [] if self.reranker is None else [self.reranker.name]
-        names += [agent.name for agent in self.agents]
+    def _agrees(self) -> PlatformConfig:
+        """What one section names, another has."""
+        self._check_names()
+        self._check_door()
+        self._check_sessions()
+        self._check_agents()
+        if self.cluster is not None:
+            check_cluster(self, self.cluster)
+        return self
+
+    def _check_names(self) -> None:
+        """Deployments share one space of names, and groups of models join it."""
+        names = self._deployments()
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"the name {name!r} is given twice among models, embedder and agent")
-        known = {model.name for model in self.models}
+        models = self._models()
         for name in self.agent.model_names():
-            if name not in known:
+            if name not in models:
                 field = "models" if name in self.agent.models else "judge or helper"
                 raise ValueError(
-                    f"agent.{field} names {name!r}, which is none of: {', '.join(sorted(known))}"
+                    f"agent.{field} names {name!r}, which is none of: {', '.join(sorted(models))}"
                 )
-        self.front.check(known, names, has_redis=self.door.redis is not None)
-        names += [group.name for group in self.front.groups]
-        for name in {
-            *self.door.prices,
-            *self.door.model_limits,
-            *(one for t in self.door.tenants for one in t.models),
-        }:
+        self.front.check(models, names, has_redis=self.door.redis is not None)
+
+    def _check_door(self) -> None:
+        door = self.door
+        names = {*self._deployments(), *(group.name for group in self.front.groups)}
+        of_tenants = {name for tenant in door.tenants for name in tenant.models}
+        for name in sorted({*door.prices, *door.model_limits, *of_tenants}):
             if name not in names:
                 raise ValueError(
                     f"door names the model {name!r}, which is none of: {', '.join(sorted(names))}"
                 )
-        if self.door.redis is None and self.door.is_counting and self.ingress.scaling.max_replicas > 1:
+        if door.redis is None and door.is_counting and self.ingress.scaling.max_replicas > 1:
             raise ValueError(
                 "door counts in one replica; ingress.scaling.max_replicas above 1 needs door.redis"
             )
+
+    def _check_sessions(self) -> None:
         sessions = self.sessions
-        if sessions is not None and sessions.store == "redis" and not (sessions.redis or self.door.redis):
+        if sessions is None:
+            return
+        if sessions.store == "redis" and not (sessions.redis or self.door.redis):
             raise ValueError("sessions.store is redis, and there is neither sessions.redis nor door.redis")
-        if sessions is not None and sessions.summary_model not in {None, *known}:
+        models, name = self._models(), sessions.summary_model
+        if name is not None and name not in models:
             raise ValueError(
-                f"sessions.summary_model names {sessions.summary_model!r}, which is none of: {', '.join(sorted(known))}"
+                f"sessions.summary_model names {name!r}, which is none of: {', '.join(sorted(models))}"
             )
-        engines = {model.name: model.engine for model in self.models}
+
+    def _check_agents(self) -> None:
         check_agents(
             self.agents,
             self.tools,
-            engines,
+            {model.name: model.engine for model in self.models},
             self.agent.name,
             self.agent.task_agent,
             has_sessions=self.sessions is not None,
@@ -114,6 +129,18 @@ class PlatformConfig(Strict):
         )
         if all(model.optional for model in self.models if model.name in self.agent.models):
             raise ValueError("agent.models needs one model that is not optional")
-        if self.cluster is not None:
-            check_cluster(self, self.cluster)
-        return self
+
+    def _models(self) -> set[str]:
+        return {model.name for model in self.models}
+
+    def _deployments(self) -> list[str]:
+        """The names that a profile gives, the twice given twice."""
+        reranker = [] if self.reranker is None else [self.reranker.name]
+        agents = [agent.name for agent in self.agents]
+        return [
+            *(model.name for model in self.models),
+            self.embedder.name,
+            self.agent.name,
+            *reranker,
+            *agents,
+        ]
