@@ -13,11 +13,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from contextvars import Context, copy_context
 from typing import Any
 
 from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.serve.context import _set_request_context
 from ray.serve.exceptions import BackPressureError, RayServeException, RequestCancelledError
 from ray.serve.handle import DeploymentHandle
 
@@ -182,7 +185,7 @@ class Caller:
         if calls is None:
             bound = self._method(f"{method}_by_channel", streams=True)
             calls = OpenCalls(
-                bound.remote,
+                lambda asked: _apart().run(bound.remote, asked),
                 lambda exc: _translated(exc, self._name),
                 self._name,
                 self._own_calls_per_s,
@@ -193,6 +196,17 @@ class Caller:
 
     def _too_late(self) -> DeadlineExceeded:
         return DeadlineExceeded(f"the request's time was over at: {self._name}", self._name)
+
+
+def _apart() -> Context:
+    """The context of a call that is not its request's alone: that of the request, but for Serve's number of it.
+
+    By that number Serve cancels what a request has called when its client leaves, and with a call all of its streams,
+    which may be other requests'. That a stream's own reader has left is told by the channel.
+    """
+    context = copy_context()
+    context.run(_set_request_context, _internal_request_id=uuid.uuid4().hex)
+    return context
 
 
 def _translated(exc: Exception, name: str) -> MantaError:

@@ -115,6 +115,7 @@ class OpenCalls:
         except asyncio.CancelledError:
             if response is not None:
                 response.cancel()
+            call.fail(StreamLost(f"the call of {self._name} was cancelled"))  # if by us, it has none any more
             raise
         except Exception as exc:  # noqa: BLE001 (told to all that wait for it)
             call.fail(self._translated(exc))

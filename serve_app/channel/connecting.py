@@ -284,7 +284,12 @@ class SenderLink(asyncio.Protocol):
             return
         task = take(asked)
         self._asked[stream_id] = task
-        task.add_done_callback(lambda _: self._asked.pop(stream_id, None))
+        task.add_done_callback(lambda _: self._never_added(stream_id))
+
+    def _never_added(self, stream_id: int) -> None:
+        """The task of a stream is over; if it ended before it did anything, its caller does not wait for it."""
+        if self._asked.pop(stream_id, None) is not None:
+            self._write(frame(stream_id, Kind.NOT_TAKEN))
 
 
 def _joined(stream: Sends) -> bytes:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from ray.exceptions import ActorUnavailableError
+from ray.serve.context import _get_serve_request_context
 from ray.serve.exceptions import BackPressureError
 
 from serve_app.calls import Caller
@@ -31,6 +32,7 @@ class Replica:
         self.ways: list[str] = []
         self.calls: list[Call] = []
         self.asked: list[Asked] = []
+        self.contexts: list[Any] = []  # Serve's, of the calls
 
     def options(self, **options: object) -> Replica:
         return self
@@ -75,6 +77,7 @@ class Method:
 
     def remote(self, *args: Any) -> Call:
         self._replica.ways.append(self._way)
+        self._replica.contexts.append(_get_serve_request_context())
         call = Call(getattr(self._replica, self._way)(*args))
         self._replica.calls.append(call)
         return call
@@ -95,16 +98,16 @@ class Call:
     """A streaming response: the replica works from the start on, not only when asked."""
 
     def __init__(self, items: AsyncIterator[bytes]) -> None:
-        self._queue: asyncio.Queue[bytes | Exception] = asyncio.Queue()
+        self.queue: asyncio.Queue[bytes | BaseException] = asyncio.Queue()
         self.task = asyncio.create_task(self._run(items))
 
     async def _run(self, items: AsyncIterator[bytes]) -> None:
         try:
             async for item in items:
-                self._queue.put_nowait(item)
-            self._queue.put_nowait(StopAsyncIteration())
+                self.queue.put_nowait(item)
+            self.queue.put_nowait(StopAsyncIteration())
         except Exception as exc:  # noqa: BLE001 (handed to the caller)
-            self._queue.put_nowait(exc)
+            self.queue.put_nowait(exc)
 
     def cancel(self) -> None:
         self.task.cancel()
@@ -113,8 +116,8 @@ class Call:
         return self
 
     async def __anext__(self) -> bytes:
-        item = await self._queue.get()
-        if isinstance(item, Exception):
+        item = await self.queue.get()
+        if isinstance(item, BaseException):
             raise item
         return item
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 import pytest
+from ray.serve.context import _set_request_context
 
 from serve_app.calls import Caller
 from serve_app.channel.inbox import Inbox
@@ -123,6 +124,60 @@ async def test_a_call_that_is_over_by_then_is_replaced_by_one_of_its_own(inbox: 
     assert replica.ways == ["channel", "channel"]
     calls[1] = link  # for `taking` to take away
     await other.aclose()
+    await running.aclose()
+    await ended(replica)
+
+
+@pytest.mark.usefixtures("many")
+async def test_what_was_never_begun_is_asked_for_again(inbox: Inbox) -> None:
+    def cancelled(_: object) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(asyncio.sleep(60))
+        task.cancel()
+        return task
+
+    replica = Replica(endless)
+    asking, running = await begun(replica, inbox)
+    [calls] = [task.result()._calls for task in replica.outbox._links.values()]
+    [call_id] = calls
+    take, calls[call_id] = calls[call_id], cancelled
+    other = ask(asking)
+    assert await anext(other) == b"first"
+    assert replica.ways == ["channel", "channel"]
+    calls[call_id] = take
+    await other.aclose()
+    await running.aclose()
+    await ended(replica)
+
+
+@pytest.mark.usefixtures("many")
+async def test_a_call_that_is_cancelled_by_others_ends_its_streams(inbox: Inbox) -> None:
+    replica = Replica(endless)
+    asking, running = await begun(replica, inbox)
+    other = ask(asking)
+    await anext(other)
+    replica.calls[0].queue.put_nowait(asyncio.CancelledError())
+    for one in (running, other):
+        with pytest.raises(StreamLost, match="was cancelled"):
+            await anext(one)
+    await ended(replica)
+
+
+@pytest.mark.usefixtures("many")
+async def test_no_call_is_one_requests_alone(inbox: Inbox) -> None:
+    """Else Serve would cancel it, with the streams of others, when that request's client leaves."""
+    replica = Replica(endless)
+    asking = caller(replica, inbox, own_calls_per_s=0.0)
+
+    async def request() -> AsyncGenerator[bytes]:
+        _set_request_context(request_id="r", _internal_request_id="of the request")
+        stream = ask(asking)
+        assert await anext(stream) == b"first"
+        return stream
+
+    running = await asyncio.create_task(request())
+    [seen] = replica.contexts
+    assert seen.request_id == "r"
+    assert seen._internal_request_id not in ("", "of the request")
     await running.aclose()
     await ended(replica)
 
