@@ -16,6 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from benchmarks import results_folder
 from benchmarks.application import Started, started, write_profile
 from benchmarks.errors import BenchmarkError
@@ -36,6 +38,7 @@ from configs.workload import ClosedLoop, PoissonArrivals
 _CAPACITY_S = 12.0
 _CAPACITY_WARM_UP_S = 2.0
 _SAY_EVERY_S = 60.0
+_MAX_UNEXPECTED = 100
 _EXPORT_TIMEOUT_S = 40.0  # several of Ray's exports of metrics
 # Those that do the application's work; the others are Ray's own, and told beside them.
 _OURS = ("replica ", "haproxy", "ray ProxyActor", "ray HAProxyManager")
@@ -57,7 +60,7 @@ def main() -> None:
         print(as_text(summary))
         folder = results_folder.new_folder(arguments.out, "soak")
         results_folder.fill(folder, settings, summary, (as_json(sample) for sample in samples))
-        _keep_load(run.folder, folder / "load", keep_records=arguments.keep_records)
+        _keep_load(run, folder / "load", keep_records=arguments.keep_records)
     print(f"\nraw records: {folder}")
     is_good = (
         summary["is_flat"] is not False and not summary["still_running"] and not summary["not_given_back"]
@@ -136,12 +139,18 @@ def _minutes(run: Run) -> float:
     return end_s / 60
 
 
-def _keep_load(source: Path, target: Path, *, keep_records: bool) -> None:
-    """The load's own folder; its raw records are some 300 bytes a request and kept only if asked for."""
+def _keep_load(run: Run, target: Path, *, keep_records: bool) -> None:
+    """The load's own folder; its raw records are some 300 bytes a request and kept only if asked for.
+
+    Those that did not end as they should are kept always, the first hundred of them.
+    """
     target.mkdir()
-    for path in source.iterdir():
+    for path in run.folder.iterdir():
         if keep_records or path.name != "records.jsonl":
             shutil.copy(path, target / path.name)
+    unexpected = [record for record in run.records if not is_expected(record)]
+    lines = [msgspec.json.encode(record) + b"\n" for record in unexpected[:_MAX_UNEXPECTED]]
+    (target / "unexpected.jsonl").write_bytes(b"".join(lines))
 
 
 class _Voice:

@@ -6,11 +6,10 @@ the model that reads it has no tools.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from serve_app.grounding.untrusted import clean
+from serve_app.grounding.untrusted import clean, without
 from serve_app.messages import JsonObject
 
 MAX_STATEMENTS = 24  # of one answer; a longer one has more than a judge can be asked about at once
@@ -80,7 +79,7 @@ def messages(inquiry: Inquiry, material: Mapping[str, str], mark: str) -> list[J
     """The inquiry as a conversation; `material` by name, in the order in which it is shown."""
     lines = []
     for name, text in material.items():
-        inside = re.sub(mark, "-", clean(text, MAX_BLOCK_CHARS), flags=re.IGNORECASE)
+        inside = without(mark, clean(text, MAX_BLOCK_CHARS))
         lines += [f"{name} begin {mark}", inside, f"{name} end {mark}"]
     return [
         {"role": "system", "content": f"{inquiry.instructions} {_BLOCKS} Reply with JSON."},

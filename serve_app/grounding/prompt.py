@@ -23,7 +23,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from serve_app.grounding.untrusted import clean, one_line
+from serve_app.grounding.untrusted import clean, one_line, without
 from serve_app.messages import JsonObject, Passage
 from serve_app.openai_api.requests import ChatMessage
 
@@ -90,11 +90,11 @@ def render(
     for source in sources:
         lines += [
             f"[{source.number}] begin {nonce}",
-            _without(nonce, source.label),
-            _without(nonce, source.text),
+            without(nonce, source.label),
+            without(nonce, source.text),
             f"[{source.number}] end {nonce}",
         ]
-    lines.append(f"{_QUESTION} {_without(nonce, question.strip())}")
+    lines.append(f"{_QUESTION} {without(nonce, question.strip())}")
     return conversation(_INSTRUCTIONS, history, "\n".join(lines))
 
 
@@ -149,8 +149,3 @@ def _label(passage: Passage) -> str:
     if passage.title and passage.title not in names:
         names.insert(0, passage.title)
     return one_line(f"{' > '.join(names)} ({passage.path})", MAX_LABEL_CHARS)
-
-
-def _without(mark: str, text: str) -> str:
-    """The text without the mark; a dash stands in, so that no new mark grows together."""
-    return re.sub(mark, "-", text, flags=re.IGNORECASE)

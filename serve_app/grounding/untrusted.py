@@ -38,6 +38,17 @@ def one_line(text: str, max_chars: int) -> str:
     return _cut(" ".join(clean(text, max_chars * 4).split()), max_chars)
 
 
+def without(mark: str, text: str) -> str:
+    """The text without the mark, in any case of its letters; a dash stands in, so that no new mark grows together.
+
+    Args:
+        mark: lower-case hex digits that nobody could have guessed, so that hardly any text has it.
+    """
+    if mark not in text.lower():  # an expression for each mark would be made for one use
+        return text
+    return re.sub(mark, "-", text, flags=re.IGNORECASE)
+
+
 def _is_visible(char: str) -> bool:
     return " " <= char <= "~" or unicodedata.category(char) not in _HIDDEN_CATEGORIES
 

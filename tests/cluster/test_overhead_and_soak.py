@@ -75,3 +75,4 @@ def test_a_minute_of_mixed_load_leaves_nothing_open(repository: Path, tmp_path: 
     open_things = [trend for trend in own if trend["series"] in ("num_fds", "num_sockets")]
     assert not [trend for trend in open_things if trend["is_flat"] is False]
     assert (folder / "load" / "summary.json").exists()
+    assert (folder / "load" / "unexpected.jsonl").read_bytes() == b""
