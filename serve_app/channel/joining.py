@@ -12,7 +12,7 @@ from __future__ import annotations
 # response's wrappers, one `send`.
 WAKE_UP_S = 60e-6
 # Of one core, what a connection may cost its receiver with wake-ups.
-MAX_SHARE = 0.4
+MAX_SHARE = 0.6
 MAX_WINDOW_S = 0.02  # four tokens of a model that makes one every 5 ms
 # So long frames wait for those of other streams when several come in that time: the system calls and the wake-ups
 # of the receiver's loop that it saves are worth more than a fifth of a token's time.

@@ -65,7 +65,7 @@ class LlamaCppEmbedder(LocalEmbedder):
     )
     reproducible: bool = Field(
         default=False,
-        description="Compute so that a text's vector is the same to the last bit whatever it was batched with. Costs "
+        description="Compute so that a text's vector is the same within 1e-6 whatever it was batched with. Costs "
         "short texts about a third of their speed, long ones nothing; without it vectors differ by 1e-5 in cosine.",
     )
 

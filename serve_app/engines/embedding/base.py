@@ -24,12 +24,17 @@ class Tokenizer(Protocol):
 
 
 class Encoder(Protocol):
-    """A model's forward pass. Used by one thread, which closes it too."""
+    """A model's forward pass. Used by one thread at a time."""
 
     dim: int
 
-    def plan(self, lengths: Sequence[int]) -> list[list[int]]:
-        """Which of the texts go through the model together: their indices, a list a step."""
+    def plan(self, lengths: Sequence[int], num_lanes: int = 1) -> list[list[int]]:
+        """Which of the texts go through the model together: their indices, a list a step.
+
+        Args:
+            lengths: of the texts, in tokens.
+            num_lanes: so many steps run side by side, and shall be of about the same size.
+        """
         ...
 
     def encode(self, texts: Sequence[Tokens]) -> Vectors:

@@ -1,6 +1,6 @@
 """A TextEmbedder over an encoder: texts of all callers share its steps.
 
-One thread owns the encoder. Callers tokenise on a small pool beside it, wait on a future, and are forgotten
+One thread owns the encoders. Callers tokenise on a small pool beside it, wait on a future, and are forgotten
 before their next step when they leave or their time is over. Knows nothing of the library that computes.
 """
 
@@ -15,7 +15,8 @@ from typing import TypeVar
 import numpy as np
 
 from configs.schema import EmbedderBase
-from serve_app.engines.embedding.base import Encoder, Tokenizer
+from serve_app.engines.embedding.base import Tokenizer
+from serve_app.engines.embedding.lanes import Lanes
 from serve_app.engines.embedding.steps import Request, Steps
 from serve_app.engines.embedding.tokens import TextTokens
 from serve_app.engines.llamacpp.thread import EngineThread
@@ -42,7 +43,7 @@ class BatchingEmbedder:
         config: name, query prefix and health.
         card: with `dim`, `context_tokens` (the limit that is kept) and `embedding_id` set.
         tokenizer: of the model.
-        encoder: is closed by its own thread.
+        lanes: of the model; closed by their own thread.
         window_tokens: taken from the queue at once.
         release: frees what the tokenizer is made of; called last.
     """
@@ -52,25 +53,25 @@ class BatchingEmbedder:
         config: EmbedderBase,
         card: ModelCard,
         tokenizer: Tokenizer,
-        encoder: Encoder,
+        lanes: Lanes,
         window_tokens: int,
         release: Callable[[], None],
     ) -> None:
         assert card.context_tokens is not None
         self._name = config.name
         self._card = card
-        self._dim = encoder.dim
+        self._dim = lanes.dim
         self._release = release
         self._tokens = TextTokens(tokenizer, config.name, card.context_tokens, config.query_prefix)
         health = config.scaling.health
         self._failures = FailuresInRow(config.name, health.max_failures)
         self._canary: Canary[Vectors] = Canary(config.name, health.canary_period_s, same_direction)
         progress = Progress(config.name, health.max_step_s)
-        self._steps = Steps(encoder, window_tokens, progress, self._failures)
+        self._steps = Steps(lanes, window_tokens, progress, self._failures)
         self._num_waiting_tokens = 0
         self._tokenizers = ThreadPoolExecutor(2, thread_name_prefix=f"tokenize-{config.name}")
         self._thread: EngineThread[Request] = EngineThread(
-            config.name, self._steps.work, encoder.close, progress
+            config.name, self._steps.work, lanes.close, progress
         )
 
     def card(self) -> ModelCard:

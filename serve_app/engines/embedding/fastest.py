@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from configs.schema import AutoEmbedder, CatalogueWeights, LlamaCppEmbedder, OnnxEmbedder
 from serve_app.engines.embedding.base import Encoder, Tokenizer, Tokens
 from serve_app.engines.embedding.embedder import BatchingEmbedder
+from serve_app.engines.embedding.lanes import Lanes
 from serve_app.engines.threads import share_cpus
 from serve_app.messages import Vectors
 from serve_app.model_cache.cache import EncoderFiles, ensure_encoder, has_onnx
@@ -64,7 +65,7 @@ class Candidate:
 
     engine: EngineName
     weight_type: str
-    encoder: Encoder
+    lanes: Lanes
 
 
 def open_fastest_embedder(config: AutoEmbedder, home: Path, num_cpus: int) -> BatchingEmbedder:
@@ -130,17 +131,17 @@ def compare(
         for at, candidate in enumerate(candidates):
             for kind, texts in enumerate((short, long)):
                 began_s = clock()
-                _encoded(candidate.encoder, texts)
+                _encoded(candidate.lanes, texts)
                 took_s = clock() - began_s
                 best[at, kind] = min(took_s, best.get((at, kind), took_s))
-    reference = _encoded(candidates[0].encoder, mixed)
+    reference = _encoded(candidates[0].lanes, mixed)
     return tuple(
         Measured(
             engine=candidate.engine,
             weight_type=candidate.weight_type,
             short_tokens_per_s=round(sum(map(len, short)) / best[at, 0], 1),
             long_tokens_per_s=round(sum(map(len, long)) / best[at, 1], 1),
-            min_cosine=round(float(_cosines(reference, _encoded(candidate.encoder, mixed)).min()), 7),
+            min_cosine=round(float(_cosines(reference, _encoded(candidate.lanes, mixed)).min()), 7),
         )
         for at, candidate in enumerate(candidates)
     )
@@ -148,7 +149,7 @@ def compare(
 
 def _measured(weights: CatalogueWeights, files: EncoderFiles, num_threads: int) -> Choice:
     share_cpus()  # as in a replica
-    from serve_app.engines.llamacpp.embed import LlamaCppEncoder
+    from serve_app.engines.llamacpp.embed import llamacpp_lanes
     from serve_app.engines.llamacpp.library import Model
     from serve_app.engines.onnx.encoder import OnnxEncoder
 
@@ -158,9 +159,9 @@ def _measured(weights: CatalogueWeights, files: EncoderFiles, num_threads: int) 
     with ExitStack() as stack:
         model = Model(files.gguf)
         stack.callback(model.close)
-        in_f32 = OnnxEncoder(files.onnx, num_threads, onnx.max_step_tokens)
+        in_f32 = OnnxEncoder(files.onnx, num_threads, onnx.max_step_tokens).lanes()
         stack.callback(in_f32.close)
-        in_native = LlamaCppEncoder(model, llamacpp, model.context_tokens, num_threads)
+        in_native = llamacpp_lanes(model, llamacpp, model.context_tokens, num_threads)
         stack.callback(in_native.close)
         candidates = [
             Candidate("onnx", "f32", in_f32),
@@ -174,11 +175,14 @@ def _tokens(tokenizer: Tokenizer, words: Sequence[str]) -> Tokens:
     return tokenizer.tokenize(" ".join(words), add_special=True, parse_special=False)
 
 
-def _encoded(encoder: Encoder, texts: Sequence[Tokens]) -> Vectors:
+def _encoded(lanes: Lanes, texts: Sequence[Tokens]) -> Vectors:
     """(n, dim), in the order of the texts."""
-    vectors = np.empty((len(texts), encoder.dim), dtype=np.float32)
-    for step in encoder.plan([len(tokens) for tokens in texts]):
+    vectors = np.empty((len(texts), lanes.dim), dtype=np.float32)
+
+    def encode(encoder: Encoder, step: Sequence[int]) -> None:
         vectors[step] = encoder.encode([texts[index] for index in step])
+
+    lanes.run(lanes.plan([len(tokens) for tokens in texts]), encode)
     return vectors
 
 

@@ -6,6 +6,7 @@ Knows nothing of how vectors are computed.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve_app.engines.embedding.base import Encoder, Tokens
+from serve_app.engines.embedding.lanes import Lanes
 from serve_app.engines.embedding.windows import take_window
 from serve_app.engines.llamacpp.thread import call_in
 from serve_app.errors import DeadlineExceeded, EngineFailed, MantaError
@@ -32,6 +34,7 @@ class Request:
     future: asyncio.Future[None]
     lengths: list[int] = field(init=False)
     num_taken: int = 0  # texts that went into a step, from the front
+    num_done: int = 0  # texts that have their vector
     is_over: bool = False  # set by whoever is first: the caller who left, or the engine
 
     def __post_init__(self) -> None:
@@ -51,7 +54,7 @@ class Steps:
 
     def __init__(
         self,
-        encoder: Encoder,
+        lanes: Lanes,
         window_tokens: int,
         progress: Progress,
         failures: FailuresInRow,
@@ -59,7 +62,8 @@ class Steps:
     ) -> None:
         """`finished` makes of the encoder's vector what is answered, or raises EngineFailed; None: its direction."""
         self._finished = finished or _normalised
-        self._encoder = encoder
+        self._lanes = lanes
+        self._answering = threading.Lock()  # lanes end their steps at any time
         self._window_tokens = window_tokens
         self._progress = progress
         self._failures = failures
@@ -73,34 +77,36 @@ class Steps:
         for request, count in zip(waiting, take_window(ahead, self._window_tokens), strict=True):
             window += [(request, request.num_taken + offset) for offset in range(count)]
             request.num_taken += count
-        for step in self._encoder.plan([request.lengths[index] for request, index in window]):
-            self._progress.begin()
-            self._run([window[at] for at in step])
-        for request in waiting:
-            if not request.is_over and request.num_taken == len(request.lengths):
-                request.finish()
+        steps = self._lanes.plan([request.lengths[index] for request, index in window])
+        self._lanes.run([[window[at] for at in step] for step in steps], self._run)
         _drop_expired(waiting)
 
-    def _run(self, texts: list[tuple[Request, int]]) -> None:
+    def _run(self, encoder: Encoder, texts: list[tuple[Request, int]]) -> None:
+        self._progress.begin()
         wanted = [(request, index) for request, index in texts if not request.is_over]
         if not wanted:
             return
         try:
-            vectors = self._encoder.encode([request.tokens[index] for request, index in wanted])
+            vectors = encoder.encode([request.tokens[index] for request, index in wanted])
         except EngineFailed as exc:
-            self._failures.failed(exc.message)
-            for request, _ in wanted:
-                request.fail(exc)
-            return
-        for vector, (request, index) in zip(vectors, wanted, strict=True):
-            try:
-                request.vectors[index] = self._finished(vector)
-            except EngineFailed as exc:
-                # The others of the step may be as good as ever.
+            with self._answering:
                 self._failures.failed(exc.message)
-                request.fail(exc)
-            else:
-                self._failures.succeeded()
+                for request, _ in wanted:
+                    request.fail(exc)
+            return
+        with self._answering:
+            for vector, (request, index) in zip(vectors, wanted, strict=True):
+                try:
+                    request.vectors[index] = self._finished(vector)
+                except EngineFailed as exc:
+                    # The others of the step may be as good as ever.
+                    self._failures.failed(exc.message)
+                    request.fail(exc)
+                else:
+                    self._failures.succeeded()
+                    request.num_done += 1
+                    if request.num_done == len(request.lengths) and not request.is_over:
+                        request.finish()
 
 
 def _drop_expired(waiting: list[Request]) -> None:

@@ -1,4 +1,4 @@
-"""Whose texts go next. Pure.
+"""Whose texts go next, and in steps of which size. Pure.
 
 A window is what the engine takes from its queue at once: every request gets its turn, so that a search query
 does not wait behind a corpus. How a window's texts go through the model is the encoder's affair.
@@ -39,3 +39,12 @@ def take_window(waiting: Sequence[Sequence[int]], budget_tokens: int) -> list[in
                 still_open.append(index)
         open_requests = still_open
     return counts
+
+
+def step_tokens(lengths: Sequence[int], num_lanes: int, max_tokens: int) -> int:
+    """Most tokens of a step, so that the steps of all lanes take about as long; at least the longest text's."""
+    if num_lanes == 1 or not lengths:
+        return max_tokens
+    num_tokens = sum(lengths)
+    num_rounds = -(-num_tokens // (num_lanes * max_tokens))
+    return min(max_tokens, max(*lengths, -(-num_tokens // (num_lanes * num_rounds))))

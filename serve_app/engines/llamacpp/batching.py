@@ -1,7 +1,7 @@
 """Which texts go through llama.cpp together, and where in the batch. Pure: decides, computes nothing.
 
 A step is one call of llama.cpp; a window's texts are packed into as few as possible. No text is padded, so mixing
-lengths costs nothing; unless each text's vector must be the same to the last bit whatever it is batched with.
+lengths costs nothing; unless each text's vector must be the same within 1e-6 whatever it is batched with.
 
 Why it is not without that: llama.cpp's flash attention goes through the batch in tiles of 64 tokens, rounds at the
 border of each, adds up lanes of 16, and takes another way altogether for batches below 64 tokens. The difference
@@ -13,7 +13,9 @@ a tile, or, if it fits into the rest of one, at the start of a lane.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from serve_app.engines.embedding.windows import step_tokens
 
 _ALIGN_TOKENS = 32
 _MAX_SEQUENCES = 64  # more texts in a step gain nothing: a step is full of tokens long before
@@ -87,10 +89,14 @@ class Layout:
         self._num_texts += 1
 
 
-def plan_steps(lengths: Sequence[int], shape: StepShape) -> list[list[int]]:
+def plan_steps(lengths: Sequence[int], shape: StepShape, num_lanes: int = 1) -> list[list[int]]:
     """Indices of the texts that go together, a list a step: longest first, each into the first step
     that has room (first-fit decreasing).
+
+    Args:
+        num_lanes: as of `Encoder.plan`.
     """
+    shape = replace(shape, max_tokens=step_tokens(lengths, num_lanes, shape.max_tokens))
     steps: list[list[int]] = []
     layouts: list[Layout] = []
     first_open = 0  # steps before it have no room for any text that is still to come

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import llama_cpp
@@ -11,6 +12,7 @@ import numpy as np
 from configs.schema import LlamaCppEmbedder
 from serve_app.engines.embedding.base import Tokens
 from serve_app.engines.embedding.embedder import BatchingEmbedder
+from serve_app.engines.embedding.lanes import Lanes
 from serve_app.engines.embedding.limit import kept_limit
 from serve_app.engines.llamacpp.batching import Layout, plan_steps, step_shape
 from serve_app.engines.llamacpp.library import Batch, Context, Model
@@ -41,7 +43,7 @@ def open_weights(config: LlamaCppEmbedder, path: Path, num_cpus: int) -> Batchin
     model = Model(path)
     try:
         limit = kept_limit(config, model.context_tokens, path)
-        encoder = LlamaCppEncoder(model, config, limit, config.num_threads or num_cpus)
+        lanes = llamacpp_lanes(model, config, limit, config.num_threads or num_cpus)
     except ConfigError:
         model.close()
         raise
@@ -53,8 +55,13 @@ def open_weights(config: LlamaCppEmbedder, path: Path, num_cpus: int) -> Batchin
         dim=model.dim,
         embedding_id=weights_id(model),
     )
-    window_tokens = max(config.max_batch_tokens, encoder.max_tokens)
-    return BatchingEmbedder(config, card, model, encoder, window_tokens, model.close)
+    window_tokens = max(config.max_batch_tokens, limit)
+    return BatchingEmbedder(config, card, model, lanes, window_tokens, model.close)
+
+
+def llamacpp_lanes(model: Model, config: LlamaCppEmbedder, longest_text: int, num_threads: int) -> Lanes:
+    """The encoders of a model, which share its weights; raises as LlamaCppEncoder does."""
+    return Lanes.of(partial(LlamaCppEncoder, model, config, longest_text), num_threads)
 
 
 class LlamaCppEncoder:
@@ -81,8 +88,8 @@ class LlamaCppEncoder:
             self._context.close()
             raise ConfigError(f"{model.path}: is no embedding model: it does not say how to pool its vectors")
 
-    def plan(self, lengths: Sequence[int]) -> list[list[int]]:
-        return plan_steps(lengths, self._shape)
+    def plan(self, lengths: Sequence[int], num_lanes: int = 1) -> list[list[int]]:
+        return plan_steps(lengths, self._shape, num_lanes)
 
     def encode(self, texts: Sequence[Tokens]) -> Vectors:
         self._batch.clear()

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import llama_cpp
@@ -17,6 +18,7 @@ import numpy as np
 from configs.schema import LlamaCppReranker
 from serve_app.engines.cards import reranker_card
 from serve_app.engines.embedding.base import Tokens
+from serve_app.engines.embedding.lanes import Lanes
 from serve_app.engines.embedding.limit import kept_limit
 from serve_app.engines.embedding.steps import Request, Steps
 from serve_app.engines.llamacpp.batching import StepShape, plan_steps, step_shape
@@ -29,6 +31,7 @@ from serve_app.health.progress import Progress
 from serve_app.messages import ModelCard, RequestContext, Scores, Vectors
 from serve_app.model_cache.cache import ensure
 
+_WINDOW_STEPS = 4  # of the size of `ubatch_tokens`, taken from the queue at once
 _MAX_WAITING_TOKENS = 500_000  # beyond it callers are told to wait: nobody waits that long for an order
 
 
@@ -41,11 +44,12 @@ def open_llamacpp_reranker(config: LlamaCppReranker, home: Path, num_cpus: int) 
     model = Model(ensure(config.weights, home))
     try:
         limit = kept_limit(config, model.context_tokens, model.path)
-        encoder = RankEncoder(model, config.ubatch_tokens, limit, config.num_threads or num_cpus)
+        encoder = partial(RankEncoder, model, config.ubatch_tokens, limit)
+        lanes = Lanes.of(encoder, config.num_threads or num_cpus)
     except ConfigError:
         model.close()
         raise
-    return LlamaCppPairScorer(config, model, encoder, limit)
+    return LlamaCppPairScorer(config, model, lanes, limit)
 
 
 class RankEncoder:
@@ -75,8 +79,8 @@ class RankEncoder:
             )
         self._num_classes = model.num_classes
 
-    def plan(self, lengths: Sequence[int]) -> list[list[int]]:
-        return plan_steps(lengths, self._shape)
+    def plan(self, lengths: Sequence[int], num_lanes: int = 1) -> list[list[int]]:
+        return plan_steps(lengths, self._shape, num_lanes)
 
     def encode(self, texts: Sequence[Tokens]) -> Vectors:
         self._batch.clear()
@@ -98,7 +102,7 @@ class RankEncoder:
 class LlamaCppPairScorer:
     """A PairScorer."""
 
-    def __init__(self, config: LlamaCppReranker, model: Model, encoder: RankEncoder, limit: int) -> None:
+    def __init__(self, config: LlamaCppReranker, model: Model, lanes: Lanes, limit: int) -> None:
         self._name = config.name
         self._card = replace(reranker_card(config), context_tokens=limit)
         self._model = model
@@ -106,10 +110,11 @@ class LlamaCppPairScorer:
         health = config.scaling.health
         self._failures = FailuresInRow(config.name, health.max_failures)
         progress = Progress(config.name, health.max_step_s)
-        steps = Steps(encoder, encoder.max_tokens * 4, progress, self._failures, _checked)
+        window_tokens = max(_WINDOW_STEPS * config.ubatch_tokens, limit)
+        steps = Steps(lanes, window_tokens, progress, self._failures, _checked)
         self._num_waiting_tokens = 0
         self._tokenizers = ThreadPoolExecutor(1, thread_name_prefix=f"tokenize-{config.name}")
-        self._thread: EngineThread[Request] = EngineThread(config.name, steps.work, encoder.close, progress)
+        self._thread: EngineThread[Request] = EngineThread(config.name, steps.work, lanes.close, progress)
 
     def card(self) -> ModelCard:
         return self._card

@@ -45,7 +45,7 @@ def open_files(config: OnnxEmbedder, files: EncoderFiles, num_cpus: int) -> Batc
         vocabulary.close()
         raise
     window_tokens = max(config.max_batch_tokens, limit)
-    return BatchingEmbedder(config, card, vocabulary, encoder, window_tokens, vocabulary.close)
+    return BatchingEmbedder(config, card, vocabulary, encoder.lanes(), window_tokens, vocabulary.close)
 
 
 def _embedding_id(encoder: OnnxEncoder, vocabulary: Model, files: EncoderFiles) -> str:

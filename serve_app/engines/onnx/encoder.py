@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime
 
 from serve_app.engines.embedding.base import Tokens
+from serve_app.engines.embedding.lanes import Lanes
 from serve_app.engines.onnx.batching import plan_steps
 from serve_app.errors import ConfigError, EngineFailed
 from serve_app.messages import Vectors
@@ -31,7 +32,7 @@ _ERRORS: tuple[type[Exception], ...] = tuple(
 
 
 class OnnxEncoder:
-    """An Encoder."""
+    """An Encoder, which several threads may use at once where it has one thread itself."""
 
     def __init__(self, path: Path, num_threads: int, max_step_tokens: int) -> None:
         """Load the file.
@@ -52,10 +53,12 @@ class OnnxEncoder:
         self.source_sha256: str = facts[SOURCE_SHA256_KEY]
         self.max_tokens = int(facts["max_tokens"])
         self.dim = int(self._session.get_outputs()[0].shape[1])
+        self._path = path
+        self._num_threads = num_threads
         self._max_step_tokens = max_step_tokens
 
-    def plan(self, lengths: Sequence[int]) -> list[list[int]]:
-        return plan_steps(lengths, self._max_step_tokens)
+    def plan(self, lengths: Sequence[int], num_lanes: int = 1) -> list[list[int]]:
+        return plan_steps(lengths, self._max_step_tokens, num_lanes)
 
     def encode(self, texts: Sequence[Tokens]) -> Vectors:
         lengths = np.asarray([len(tokens) for tokens in texts], dtype=np.int32)
@@ -71,6 +74,13 @@ class OnnxEncoder:
             raise EngineFailed(f"ONNX Runtime failed on {len(texts)} texts: {exc}") from exc
         found: Vectors = vectors
         return found
+
+    def lanes(self) -> Lanes:
+        """This one, and with several threads one more beside it, which holds the weights again."""
+        if self._num_threads == 1:
+            return Lanes(self)
+        lane = OnnxEncoder(self._path, 1, self._max_step_tokens)
+        return Lanes(self, [lane] * self._num_threads)
 
     def close(self) -> None:
         del self._session

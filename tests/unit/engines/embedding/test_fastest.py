@@ -7,6 +7,7 @@ import pytest
 
 from serve_app.engines.embedding.base import Tokens
 from serve_app.engines.embedding.fastest import Candidate, compare
+from serve_app.engines.embedding.lanes import Lanes
 from serve_app.messages import Vectors
 from serve_app.model_cache.choice import Choice, cpu_name, versions
 
@@ -40,7 +41,7 @@ class FakeEncoder:
         self._seconds_per_token = seconds_per_token
         self._error = error
 
-    def plan(self, lengths: Sequence[int]) -> list[list[int]]:
+    def plan(self, lengths: Sequence[int], num_lanes: int = 1) -> list[list[int]]:
         return [[index] for index in range(len(lengths))]
 
     def encode(self, texts: Sequence[Tokens]) -> Vectors:
@@ -54,11 +55,11 @@ class FakeEncoder:
 
 def choice(*candidates: tuple[float, float]) -> Choice:
     clock = Clock()
-    encoders = [FakeEncoder(clock, seconds, error) for seconds, error in candidates]
+    lanes = [Lanes(FakeEncoder(clock, seconds, error)) for seconds, error in candidates]
     found = compare(
         [
-            Candidate("onnx", "f32", encoders[0]),
-            *(Candidate("llamacpp", "bf16", encoder) for encoder in encoders[1:]),
+            Candidate("onnx", "f32", lanes[0]),
+            *(Candidate("llamacpp", "bf16", one) for one in lanes[1:]),
         ],
         WordTokenizer(),
         clock,
