@@ -30,7 +30,9 @@ class Lanes:
     def __init__(self, wide: Encoder, lanes: Sequence[Encoder] = ()) -> None:
         self._wide = wide
         self._lanes = lanes
-        self._outcomes: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()  # one of each lane's run
+        self._outcomes: queue.SimpleQueue[BaseException | None] = (
+            queue.SimpleQueue()
+        )  # one of each lane's run
         self._inboxes: list[queue.SimpleQueue[Callable[[], None] | None]] = [
             queue.SimpleQueue() for _ in lanes[1:]
         ]

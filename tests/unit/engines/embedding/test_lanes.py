@@ -101,7 +101,10 @@ class Asking:
     def __init__(self, before: Callable[[Sequence[Tokens]], None]) -> None:
         self.failures = FailuresInRow("embedder", 5)
         self._steps = Steps(
-            Lanes.of(lambda _: CountingEncoder(before), 2), 1000, Progress("embedder", TIMEOUT_S), self.failures
+            Lanes.of(lambda _: CountingEncoder(before), 2),
+            1000,
+            Progress("embedder", TIMEOUT_S),
+            self.failures,
         )
 
     def request(self, *lengths: int) -> Request:
