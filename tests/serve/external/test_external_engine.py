@@ -1,20 +1,30 @@
-"""The external engine and embedder against endpoints on loopback, well-behaved and broken."""
+"""The external engine against endpoints on loopback, well-behaved and broken."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
+from scripted_endpoint import (
+    DONE,
+    EVENT,
+    HANGING,
+    Open,
+    Script,
+    chunked,
+    hang,
+    hang_in_stream,
+    hang_up,
+    whole,
+)
 
-from configs.schema import ExternalEmbedder, ExternalModel, SecretRef
-from serve_app.engines.external import ExternalEngine, ExternalTextEmbedder
+from configs.schema import ExternalModel, SecretRef
+from serve_app.engines.external import ExternalEngine
 from serve_app.errors import (
     BadRequest,
     ConfigError,
@@ -26,108 +36,8 @@ from serve_app.errors import (
 )
 from serve_app.messages import Deadline, Endpoint, JsonObject, RequestContext
 
-KEY = "sk-very-secret-0123456789"
+KEY = "the-key-of-the-endpoint"
 CHAT = {"model": "mine", "messages": [{"role": "user", "content": "Hi"}]}
-EVENT = b'data: {"model":"theirs","choices":[{"delta":{"content":"Hi"}}]}\n\n'
-DONE = b"data: [DONE]\n\n"
-
-Script = Callable[["Endpointlike", asyncio.StreamWriter], Awaitable[None]]
-
-
-@dataclass
-class Endpointlike:
-    """An HTTP endpoint that answers every request by its script; `hung_up` is set when a client closes."""
-
-    script: Script
-    requests: list[tuple[str, dict[str, str], JsonObject]] = field(default_factory=list)
-    num_connections: int = 0
-    was_asked: asyncio.Event = field(default_factory=asyncio.Event)
-    hung_up: asyncio.Event = field(default_factory=asyncio.Event)
-    port: int = 0
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.num_connections += 1
-        try:
-            while head := await reader.readuntil(b"\r\n\r\n"):
-                line, *lines = head.decode().rstrip().split("\r\n")
-                headers = {name.lower(): value for name, value in (one.split(": ", 1) for one in lines)}
-                body = await reader.readexactly(int(headers.get("content-length", 0)))
-                self.requests.append((line, headers, json.loads(body or b"{}")))
-                self.was_asked.set()
-                answering = asyncio.ensure_future(self.script(self, writer))
-                # Until the answer is written the client sends nothing: what ends this read is its leaving.
-                leaving = asyncio.ensure_future(reader.read(1)) if self.script in HANGING else answering
-                await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
-                if not answering.done():
-                    answering.cancel()
-                    break
-                await answering
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            self.hung_up.set()
-            writer.close()
-
-
-def whole(status: int, body: bytes, **headers: str) -> Script:
-    async def script(_: Endpointlike, writer: asyncio.StreamWriter) -> None:
-        told = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
-        writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n{told}\r\n".encode() + body)
-        await writer.drain()
-
-    return script
-
-
-def chunked(*chunks: bytes, is_cut: bool = False) -> Script:
-    async def script(_: Endpointlike, writer: asyncio.StreamWriter) -> None:
-        writer.write(
-            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-        )
-        for chunk in chunks:
-            writer.write(f"{len(chunk):x}\r\n".encode() + chunk + b"\r\n")
-            await writer.drain()
-        if is_cut:
-            writer.transport.abort()
-        else:
-            writer.write(b"0\r\n\r\n")
-
-    return script
-
-
-async def hang(_: Endpointlike, _writer: asyncio.StreamWriter) -> None:
-    await asyncio.Event().wait()
-
-
-async def hang_in_stream(_: Endpointlike, writer: asyncio.StreamWriter) -> None:
-    writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-    writer.write(f"{len(EVENT):x}\r\n".encode() + EVENT + b"\r\n")
-    await writer.drain()
-    await asyncio.Event().wait()
-
-
-async def hang_up(_: Endpointlike, writer: asyncio.StreamWriter) -> None:
-    writer.transport.abort()
-
-
-HANGING = (hang, hang_in_stream)
-Open = Callable[[Script], Awaitable[Endpointlike]]
-
-
-@pytest.fixture
-async def endpoint() -> AsyncIterator[Open]:
-    servers: list[asyncio.Server] = []
-
-    async def open_(script: Script) -> Endpointlike:
-        made = Endpointlike(script)
-        server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
-        servers.append(server)
-        made.port = server.sockets[0].getsockname()[1]
-        return made
-
-    yield open_
-    for server in servers:
-        server.close()
-        await server.wait_closed()
 
 
 @pytest.fixture
@@ -220,7 +130,7 @@ async def test_a_name_with_quotes_stays_json(
         (400, b'{"error":{"message":"9 > 8","code":"context_length_exceeded"}}', InputTooLong, "9 > 8"),
         (404, b'{"error":{"message":"no model theirs"}}', BadRequest, "no model theirs"),
         (422, b'{"detail":[{"msg":"wrong"}]}', BadRequest, "wrong"),
-        (401, b'{"error":{"message":"Incorrect API key: sk-very"}}', EngineFailed, "refused the API key"),
+        (401, b'{"error":{"message":"Incorrect API key: the-key"}}', EngineFailed, "refused the API key"),
         (403, b"", EngineFailed, "refused the API key"),
         (429, b'{"error":{"message":"slow down"}}', Overloaded, "slow down"),
         (500, b"<html>oops</html>", EngineFailed, "oops"),
@@ -388,133 +298,3 @@ async def test_health_is_that_somebody_answers_who_takes_the_key(
     else:
         with pytest.raises(EngineFailed):
             await engine.check_health()
-
-
-# ---------------------------------------------------------------- embeddings
-
-
-def vectors_of(rows: list[list[float]], *, num_tokens: int = 10, as_numbers: bool = False) -> Script:
-    """The rows as an endpoint gives them, last one first, because only `index` tells their order."""
-    coded: list[Any] = [base64.b64encode(np.asarray(row, dtype="<f4").tobytes()).decode() for row in rows]
-    data = [{"index": at, "embedding": row} for at, row in enumerate(rows if as_numbers else coded)][::-1]
-    return whole(200, json.dumps({"data": data, "usage": {"prompt_tokens": num_tokens}}).encode())
-
-
-@pytest.fixture
-async def embedder() -> AsyncIterator[Callable[..., ExternalTextEmbedder]]:
-    made: list[ExternalTextEmbedder] = []
-
-    def open_(port: int, **changes: Any) -> ExternalTextEmbedder:
-        fields = {
-            "base_url": f"http://127.0.0.1:{port}/v1",
-            "upstream_model": "theirs",
-            "dim": 8,
-            "context_tokens": 16,
-        } | changes
-        made.append(ExternalTextEmbedder(ExternalEmbedder(name="remote", engine="external", **fields)))
-        return made[-1]
-
-    yield open_
-    for one in made:
-        await one.close()
-
-
-ROW = [3.0, 4.0, 0, 0, 0, 0, 0, 0]
-OTHER = [0, 0, 0, 0, 0, 0, 0, 2.0]
-
-
-@pytest.mark.parametrize("as_numbers", [False, True])
-async def test_vectors_are_normalised_and_in_order(
-    endpoint: Open,
-    embedder: Callable[..., ExternalTextEmbedder],
-    context: RequestContext,
-    *,
-    as_numbers: bool,
-) -> None:
-    server = await endpoint(vectors_of([ROW, OTHER], as_numbers=as_numbers))
-    made = await embedder(server.port, query_prefix="query: ").embed(
-        ["a", "bbbb bbbb bbbb"], context, is_query=True
-    )
-    expected = np.array([[0.6, 0.8, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 1.0]], dtype=np.float32)
-    assert np.allclose(made.vectors, expected)
-    assert made.vectors.dtype == np.float32
-    assert sum(made.num_tokens) == 10
-    sent = server.requests[0][2]
-    assert sent == {
-        "model": "theirs",
-        "input": ["query: a", "query: bbbb bbbb bbbb"],
-        "encoding_format": "base64",
-    }
-
-
-async def test_many_texts_go_in_several_requests(
-    endpoint: Open, embedder: Callable[..., ExternalTextEmbedder], context: RequestContext
-) -> None:
-    async def script(server: Endpointlike, writer: asyncio.StreamWriter) -> None:
-        num = len(server.requests[-1][2]["input"])
-        await vectors_of([ROW] * num, num_tokens=num)(server, writer)
-
-    server = await endpoint(script)
-    made = await embedder(server.port).embed(["text"] * 70, context)
-    assert made.vectors.shape == (70, 8)
-    assert made.num_tokens == (1,) * 70
-    assert [len(sent["input"]) for _, _, sent in server.requests] == [32, 32, 6]
-    assert (await embedder(server.port).embed([], context)).vectors.shape == (0, 8)
-    assert server.num_connections == 1
-
-
-@pytest.mark.parametrize(
-    ("script", "message"),
-    [
-        (vectors_of([ROW[:4], OTHER]), "dimension 4; the configuration says 8"),
-        (vectors_of([[float("nan")] * 8, OTHER]), "NaN"),
-        (vectors_of([[float("inf")] * 8, OTHER]), "NaN, infinity"),
-        (vectors_of([[0.0] * 8, OTHER]), "length zero"),
-        (vectors_of([ROW]), r"2 texts gave embeddings \[0\]"),
-        (whole(200, b"not json"), "no list of embeddings"),
-        (whole(200, b'{"data":[]}'), "no list of embeddings"),
-        (whole(200, b"[]"), "no list of embeddings"),
-        (
-            whole(200, b'{"data":[{"index":0,"embedding":"%%%"}],"usage":{"prompt_tokens":1}}'),
-            "no list of embeddings",
-        ),
-        (
-            whole(200, b'{"data":[{"index":0,"embedding":"YWJj"}],"usage":{"prompt_tokens":1}}'),
-            "no list of embeddings",
-        ),
-    ],
-)
-async def test_what_is_no_vector_is_never_passed_on(
-    endpoint: Open,
-    embedder: Callable[..., ExternalTextEmbedder],
-    context: RequestContext,
-    script: Script,
-    message: str,
-) -> None:
-    server = await endpoint(script)
-    with pytest.raises(EngineFailed, match=message):
-        await embedder(server.port).embed(["a", "b"], context)
-
-
-async def test_a_long_text_is_cut_only_when_asked(
-    endpoint: Open, embedder: Callable[..., ExternalTextEmbedder], context: RequestContext
-) -> None:
-    server = await endpoint(vectors_of([ROW, OTHER]))
-    texts = ["short", "word " * 100]
-    assert (await embedder(server.port).embed(texts, context)).num_truncated == 0
-    assert server.requests[0][2]["input"] == texts
-    assert (await embedder(server.port).embed(texts, context, truncate=True)).num_truncated == 1
-    assert server.requests[1][2]["input"][1].split() == ["word"] * 16
-
-
-async def test_the_card_names_the_vectors(embedder: Callable[..., ExternalTextEmbedder]) -> None:
-    card = embedder(1).card()
-    assert (card.dim, card.context_tokens) == (8, 16)
-    assert card.embedding_id == "external:http://127.0.0.1:1/v1:theirs:8"
-
-
-async def test_token_counts_are_estimates_on_the_high_side(
-    embedder: Callable[..., ExternalTextEmbedder], context: RequestContext
-) -> None:
-    counts = await embedder(1).count_tokens(["", "the", "retrieval", "12345", "a, b!", "日本"], context)
-    assert counts == [0, 1, 3, 3, 4, 2]
