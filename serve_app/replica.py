@@ -39,7 +39,7 @@ from serve_app.telemetry.metrics import (
     STREAMS_RECEIVED,
     STREAMS_SENT,
 )
-from serve_app.telemetry.pulse import Pulse, Reading
+from serve_app.telemetry.pulse import Pulse, Read, Reading
 
 logger = logging.getLogger("manta.replica")
 
@@ -126,6 +126,7 @@ class Replica:
         check: of its health, as ReplicaHealth wants it.
         draining: tells when its grace time is over; None: as Serve has it.
         inbox: where streams arrive for which it is the caller, to tell of them.
+        holds: what the deployment itself holds, told with the rest.
     """
 
     def __init__(
@@ -135,6 +136,7 @@ class Replica:
         check: Check = nothing_to_check,
         draining: Draining | None = None,
         inbox: Inbox | None = None,
+        holds: Read = tuple,
     ) -> None:
         self._name = name
         self._grace_s = scaling.graceful_shutdown_timeout_s
@@ -148,6 +150,7 @@ class Replica:
         self._ending = asyncio.create_task(self._end_streams())
         self._health = ReplicaHealth(name, scaling.health, check)
         self._inbox = inbox
+        self._holds = holds
         self._pulse = Pulse(name, self._instruments.put, self._held)
         settle_in()
 
@@ -242,6 +245,7 @@ class Replica:
                 self._count_cancelled(CancelReason.DEADLINE)
 
     def _held(self) -> Iterable[Reading]:
+        yield from self._holds()
         state = self._admission.state()
         outbox, inbox = self._outbox, self._inbox
         yield REQUESTS_RUNNING, state.num_running

@@ -36,7 +36,7 @@ from serve_app.telemetry.metrics import (
     WEB_SEARCH_DURATION,
     count_agent_usage,
 )
-from serve_app.telemetry.pulse import Pulse, Reading
+from serve_app.telemetry.pulse import Reading
 from serve_app.telemetry.stages import stage_spans
 from serve_app.telemetry.traced import TracedAgent, trace_judge, trace_web
 from serve_app.telemetry.tracing import Tracing
@@ -123,8 +123,7 @@ class AgentDeployment:
         )
         self._agent = self._pipeline if tracer is None else TracedAgent(self._pipeline, tracer, config.name)
         self._inbox = inbox
-        self._pulse = Pulse(config.name, self._instruments.put, self._held)
-        self._replica = Replica(config.name, config.scaling, inbox=inbox)
+        self._replica = Replica(config.name, config.scaling, inbox=inbox, holds=self._held)
 
     async def answer(self, question: AgentQuestion, context: RequestContext) -> AsyncIterator[bytes]:
         """The answer's events, encoded."""
@@ -188,7 +187,6 @@ class AgentDeployment:
 
     async def __del__(self) -> None:
         await self._replica.close()
-        await self._pulse.close()
         await self._tracing.close()
         if self._web is not None:
             await self._web.close()

@@ -27,6 +27,7 @@ class Encoder(Protocol):
     """A model's forward pass. Used by one thread at a time."""
 
     dim: int
+    max_tokens: int  # of the longest text; memory grows with it
 
     def plan(self, lengths: Sequence[int], num_lanes: int = 1) -> list[list[int]]:
         """Which of the texts go through the model together: their indices, a list a step.

@@ -16,6 +16,9 @@ from typing import TypeVar
 
 from serve_app.engines.embedding.base import Encoder
 
+# Of the longest text: for a step of that size each lane's encoder reserves memory.
+MAX_LANE_TOKENS = 1024
+
 Step = TypeVar("Step")
 
 
@@ -30,9 +33,7 @@ class Lanes:
     def __init__(self, wide: Encoder, lanes: Sequence[Encoder] = ()) -> None:
         self._wide = wide
         self._lanes = lanes
-        self._outcomes: queue.SimpleQueue[BaseException | None] = (
-            queue.SimpleQueue()
-        )  # one of each lane's run
+        self._outcomes: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()  # one a lane and run
         self._inboxes: list[queue.SimpleQueue[Callable[[], None] | None]] = [
             queue.SimpleQueue() for _ in lanes[1:]
         ]
@@ -42,9 +43,16 @@ class Lanes:
 
     @classmethod
     def of(cls, open_with: Callable[[int], Encoder], num_threads: int) -> Lanes:
-        """Lanes with an encoder each; `open_with` opens one that has so many threads."""
+        """Lanes with an encoder each; none where texts may be so long that each would need much memory.
+
+        Args:
+            open_with: opens an encoder that has so many threads.
+            num_threads: of the engine.
+        """
         wide = open_with(num_threads)
-        return cls(wide, [open_with(1) for _ in range(num_threads)] if num_threads > 1 else ())
+        if num_threads == 1 or wide.max_tokens > MAX_LANE_TOKENS:
+            return cls(wide)
+        return cls(wide, [open_with(1) for _ in range(num_threads)])
 
     @property
     def dim(self) -> int:

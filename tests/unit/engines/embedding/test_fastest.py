@@ -35,6 +35,7 @@ class FakeEncoder:
     """Takes so many seconds a token; its vectors are the counts of ids, turned by `error`."""
 
     dim = 64
+    max_tokens = 256
 
     def __init__(self, clock: Clock, seconds_per_token: float, error: float = 0.0) -> None:
         self._clock = clock

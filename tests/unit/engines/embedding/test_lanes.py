@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from serve_app.engines.embedding.base import Encoder, Tokens
-from serve_app.engines.embedding.lanes import Lanes
+from serve_app.engines.embedding.lanes import MAX_LANE_TOKENS, Lanes
 from serve_app.engines.embedding.steps import Request, Steps
 from serve_app.errors import EngineFailed
 from serve_app.health.failures import FailuresInRow
@@ -23,7 +23,10 @@ class CountingEncoder:
 
     dim = 1
 
-    def __init__(self, before: Callable[[Sequence[Tokens]], None] = lambda _: None) -> None:
+    def __init__(
+        self, before: Callable[[Sequence[Tokens]], None] = lambda _: None, max_tokens: int = 256
+    ) -> None:
+        self.max_tokens = max_tokens
         self.num_closed = 0
         self._before = before
 
@@ -54,6 +57,17 @@ def test_one_thread_needs_no_lanes() -> None:
     lanes.run([1, 2, 3], lambda encoder, _: used.append(encoder))
     assert used == [wide] * 3
     lanes.close()
+
+
+def test_texts_that_need_much_memory_get_no_lanes() -> None:
+    opened: list[int] = []
+
+    def open_with(num_threads: int) -> CountingEncoder:
+        opened.append(num_threads)
+        return CountingEncoder(max_tokens=MAX_LANE_TOKENS + 1)
+
+    Lanes.of(open_with, 4).close()
+    assert opened == [4]
 
 
 def test_steps_run_side_by_side() -> None:
