@@ -71,8 +71,8 @@ def test_a_minute_of_mixed_load_leaves_nothing_open(repository: Path, tmp_path: 
     assert summary["held_before"]["Ingress event_loop_tasks"] > 0
     own = [trend for trend in summary["trends"] if trend["is_ours"]]
     assert {"replica Ingress", "replica Agent", "replica Model-mock", "haproxy"} <= {t["kind"] for t in own}
-    # Memory still settles in the first minute, and a few files are opened whenever they are first needed. Some 500 requests
-    # of ten kinds are asked, 28 at least of each: a kind that leaves one a request leaves more than ten.
+    # Memory still settles in the first minute, and a few files are opened whenever they are first needed. Some 500
+    # requests of ten kinds are asked, 28 at least of each: a kind that leaves one a request leaves more than ten.
     open_things = [trend for trend in own if trend["series"] in ("num_fds", "num_sockets")]
     assert not [trend for trend in open_things if trend["kept"] > 10]
     assert (folder / "load" / "summary.json").exists()
