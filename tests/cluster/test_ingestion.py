@@ -48,9 +48,11 @@ def start(profile: Path, *words: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "serve_app.retrieval.ingest", "--profile", str(profile)]
     command += ["--address", "local", "--workers", "2", "--cpus-per-worker", "0.5"]
     command += ["--dead-letters", str(profile.with_name("dead.jsonl")), *words]
+    # Ray Data needs pandas, which the other tests with a Ray do without.
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     with profile.with_name("errors").open("ab") as errors:
         return subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True
+            command, stdout=subprocess.PIPE, stderr=errors, text=True, env=env, start_new_session=True
         )
 
 
