@@ -48,8 +48,10 @@ T = TypeVar("T")
 
 # Before Serve kills a replica whose grace time is over: time for its streams' last words to arrive.
 LAST_WORDS_S = 1.0
-# New objects before a collection of the youngest; what a request leaves in cycles is small, and freed soon enough.
-_GC_THRESHOLDS = (20_000, 20, 50)
+# New objects before a collection of the youngest, and of these before one of the older. A request that ran while the
+# youngest were collected has become older, and what it leaves in cycles waits for the next but one. What is freed
+# together holds up the replica's streams together.
+_GC_THRESHOLDS = (5_000, 4, 25)
 
 
 def returns_errors(
@@ -103,6 +105,8 @@ def _settle_memory() -> None:
     """
     gc.collect()
     gc.freeze()
+    # What is frozen counts as old until the next full one, and that waits until there is a quarter as much.
+    gc.collect()
     gc.set_threshold(*_GC_THRESHOLDS)
 
 

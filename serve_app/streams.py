@@ -57,7 +57,11 @@ class Interrupt:
         assert task is not None
         is_ours_alone = task.uncancel() <= self._num_cancels
         if is_ours_alone and kind is asyncio.CancelledError:
-            raise error from raised
+            try:
+                raise error from raised
+            finally:
+                # Its traceback has this frame: all that the block held would wait for the garbage collector.
+                del error, raised, trace
 
 
 async def until_deadline(stream: AsyncIterator[T], deadline: Deadline, stage: str) -> AsyncGenerator[T]:

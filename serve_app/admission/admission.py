@@ -216,7 +216,10 @@ class Admission:
             if not is_told:
                 self._leave(waiter)
         if error is not None:
-            raise error
+            try:
+                raise error
+            finally:
+                del error, waiter  # its traceback has this frame, and this frame would have it
         if waiter.deadline_s <= self._clock():  # the loop was busy for longer than it had
             self.release(waiter.turn)
             raise self._late()

@@ -119,6 +119,7 @@ class Incoming:
             self._is_over = True
             self._reset(reason)
         self._unread.clear()
+        self._error = None  # once raised, its traceback has the reader's frames, and those have this
 
     # -------- for the connection
 

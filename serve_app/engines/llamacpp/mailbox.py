@@ -85,8 +85,13 @@ class Mailbox:
                 yield chunk
                 if chunk.finish_reason is not None:
                     return
-            if self._error is not None and self._pending is None:
-                raise self._error
+            error = self._error
+            if error is not None and self._pending is None:
+                self._error = None  # once raised, its traceback has this frame
+                try:
+                    raise error
+                finally:
+                    del error
 
 
 def _joined(before: TextChunk | None, after: TextChunk) -> TextChunk:
