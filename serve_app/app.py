@@ -97,8 +97,8 @@ def build(args: dict[str, Any]) -> Application:
         config.embedder, folder, config.tracing
     )
     rerankers = {one.name: _reranker(one, folder, config.tracing) for one in (config.reranker,) if one}
-    knowledge = _deployment(KnowledgeBaseDeployment, "KnowledgeBase", config.knowledge.scaling).bind(
-        config.knowledge, folder, embedder, *rerankers.values(), tracing=config.tracing
+    knowledge = _queueing(KnowledgeBaseDeployment, "KnowledgeBase", config.knowledge.scaling).bind(
+        config.knowledge, folder, embedder, config.streams, *rerankers.values(), tracing=config.tracing
     )
     cards = {model.name: model_card(model) for model in served}
     agents, without_model = _Agents(config, folder, models, cards, embedder, knowledge).bind()

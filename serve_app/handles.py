@@ -16,6 +16,7 @@ from serve_app.agent.events import decode_events
 from serve_app.attempts import Attempts
 from serve_app.calls import Caller
 from serve_app.channel.inbox import Inbox
+from serve_app.channel.values import Values
 from serve_app.messages import (
     AgentEvent,
     AgentQuestion,
@@ -23,6 +24,7 @@ from serve_app.messages import (
     DocumentInfo,
     DocumentInput,
     DocumentOutcome,
+    EmbeddingInput,
     Embeddings,
     Endpoint,
     JsonObject,
@@ -40,6 +42,10 @@ from serve_app.retrieval.jobs.base import Job
 
 # Whose events `openai_api.continuation` knows.
 _CONTINUABLE = (Endpoint.CHAT, Endpoint.COMPLETIONS)
+
+_EMBEDDINGS = Values(Embeddings)
+_SCORES = Values(Scores)
+_SEARCH_RESULTS = Values(SearchResult)
 
 
 class ModelHandle:
@@ -144,12 +150,10 @@ class EmbedderHandle(ModelHandle):
         is_query: bool = False,
         truncate: bool = False,
     ) -> Embeddings:
-        embeddings: Embeddings = await self._attempts.result(
-            lambda: self._caller.call(
-                "embed", list(texts), context, context=context, is_query=is_query, truncate=truncate
-            )
+        given = EmbeddingInput(list(texts), is_query, truncate)  # type: ignore[arg-type]
+        return await self._attempts.result(
+            lambda: self._caller.value("embed", _EMBEDDINGS, given, context=context)
         )
-        return embeddings
 
     async def count_tokens(self, texts: Sequence[str], context: RequestContext) -> list[int]:
         counts: list[int] = await self._attempts.result(
@@ -166,24 +170,22 @@ class RerankerHandle(ModelHandle):
     """The reranker's deployment as a RerankClient."""
 
     async def rerank(self, query: str, passages: Sequence[str], context: RequestContext) -> Scores:
-        scores: Scores = await self._attempts.result(
-            lambda: self._caller.call("rerank", query, list(passages), context, context=context)
+        return await self._attempts.result(
+            lambda: self._caller.value("rerank", _SCORES, query, list(passages), context=context)
         )
-        return scores
 
 
 class KnowledgeHandle:
     """The knowledge base's deployment as a KnowledgeClient."""
 
-    def __init__(self, handle: DeploymentHandle[Any]) -> None:
-        self._caller = Caller(handle, "the knowledge base")
+    def __init__(self, handle: DeploymentHandle[Any], inbox: Inbox | None = None) -> None:
+        self._caller = Caller(handle, "the knowledge base", inbox)
         self._attempts = Attempts("the knowledge base")
 
     async def search(self, query: SearchQuery, context: RequestContext) -> SearchResult:
-        result: SearchResult = await self._attempts.result(
-            lambda: self._caller.call("search", query, context, context=context)
+        return await self._attempts.result(
+            lambda: self._caller.value("search", _SEARCH_RESULTS, query, context=context)
         )
-        return result
 
     async def plan_sync(
         self, source: str, sha256_by_path: Mapping[str, str], context: RequestContext

@@ -150,6 +150,15 @@ class ModelCard:
 
 
 @dataclass(frozen=True, slots=True)
+class EmbeddingInput:
+    """Texts to embed, or each as the model's token ids."""
+
+    texts: list[str] | list[list[int]]
+    is_query: bool = False  # for models that see questions otherwise than documents
+    truncate: bool = False  # cut what is too long for the model, instead of refusing it
+
+
+@dataclass(frozen=True, slots=True)
 class Embeddings:
     """Vectors for n texts, in the order of the texts."""
 

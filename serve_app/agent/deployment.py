@@ -57,13 +57,13 @@ def _warn(config: AgentConfig, served: Collection[str]) -> None:
 def _judge(
     config: AgentConfig,
     clients: Mapping[str, ModelClient],
-    embedder: DeploymentHandle[Any],
+    embedder: EmbedderHandle,
     tracing: Tracing,
 ) -> Judge | None:
     name = config.judge
     if name is None or name not in clients:
         return None
-    judge = open_judge(config.evaluator, name, clients[name], EmbedderHandle(embedder, "the embedder"))
+    judge = open_judge(config.evaluator, name, clients[name], embedder)
     logger.info("%s judges answers with the evaluator %s", name, judge.evaluator)
     return trace_judge(judge, tracing.tracer, tracing.scores)
 
@@ -105,12 +105,12 @@ class AgentDeployment:
             else AgentSessions(sessions, home, clients, cards, self._instruments.count)
         )
         self._web = None if web_search is None else self._open_web(web_search, home)
-        self._judge = _judge(config, clients, embedder, self._tracing)
+        self._judge = _judge(config, clients, EmbedderHandle(embedder, "the embedder", inbox), self._tracing)
         self._pipeline = AnswerPipeline(
             config,
             clients,
             cards,
-            KnowledgeHandle(knowledge),
+            KnowledgeHandle(knowledge, inbox),
             calibrations=calibrations(config.gate.calibration),
             web=None if self._web is None else trace_web(self._web, tracer),
             web_use=WebUse.of(web_search),

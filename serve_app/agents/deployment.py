@@ -76,7 +76,7 @@ class DeclaredAgentDeployment:
         self._web = self._open_web(web_search, home) if web_search is not None and searches else None
         self._sources = open_tools(
             tools,
-            KnowledgeHandle(knowledge),
+            KnowledgeHandle(knowledge, inbox),
             {name: AgentHandle(handle, name, inbox) for name, handle in agents.items()},
             descriptions,
             self._web,

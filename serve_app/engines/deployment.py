@@ -8,11 +8,12 @@ from pathlib import Path
 
 from configs.schema import EmbedderConfig, ExternalEmbedder, ExternalModel, ModelConfig, TracingConfig
 from serve_app.channel.asked import Asked
+from serve_app.channel.values import values_of
 from serve_app.engines.base import EmbeddingEngine, ModelEngine
 from serve_app.engines.hosted import HostedEngine, prompt_tokens_of
 from serve_app.engines.registry import open_embedder, open_model
 from serve_app.health.replica import nothing_to_check
-from serve_app.messages import Embeddings, Endpoint, JsonObject, ModelCard, RequestContext
+from serve_app.messages import EmbeddingInput, Embeddings, Endpoint, JsonObject, ModelCard, RequestContext
 from serve_app.openai_api.estimate import prompt_tokens, text_tokens
 from serve_app.replica import Replica, returns_errors, without_items
 from serve_app.streams import joined
@@ -74,16 +75,14 @@ class EmbedderDeployment(HostedEngine[EmbeddingEngine]):
         super().__init__(engine, _replica(config, engine), own_tracing)
 
     @returns_errors
-    async def embed(
-        self,
-        texts: Sequence[str] | Sequence[Sequence[int]],
-        context: RequestContext,
-        *,
-        is_query: bool = False,
-        truncate: bool = False,
-    ) -> Embeddings:
-        async with self._replica.working(context, lambda: text_tokens(texts)):
-            return await self._engine.embed(texts, context, is_query=is_query, truncate=truncate)
+    async def embed(self, given: EmbeddingInput, context: RequestContext) -> Embeddings:
+        async with self._replica.working(context, lambda: text_tokens(given.texts)):
+            return await self._embed(given, context)
+
+    @without_items
+    async def embed_by_channel(self, asked: Asked) -> None:
+        """The same, sent by the channel."""
+        await self._replica.send(asked, values_of(self._embed), lambda given, _: text_tokens(given.texts))
 
     @returns_errors
     async def count_tokens(self, texts: Sequence[str], context: RequestContext) -> list[int]:
@@ -91,6 +90,11 @@ class EmbedderDeployment(HostedEngine[EmbeddingEngine]):
 
     async def describe(self) -> ModelCard:
         return await self._engine.describe()
+
+    async def _embed(self, given: EmbeddingInput, context: RequestContext) -> Embeddings:
+        return await self._engine.embed(
+            given.texts, context, is_query=given.is_query, truncate=given.truncate
+        )
 
 
 def _replica(config: ModelConfig | EmbedderConfig, engine: ModelEngine) -> Replica:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Generic, TypeVar
 
 from serve_app.channel.asked import Asked
+from serve_app.channel.values import in_pieces
 from serve_app.engines.base import ModelEngine
 from serve_app.messages import Endpoint, JsonObject, RequestContext
 from serve_app.openai_api.estimate import prompt_tokens
@@ -13,9 +14,6 @@ from serve_app.replica import Replica, returns_errors, without_items
 from serve_app.telemetry.tracing import Tracing
 
 E = TypeVar("E", bound=ModelEngine)
-
-# Of a document, in one message: far below what a stream may have on the way, so that others go on between two.
-_PIECE_BYTES = 64 << 10
 
 
 class HostedEngine(Generic[E]):
@@ -61,9 +59,8 @@ class HostedEngine(Generic[E]):
     async def _document(
         self, endpoint: Endpoint, body: JsonObject, context: RequestContext
     ) -> AsyncIterator[bytes]:
-        document = await self._engine.respond(endpoint, body, context)
-        for start in range(0, len(document), _PIECE_BYTES):
-            yield document[start : start + _PIECE_BYTES]
+        for piece in in_pieces(await self._engine.respond(endpoint, body, context)):
+            yield piece
 
 
 def prompt_tokens_of(endpoint: Endpoint, body: JsonObject, context: RequestContext) -> int:

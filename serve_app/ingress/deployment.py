@@ -110,7 +110,7 @@ class IngressDeployment:
             self._inbox,
             own_calls_per_s=own_calls_per_s(cards[embedder_name], streams),
         )
-        knows = KnowledgeHandle(knowledge)
+        knows = KnowledgeHandle(knowledge, self._inbox)
         pipeline = AgentHandle(agent, agent_name, self._inbox)
         own = {name: DeclaredAgentHandle(one, name, self._inbox) for name, one in declared.items()}
         handles: Mapping[str, _Checked] = {

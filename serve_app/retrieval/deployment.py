@@ -10,9 +10,10 @@ from typing import Any
 
 from ray.serve.handle import DeploymentHandle
 
-from configs.schema import KnowledgeConfig, TracingConfig
+from configs.schema import KnowledgeConfig, StreamsConfig, TracingConfig
+from serve_app.channel.asked import Asked
+from serve_app.channel.values import values_of
 from serve_app.handles import EmbedderHandle, RerankerHandle
-from serve_app.health.replica import ReplicaHealth
 from serve_app.messages import (
     Deadline,
     DocumentInfo,
@@ -25,7 +26,7 @@ from serve_app.messages import (
     SearchResult,
     SyncPlan,
 )
-from serve_app.replica import returns_errors, settle_in
+from serve_app.replica import Replica, open_inbox, returns_errors, without_items
 from serve_app.retrieval.jobs.base import Job
 from serve_app.retrieval.jobs.runner import Jobs
 from serve_app.retrieval.knowledge import KnowledgeBase, open_knowledge
@@ -68,15 +69,17 @@ class KnowledgeBaseDeployment:
         config: KnowledgeConfig,
         home: Path,
         embedder: DeploymentHandle[Any],
+        streams: StreamsConfig,
         reranker: DeploymentHandle[Any] | None = None,
         *,
         tracing: TracingConfig = TracingConfig(),  # noqa: B008 (frozen)
     ) -> None:
+        inbox = open_inbox(streams)
         self._knowledge = open_knowledge(
             config,
             home,
-            EmbedderHandle(embedder, "the embedder"),
-            None if reranker is None else RerankerHandle(reranker, "the reranker"),
+            EmbedderHandle(embedder, "the embedder", inbox),
+            None if reranker is None else RerankerHandle(reranker, "the reranker", inbox),
         )
         self._upkeep = Upkeep(self._knowledge, config, home)
         self._upkeep.start()
@@ -94,27 +97,31 @@ class KnowledgeBaseDeployment:
         self._jobs.start()
         sources = {(one.tenant, one.name) for one in config.sources}
         self._told = ToldStandings(self._knowledge.status, sources, self._instruments.put)
-        self._health = ReplicaHealth("the knowledge base", config.scaling.health)
-        settle_in()
+        self._replica = Replica("knowledge", config.scaling, inbox=inbox)
 
     @returns_errors
     async def search(self, query: SearchQuery, context: RequestContext) -> SearchResult:
-        result = await self._searched.search(query, context)
-        self._upkeep.found_stale(context.tenant, result.stale_sources)
-        self._instruments.observe(SEARCH_DURATION, result.took_s, mode=query.mode)
-        return result
+        async with self._replica.working(context):
+            return await self._search(query, context)
+
+    @without_items
+    async def search_by_channel(self, asked: Asked) -> None:
+        """The same, sent by the channel."""
+        await self._replica.send(asked, values_of(self._search))
 
     @returns_errors
     async def plan_sync(
         self, source: str, sha256_by_path: Mapping[str, str], context: RequestContext
     ) -> SyncPlan:
-        return await self._knowledge.plan_sync(source, sha256_by_path, context)
+        async with self._replica.working(context):
+            return await self._knowledge.plan_sync(source, sha256_by_path, context)
 
     @returns_errors
     async def put_documents(
         self, source: str, documents: Sequence[DocumentInput], context: RequestContext
     ) -> tuple[DocumentOutcome, ...]:
-        return await self._counted.put_documents(source, documents, context)
+        async with self._replica.working(context):
+            return await self._counted.put_documents(source, documents, context)
 
     @returns_errors
     async def submit(self, source: str, documents: Sequence[DocumentInput], context: RequestContext) -> Job:
@@ -134,7 +141,8 @@ class KnowledgeBaseDeployment:
 
     @returns_errors
     async def delete_documents(self, document_ids: Sequence[str], context: RequestContext) -> int:
-        return await self._knowledge.delete_documents(document_ids, context)
+        async with self._replica.working(context):
+            return await self._knowledge.delete_documents(document_ids, context)
 
     @returns_errors
     async def sync_failed(self, source: str, reason: str, context: RequestContext) -> None:
@@ -146,21 +154,26 @@ class KnowledgeBaseDeployment:
 
     @returns_errors
     async def rebuild(self, context: RequestContext, *, reindexes: bool = True) -> RebuildReport:
-        return await self._knowledge.rebuild(context, reindexes=reindexes)
+        async with self._replica.working(context):
+            return await self._knowledge.rebuild(context, reindexes=reindexes)
 
     @returns_errors
     async def list_documents(
         self, context: RequestContext, *, source: str | None = None, after: str = "", limit: int = 100
     ) -> tuple[DocumentInfo, ...]:
-        return await self._knowledge.list_documents(context, source=source, after=after, limit=limit)
+        async with self._replica.working(context):
+            return await self._knowledge.list_documents(context, source=source, after=after, limit=limit)
 
     @returns_errors
     async def status(self, context: RequestContext) -> KnowledgeStatus:
         return await self._knowledge.status(context)
 
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        return self._replica.autoscaling_stats()
+
     async def check_health(self) -> None:
         """For Serve: see ReplicaHealth."""
-        await self._health.check()
+        await self._replica.check_health()
 
     async def check_ready(self) -> None:
         """Return if the store can be read. Not a health check: a new replica would find the same disk."""
@@ -169,9 +182,15 @@ class KnowledgeBaseDeployment:
         )
 
     async def __del__(self) -> None:
-        self._health.close()
+        await self._replica.close()
         await self._told.close()
         await self._upkeep.close()
         await self._jobs.close()
         await self._knowledge.close()
         await self._tracing.close()
+
+    async def _search(self, query: SearchQuery, context: RequestContext) -> SearchResult:
+        result = await self._searched.search(query, context)
+        self._upkeep.found_stale(context.tenant, result.stale_sources)
+        self._instruments.observe(SEARCH_DURATION, result.took_s, mode=query.mode)
+        return result

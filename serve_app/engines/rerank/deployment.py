@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from configs.schema import ExternalReranker, RerankerConfig, TracingConfig
+from serve_app.channel.asked import Asked
+from serve_app.channel.values import values_of
 from serve_app.engines.hosted import HostedEngine
 from serve_app.engines.registry import open_reranker
 from serve_app.engines.rerank.base import RerankEngine
 from serve_app.health.replica import nothing_to_check
 from serve_app.messages import RequestContext, Scores
-from serve_app.replica import Replica, returns_errors
+from serve_app.replica import Replica, returns_errors, without_items
 from serve_app.telemetry.deployment import Instruments
 from serve_app.telemetry.traced import trace_reranker
 from serve_app.telemetry.tracing import Tracing
@@ -38,3 +40,8 @@ class RerankerDeployment(HostedEngine[RerankEngine]):
     async def rerank(self, query: str, passages: Sequence[str], context: RequestContext) -> Scores:
         async with self._replica.working(context):
             return await self._engine.rerank(query, passages, context)
+
+    @without_items
+    async def rerank_by_channel(self, asked: Asked) -> None:
+        """The same, sent by the channel."""
+        await self._replica.send(asked, values_of(self._engine.rerank))

@@ -14,10 +14,12 @@ from ray.serve.exceptions import BackPressureError
 
 from serve_app.calls import Caller
 from serve_app.channel.asked import Asked
+from serve_app.channel.frames import WINDOW_BYTES
 from serve_app.channel.inbox import Inbox
 from serve_app.channel.outbox import Outbox, StreamReset
-from serve_app.errors import BadRequest, DeadlineExceeded, Overloaded, StreamLost, Unavailable
-from serve_app.messages import Deadline, RequestContext
+from serve_app.channel.values import Values, encode
+from serve_app.errors import BadRequest, DeadlineExceeded, EngineFailed, Overloaded, StreamLost, Unavailable
+from serve_app.messages import Deadline, RequestContext, Scores, SearchResult
 from serve_app.streams import NO_ITEMS
 
 
@@ -278,3 +280,62 @@ async def test_who_does_not_wait_for_a_document_stops_the_replica(inbox: Inbox) 
     waiting.cancel()
     await ended(replica)
     assert inbox.num_streams == 0
+
+
+SCORES = Scores((0.25, 1.0), 30)
+
+
+async def scores() -> AsyncIterator[bytes]:
+    yield encode(SCORES)
+
+
+async def test_a_value_comes_by_the_channel(inbox: Inbox) -> None:
+    replica = Replica(scores)
+    assert await caller(replica, inbox).value("work", Values(Scores), context=context()) == SCORES
+    assert replica.ways == ["channel"]
+
+
+@pytest.mark.parametrize("make", [two, scores])
+async def test_a_value_that_cannot_be_read_is_a_fault_of_the_replica(
+    inbox: Inbox, make: Callable[[], AsyncIterator[bytes]]
+) -> None:
+    values: Values[Any] = Values(SearchResult)
+    with pytest.raises(EngineFailed, match="mock sent what cannot be read"):
+        await caller(Replica(make), inbox).value("work", values, context=context())
+
+
+async def test_a_value_of_another_node_takes_serves_way_once(inbox: Inbox) -> None:
+    replica = Replica(scores, node="b")
+    asking = caller(replica, inbox)
+    # The plain method's own value, which Serve pickles.
+    assert await asking.value("answer", Values(Scores), context=context()) == encode(SCORES)
+    assert await asking.value("answer", Values(Scores), context=context()) == SCORES
+    assert replica.ways == ["channel", "document", "channel"]
+    await replica.outbox.close()
+
+
+async def test_without_a_channel_a_value_takes_serves_way() -> None:
+    replica = Replica(scores)
+    asking = Caller(replica, "mock")  # type: ignore[arg-type]
+    assert await asking.value("answer", Values(Scores), context=context()) == encode(SCORES)
+    assert replica.ways == ["document"]
+
+
+async def test_who_does_not_wait_for_a_value_stops_the_replica_and_not_the_call(inbox: Inbox) -> None:
+    has_begun = asyncio.Event()
+
+    async def large() -> AsyncIterator[bytes]:
+        yield bytes(WINDOW_BYTES)
+        yield b"goes out when the caller has read the first"
+        has_begun.set()
+        await asyncio.Event().wait()
+
+    replica = Replica(large)
+    asking = caller(replica, inbox)
+    waiting = asyncio.create_task(asking.value("work", Values(Scores), context=context()))
+    async with asyncio.timeout(10):
+        await has_begun.wait()
+    waiting.cancel()
+    await ended(replica)
+    assert replica.reset == "caller_left"
+    assert not any(call.task.cancelled() for call in replica.calls)
