@@ -48,10 +48,11 @@ T = TypeVar("T")
 
 # Before Serve kills a replica whose grace time is over: time for its streams' last words to arrive.
 LAST_WORDS_S = 1.0
-# New objects before a collection of the youngest, and of these before one of the older. A request that ran while the
-# youngest were collected has become older, and what it leaves in cycles waits for the next but one. What is freed
-# together holds up the replica's streams together.
-_GC_THRESHOLDS = (5_000, 4, 25)
+# New objects before a collection of the youngest, and of these before one of the older. A request that runs while the
+# youngest are collected is among the older from then on, and looked at again with them: thus the first is large. What
+# it leaves in cycles waits for the second or the third, which are to come within minutes in a replica that has little
+# to do: thus they are small.
+_GC_THRESHOLDS = (20_000, 4, 10)
 
 
 def returns_errors(
