@@ -22,7 +22,7 @@ from serve_app.errors import DeadlineExceeded, EngineFailed, MantaError
 from serve_app.grounding.extract import PULL_COMMAND, compose, extract
 from serve_app.messages import AgentEvent, Endpoint, JsonObject, ModelCard
 from serve_app.openai_api.sse import TextDelta, text_deltas
-from serve_app.streams import close, next_within
+from serve_app.streams import close, next_within, until_deadline
 
 logger = logging.getLogger("manta.agent")
 
@@ -114,14 +114,17 @@ class Drafter:
         }
         frames = model.client.stream(Endpoint.CHAT, body, run.context)
         usage: JsonObject | None = None
+        leaving = run.growing_text()
         try:
             async with aclosing(self._deltas(run, text_deltas(frames))) as deltas:
                 async for delta in deltas:
                     usage = delta.usage or usage
-                    run.draft += delta.text if run.draft else delta.text.lstrip()
+                    piece = delta.text if run.draft else delta.text.lstrip()
+                    run.draft += piece
                     if delta.finish_reason == "length":
                         run.note(f"The answer was cut at {body['max_tokens']} tokens.")
-                    if delta.text and not run.is_held and (text := run.unsent(is_complete=False)):
+                    if piece and not run.is_held and (text := leaving.grow(piece)):
+                        run.sent += text
                         yield AgentEvent("answer.delta", {"text": text})
         finally:
             await close(frames)
@@ -129,16 +132,20 @@ class Drafter:
 
     async def _deltas(self, run: Run, deltas: AsyncGenerator[TextDelta]) -> AsyncGenerator[TextDelta]:
         """The model's deltas: the first text within its own budget, the rest within the answer's."""
-        deadline = stage_context(run.context, self._config.budget.first_token_s).deadline
-        stage = "first token"
-        async with aclosing(deltas):
-            while True:
+        first_deadline = stage_context(run.context, self._config.budget.first_token_s).deadline
+        async with (
+            aclosing(deltas),
+            aclosing(until_deadline(deltas, run.context.deadline, "generate")) as rest,
+        ):
+            has_text = False
+            while not has_text:
                 try:
-                    delta = await next_within(deltas, deadline, stage)
+                    delta = await next_within(deltas, first_deadline, "first token")
                 except StopAsyncIteration:
                     return
-                if delta.text:
-                    deadline, stage = run.context.deadline, "generate"
+                has_text = bool(delta.text)
+                yield delta
+            async for delta in rest:
                 yield delta
 
     def _is_worth_keeping(self, run: Run) -> bool:

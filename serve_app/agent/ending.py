@@ -48,12 +48,11 @@ class Ending:
         run.draft = run.draft.rstrip()
         clean = run.guarded()
         if clean.startswith(run.sent):
-            if text := run.unsent(is_complete=True):
+            if text := clean[len(run.sent) :]:
                 yield AgentEvent("answer.delta", {"text": text})
         else:
-            run.sent = clean
             yield AgentEvent("answer.revised", {"text": clean})
-        run.draft = clean
+        run.draft = run.sent = clean
         if run.is_grounded and not run.is_abstained and not run.citations():
             run.flag_draft(Flag.UNCITED)
         if not run.is_abstained and any(one["source"] in run.stale_sources for one in run.citations()):

@@ -6,8 +6,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from serve_app.agent.citations import Citation, citations, guarded, safe_length, shown, urls
+from serve_app.agent.citations import Citation, citations, shown
 from serve_app.agent.grade import Verdict
+from serve_app.agent.leaving import GrowingText, guarded, urls
 from serve_app.agent.pages import WEB_SOURCE
 from serve_app.agent.route import Route
 from serve_app.agent.states import MOVES, Flag, Loop, Outcome, State, WebMode
@@ -145,16 +146,13 @@ class Run:
         for key in self.usage:
             self.usage[key] += int(final.data["usage"].get(key) or 0)
 
-    def guarded(self, length: int | None = None) -> str:
-        """The draft, or a beginning of it, without what may not leave."""
-        return guarded(self.draft[:length], len(self.sources), self._known_urls())
+    def guarded(self) -> str:
+        """The draft without what may not leave."""
+        return guarded(self.draft, len(self.sources), self._known_urls())
 
-    def unsent(self, *, is_complete: bool) -> str:
-        """Text of the draft that can leave now and has not."""
-        clean = self.guarded(None if is_complete else safe_length(self.draft))
-        new = clean[len(self.sent) :]
-        self.sent += new
-        return new
+    def growing_text(self) -> GrowingText:
+        """For a draft on these sources that leaves while it is written."""
+        return GrowingText(len(self.sources), self._known_urls())
 
     def citations(self) -> list[JsonObject]:
         """The passages that the answer rests on; those nearest to the question if there is no answer."""

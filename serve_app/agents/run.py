@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
 from configs.schema import DeclaredAgent
-from serve_app.agent.citations import citations, guarded, safe_length, shown, urls
+from serve_app.agent.citations import citations, shown
+from serve_app.agent.leaving import GrowingText, urls
 from serve_app.agent.states import Outcome
 from serve_app.agents.base import ToolSpec
 from serve_app.agents.fence import Fence
@@ -131,10 +132,8 @@ class AgentRun:
         # Of calls made since it began or went on, without those of agents that it asked: these count for themselves.
         self.own_usage = _no_usage()
         self._is_abstained = False
-        self._draft = ""  # of this step, as the model wrote it
-        self._sent = ""  # of this step, as it left
-        self._known_urls: frozenset[str] = frozenset()  # when this step began
-        self._num_sources = 0
+        self._draft = GrowingText(0, ())  # of this step, and what of it has left
+        self._has_sent = False  # text of this step
         self._began_at = clock()
 
     # ------------------------------------------------------------ steps
@@ -155,8 +154,8 @@ class AgentRun:
             raise RunOver(Flag.TOKEN_LIMIT)
         state.num_steps += 1
         state.had_read_results = state.has_read_results
-        self._known_urls = frozenset(state.urls) | urls([self.question.question, self.config.prompt])
-        self._num_sources = len(state.passages)
+        known_urls = frozenset(state.urls) | urls([self.question.question, self.config.prompt])
+        self._draft = GrowingText(len(state.passages), known_urls)
         max_tokens = min(
             limits.max_answer_tokens, self.question.max_tokens or limits.max_answer_tokens, num_left
         )
@@ -167,8 +166,7 @@ class AgentRun:
 
     def say(self, text: str) -> None:
         """A piece of the model's text; what of it can leave does."""
-        self._draft += text
-        self._send(self._guarded(safe_length(self._draft)))
+        self._send(self._draft.grow(text))
 
     def count(self, usage: JsonObject | None, num_chars: int) -> None:
         """Tokens of one call of the model; None: it did not tell, and had so many characters to read and write."""
@@ -230,7 +228,8 @@ class AgentRun:
 
     @property
     def has_text(self) -> bool:
-        return bool((self.state.text + self._guarded(None)).strip())
+        """Whether anything has left, or would if no further step were made."""
+        return bool(self.state.text.strip() or self._draft.rest().strip())
 
     def outcome(self) -> Outcome:
         if self.is_cancelled:
@@ -243,10 +242,10 @@ class AgentRun:
 
     def settle(self) -> None:
         """No further step is made: let the rest of the text leave, or say why there is none."""
-        if not self.has_text:
-            self._is_abstained = self.approval is None
-            self._draft = NO_ANSWER if self._is_abstained else WAITING
         self._end_text()
+        if not self.state.text.strip():
+            self._is_abstained = self.approval is None
+            self._send(NO_ANSWER if self._is_abstained else WAITING)
 
     def end(self) -> tuple[list[JsonObject], AgentEvent]:
         """(What the text cites, the final event) of a run that is settled."""
@@ -284,22 +283,19 @@ class AgentRun:
         _add_tokens(self.state.usage, usage)
         self.state.num_tokens += int(usage.get("total_tokens") or 0)
 
-    def _guarded(self, length: int | None) -> str:
-        return guarded(self._draft[:length], self._num_sources, self._known_urls)
-
-    def _send(self, clean: str) -> None:
+    def _send(self, new: str) -> None:
         """Send what a step's text has grown by; a paragraph of its own after the text of earlier steps."""
-        new = clean[len(self._sent) :]
-        if not new.strip() and not self._sent:
-            return
-        if not self._sent:
-            new = ("\n\n" if self.state.text else "") + new.lstrip()
+        if not self._has_sent:
+            new = new.lstrip()
+            if not new:
+                return
+            self._has_sent = True
+            new = ("\n\n" if self.state.text else "") + new
         if new:
-            self._sent = clean
             self.state.text += new
             self.emit(AgentEvent("answer.delta", {"text": new}))
 
     def _end_text(self) -> None:
         """The step's text is complete."""
-        self._send(self._guarded(None).rstrip())
-        self._draft = self._sent = ""
+        self._send(self._draft.rest().rstrip())
+        self._draft, self._has_sent = GrowingText(0, ()), False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from configs.schema import AgentTool
 from serve_app.agent.base import AgentClient
-from serve_app.agent.citations import guarded, urls
+from serve_app.agent.leaving import guarded, urls
 from serve_app.agents.base import ToolOutput, ToolSpec
 from serve_app.errors import EngineFailed
 from serve_app.messages import AgentQuestion, JsonObject, RequestContext

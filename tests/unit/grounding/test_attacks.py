@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from serve_app.agent.citations import guarded, urls
+from serve_app.agent.leaving import guarded, urls
 from serve_app.grounding.prompt import parse, render, sources_of
 from serve_app.grounding.suspicion import suspicion
 from serve_app.grounding.untrusted import clean
