@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 
 from serve_app.errors import EngineFailed
@@ -60,20 +60,54 @@ class TextDelta:
     usage: JsonObject | None = None
     tool_calls: tuple[JsonObject, ...] = ()  # pieces of calls, as OpenAI streams them
 
+    @property
+    def is_text_alone(self) -> bool:
+        return self.finish_reason is None and self.usage is None and not self.tool_calls
+
 
 async def text_deltas(frames: AsyncIterator[bytes]) -> AsyncGenerator[TextDelta]:
     """Text, calls of tools, finish reason and usage of a stream of /v1/chat/completions, up to `[DONE]`.
+
+    Texts that came in one frame are one: the faster tokens come, the fewer pieces they are in.
 
     Raises:
         EngineFailed: an event is no JSON or an error, or the stream ends before `[DONE]`.
     """
     reader = SseReader()
     async for frame in frames:
-        for data in reader.feed(frame):
-            if data == _DONE:
-                return
-            yield _delta(data)
+        events = reader.feed(frame)
+        try:
+            num_told = events.index(_DONE)
+        except ValueError:
+            num_told = len(events)
+        for delta in _joined(events[:num_told]):
+            yield delta
+        if num_told < len(events):
+            return
     raise EngineFailed("the model's stream ended before it was complete")
+
+
+def _joined(events: Sequence[str]) -> Iterator[TextDelta]:
+    """What they say, in their order. Raises EngineFailed after all that came before what is wrong."""
+    texts: list[str] = []
+    fault: EngineFailed | None = None
+    for data in events:
+        try:
+            delta = _delta(data)
+        except EngineFailed as exc:
+            fault = exc
+            break
+        if delta.is_text_alone:
+            texts.append(delta.text)
+            continue
+        if texts:
+            yield TextDelta("".join(texts))
+            texts.clear()
+        yield delta
+    if texts:
+        yield TextDelta("".join(texts))
+    if fault is not None:
+        raise fault
 
 
 def _delta(data: str) -> TextDelta:

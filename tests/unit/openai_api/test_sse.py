@@ -30,7 +30,6 @@ async def test_how_the_bytes_are_cut_changes_nothing(cuts: list[int]) -> None:
     bounds = [0, *sorted(cuts), len(WHOLE)]
     parts = [WHOLE[start:end] for start, end in pairwise(bounds)]
     found = await deltas(*parts)
-    assert found == await deltas(WHOLE)
     assert "".join(delta.text for delta in found) == "Grüße 日本"
     assert [delta.finish_reason for delta in found if delta.finish_reason] == ["stop"]
     assert found[-1].usage == usage(3, 2)
@@ -68,4 +67,26 @@ async def test_a_broken_stream_is_an_engine_that_failed(stream: bytes, message: 
 
 async def test_deltas_without_text_are_none() -> None:
     stream = b'data: {"choices":[{"delta":{"content":null}}]}\n\ndata: {"choices":[],"usage":null}\n\n' + DONE
-    assert await deltas(stream) == [TextDelta(), TextDelta()]
+    assert await deltas(stream) == [TextDelta()]
+
+
+async def test_texts_of_one_frame_are_one_and_of_two_frames_two() -> None:
+    first, last = SHAPE.delta("Grüße ") + SHAPE.delta("aus "), SHAPE.delta("Rom")
+    assert await deltas(first, last + SHAPE.finish("stop") + DONE) == [
+        TextDelta("Grüße aus "),
+        TextDelta("Rom"),
+        TextDelta(finish_reason="stop"),
+    ]
+
+
+async def test_text_and_calls_of_tools_keep_their_order() -> None:
+    call = {"index": 0, "id": "1", "function": {"name": "f", "arguments": "{}"}}
+    frame = SHAPE.delta("a") + SHAPE.delta("b") + SHAPE.part("", {"tool_calls": [call]}) + SHAPE.delta("c")
+    assert await deltas(frame + DONE) == [TextDelta("ab"), TextDelta(tool_calls=(call,)), TextDelta("c")]
+
+
+async def test_text_before_a_fault_of_the_same_frame_is_told() -> None:
+    found = text_deltas(frames(SHAPE.delta("a") + SHAPE.delta("b") + b"data: nonsense\n\n"))
+    assert await anext(found) == TextDelta("ab")
+    with pytest.raises(EngineFailed, match="no chat chunk"):
+        await anext(found)
