@@ -135,7 +135,7 @@ def model_handles(
 
 
 def own_calls_per_s(card: ModelCard, streams: StreamsConfig) -> float:
-    """As of `Caller`, for requests to a model."""
+    """As of `Caller`, for requests to a model or an agent."""
     return math.inf if card.has_own_calls else streams.own_calls_per_s
 
 
@@ -254,8 +254,16 @@ class KnowledgeHandle:
 class AgentHandle:
     """An agent's deployment as an AgentClient."""
 
-    def __init__(self, handle: DeploymentHandle[Any], name: str, inbox: Inbox | None = None) -> None:
-        self._caller = Caller(handle, name, inbox)
+    def __init__(
+        self,
+        handle: DeploymentHandle[Any],
+        name: str,
+        inbox: Inbox | None = None,
+        *,
+        own_calls_per_s: float = math.inf,
+    ) -> None:
+        """`own_calls_per_s` as of `Caller`."""
+        self._caller = Caller(handle, name, inbox, own_calls_per_s=own_calls_per_s)
         self._attempts = Attempts(name)
 
     def answer(self, question: AgentQuestion, context: RequestContext) -> AsyncGenerator[AgentEvent]:

@@ -22,6 +22,7 @@ from serve_app.admission.base import QueueLimits
 from serve_app.admission.shares import Turn
 from serve_app.channel.asked import Asked
 from serve_app.channel.inbox import Inbox
+from serve_app.channel.joining import WAKE_UP_S
 from serve_app.channel.outbox import Outbox, StreamReset
 from serve_app.draining import Draining
 from serve_app.errors import DeadlineExceeded, MantaError, StreamLost
@@ -115,11 +116,12 @@ def _unknown(*_: object) -> int:
     return 0
 
 
-def open_inbox(config: StreamsConfig) -> Inbox | None:
-    """Where this replica's streams arrive; None if they take Serve's own way."""
+def open_inbox(config: StreamsConfig, *, wake_up_s: float = WAKE_UP_S) -> Inbox | None:
+    """Where this replica's streams arrive; None if they take Serve's own way. `wake_up_s` as of `Inbox`."""
     if config.transport == "plain":
         return None
-    return Inbox(_node_id(), _node_address(), silence_s=config.silence_timeout_s)
+    silence_s = config.silence_timeout_s
+    return Inbox(_node_id(), _node_address(), silence_s=silence_s, wake_up_s=wake_up_s)
 
 
 class Replica:

@@ -18,6 +18,7 @@ from serve_app.agent.pipeline import AnswerPipeline
 from serve_app.agent.run import Run
 from serve_app.agent.web_queries import WebUse
 from serve_app.channel.asked import Asked
+from serve_app.channel.joining import AGENT_WAKE_UP_S
 from serve_app.engines.base import ModelClient
 from serve_app.evaluation.base import Judge
 from serve_app.evaluation.calibration import calibrations
@@ -89,7 +90,7 @@ class AgentDeployment:
     ) -> None:
         """`models` and `cards` hold the models of `config.model_names()` that are served, by name; `task` is the
         agent that tasks go to, if it is served."""
-        inbox = open_inbox(streams)
+        inbox = open_inbox(streams, wake_up_s=AGENT_WAKE_UP_S)
         clients = model_handles(models, cards, inbox, streams)
         _warn(config, clients)
         helper = config.helper

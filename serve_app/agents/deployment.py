@@ -25,6 +25,7 @@ from serve_app.agents.run import AgentRun
 from serve_app.agents.tools.registry import open_tools
 from serve_app.agents.traced import TracedDeclaredAgent, TracedSource
 from serve_app.channel.asked import Asked
+from serve_app.channel.joining import AGENT_WAKE_UP_S
 from serve_app.handles import AgentHandle, KnowledgeHandle, model_handles
 from serve_app.messages import AgentQuestion, ApprovalDecision, ModelCard, RequestContext
 from serve_app.replica import Replica, open_inbox, without_items
@@ -67,7 +68,7 @@ class DeclaredAgentDeployment:
         # It loads Strands, which takes a second: now, and not while the first run's loop stands still.
         import serve_app.agents.loop  # noqa: F401
 
-        self._inbox = inbox = open_inbox(streams)
+        self._inbox = inbox = open_inbox(streams, wake_up_s=AGENT_WAKE_UP_S)
         self._instruments = Instruments()
         self._tracing = Tracing(tracing, config.name, self._instruments.count)
         tracer = self._tracing.tracer

@@ -12,6 +12,7 @@ import hmac
 from dataclasses import dataclass, field
 
 from serve_app.channel.frames import VERSION
+from serve_app.channel.joining import WAKE_UP_S
 
 NONCE_BYTES = 32
 KEY_BYTES = 32
@@ -38,6 +39,7 @@ class ChannelAddress:
     local_name: str  # of its abstract Unix socket, without the leading zero byte
     key: bytes = field(repr=False)
     tls: TlsEndpoint | None = None  # None: it is not listening for other nodes yet
+    wake_up_s: float = WAKE_UP_S  # what a stream's news cost the replica: see `channel.joining`
     version: int = VERSION
 
 

@@ -1,7 +1,7 @@
 """What is asked for by the channel: a stream of a deployment's method.
 
-It travels in a call, pickled by Serve, or, where it is a model's, as JSON by a connection that is there already: what
-comes by the channel is never unpickled.
+It travels in a call, pickled by Serve, or, where its arguments are of a kind that is known here, as JSON by a
+connection that is there already: what comes by the channel is never unpickled.
 """
 
 from __future__ import annotations
@@ -13,7 +13,15 @@ from typing import Any, Protocol
 import msgspec
 
 from serve_app.channel.address import ReplyTo
-from serve_app.messages import Deadline, Endpoint, JsonObject, Priority, RequestContext
+from serve_app.messages import (
+    AgentQuestion,
+    Deadline,
+    Endpoint,
+    JsonObject,
+    Priority,
+    RequestContext,
+    SearchQuery,
+)
 
 # Longer ones have a call each: what they cost is not the call.
 MAX_ASK_BYTES = 64 << 10
@@ -43,42 +51,61 @@ class Asked:
 
 
 class _Written(msgspec.Struct, array_like=True):
-    """A model's stream on the wire; the fields of a RequestContext with the time that remains."""
+    """A stream on the wire; the fields of a RequestContext with the time that remains."""
 
-    endpoint: Endpoint
-    body: JsonObject
+    kind: str
+    args: msgspec.Raw
     request_id: str
     tenant: str
     remaining_s: float
     priority: Priority
     traceparent: str | None
     weight: float | None
+    session: str | None
+    is_again: bool
 
 
 _decoder = msgspec.json.Decoder(_Written)
+# A stream's arguments, by what they are called on the wire.
+_MODEL, _AGENT, _SEARCH = "model", "agent", "search"
+_args_decoders: dict[str, msgspec.json.Decoder[Any]] = {
+    _MODEL: msgspec.json.Decoder(tuple[Endpoint, JsonObject]),
+    _AGENT: msgspec.json.Decoder(tuple[AgentQuestion]),
+    _SEARCH: msgspec.json.Decoder(tuple[SearchQuery]),
+}
+
+
+def _kind_of(args: tuple[Any, ...]) -> str | None:
+    match args:
+        case (Endpoint(), dict()):
+            return _MODEL
+        case (AgentQuestion(),):
+            return _AGENT
+        case (SearchQuery(),):
+            return _SEARCH
+        case _:
+            return None
 
 
 def encode(asked: Asked) -> bytes | None:
-    """For the other side's `decode`; None if it is no model's stream, or cannot be written so."""
-    match asked.args:
-        case (Endpoint() as endpoint, dict() as body):
-            context = asked.context
-        case _:
-            return None
+    """For the other side's `decode`; None if it is of no kind that is known, or cannot be written so."""
+    kind, context = _kind_of(asked.args), asked.context
     remaining_s = context.deadline.remaining_s()
-    if not math.isfinite(remaining_s):
+    if kind is None or not math.isfinite(remaining_s):
         return None
-    written = _Written(
-        endpoint,
-        body,
-        context.request_id,
-        context.tenant,
-        remaining_s,
-        context.priority,
-        context.traceparent,
-        context.weight,
-    )
     try:
+        written = _Written(
+            kind,
+            msgspec.Raw(msgspec.json.encode(asked.args)),
+            context.request_id,
+            context.tenant,
+            remaining_s,
+            context.priority,
+            context.traceparent,
+            context.weight,
+            context.session,
+            context.is_again,
+        )
         payload = msgspec.json.encode(written)
     except (TypeError, ValueError, OverflowError, RecursionError):
         return None
@@ -93,6 +120,9 @@ def decode(payload: bytes, reply_to: ReplyTo) -> Asked:
     """
     try:
         written = _decoder.decode(payload)
+        args = _args_decoders[written.kind].decode(written.args)
+    except KeyError as exc:
+        raise ValueError(f"what is asked for cannot be read: no kind is called {exc}") from exc
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise ValueError(f"what is asked for cannot be read: {exc}") from exc
     context = RequestContext(
@@ -102,5 +132,7 @@ def decode(payload: bytes, reply_to: ReplyTo) -> Asked:
         written.priority,
         written.traceparent,
         written.weight,
+        written.session,
+        written.is_again,
     )
-    return Asked((written.endpoint, written.body), context, reply_to)
+    return Asked(args, context, reply_to)

@@ -110,7 +110,7 @@ class SenderLink(asyncio.Protocol):
         self._with_news: list[Sends] = []
         self._calls: dict[int, Take] = {}  # that run and take more streams
         self._asked: dict[int, asyncio.Task[None]] = {}  # streams that were taken and are not added yet
-        self._joining = Joining(self._loop.time())
+        self._joining = Joining(self._loop.time(), address.wake_up_s)
         self._flushed_at = 0.0
         self._flush: asyncio.Handle | None = None
         self._is_writable = asyncio.Event()

@@ -13,7 +13,7 @@ from enum import IntEnum
 
 from serve_app.errors import EngineFailed
 
-VERSION = 2
+VERSION = 3
 HEADER = struct.Struct("<IBI")
 MAX_PAYLOAD_BYTES = 8 << 20
 # What a stream may have on the way or unread before its sender waits.

@@ -11,10 +11,12 @@ import itertools
 import logging
 import os
 import uuid
+from dataclasses import replace
 
 from serve_app.channel.address import KEY_BYTES, ChannelAddress, ReplyTo, TlsEndpoint
 from serve_app.channel.certificate import make_certificate
 from serve_app.channel.incoming import Incoming
+from serve_app.channel.joining import WAKE_UP_S
 from serve_app.channel.local_socket import abstract, local_socket
 from serve_app.channel.receiving import ReceiverLink
 
@@ -28,12 +30,16 @@ class Inbox:
         node_id: of this replica's node; senders of the same node come by the Unix socket.
         host: address of this node that replicas of other nodes reach.
         silence_s: a connection whose sender does not answer for so long is given up, in seconds.
+        wake_up_s: what a stream's news cost this replica, in seconds; the more, the longer senders join them.
     """
 
-    def __init__(self, node_id: str, host: str, *, silence_s: float = 10.0) -> None:
+    def __init__(
+        self, node_id: str, host: str, *, silence_s: float = 10.0, wake_up_s: float = WAKE_UP_S
+    ) -> None:
         self._node_id = node_id
         self._host = host
         self._silence_s = silence_s
+        self._wake_up_s = wake_up_s
         self._id = f"manta-{uuid.uuid4().hex}"
         self._key = os.urandom(KEY_BYTES)
         self._numbers = itertools.count(1)
@@ -85,7 +91,7 @@ class Inbox:
             self._servers.append(server)
             port = server.sockets[0].getsockname()[1]
             tls = TlsEndpoint(self._host, port, certificate_pem)
-            self._address = ChannelAddress(self._id, self._node_id, self._id, self._key, tls)
+            self._address = replace(self._address, tls=tls)
             logger.info("streams of other nodes come to %s:%d", self._host, port)
 
     def close(self) -> None:
@@ -102,7 +108,9 @@ class Inbox:
                 with local_socket() as sock:
                     sock.bind(abstract(self._id))
                     self._servers.append(await loop.create_unix_server(self._accept, sock=sock.dup()))
-                self._address = ChannelAddress(self._id, self._node_id, self._id, self._key)
+                self._address = ChannelAddress(
+                    self._id, self._node_id, self._id, self._key, wake_up_s=self._wake_up_s
+                )
             return self._address
 
     def _accept(self) -> ReceiverLink:

@@ -11,6 +11,8 @@ from __future__ import annotations
 # What one stream costs the receiver for each flush that has news of it, roughly: a task's wake-up, the
 # response's wrappers, one `send`.
 WAKE_UP_S = 60e-6
+# The same where the receiver is an agent: it reads what comes, and wakes up its own reader with what it makes of it.
+AGENT_WAKE_UP_S = 2 * WAKE_UP_S
 # Of one core, what a connection may cost its receiver with wake-ups.
 MAX_SHARE = 0.6
 MAX_WINDOW_S = 0.02  # four tokens of a model that makes one every 5 ms
@@ -52,17 +54,19 @@ class Joining:
 
     Args:
         now_s: when it begins, on any clock that never goes back.
+        wake_up_s: what a stream's news cost the receiver, in seconds.
     """
 
-    __slots__ = ("_frames", "frame")
+    __slots__ = ("_frames", "_wake_up_s", "frame")
 
-    def __init__(self, now_s: float) -> None:
+    def __init__(self, now_s: float, wake_up_s: float = WAKE_UP_S) -> None:
         self._frames = Rate(now_s)
+        self._wake_up_s = wake_up_s
         self.frame = self._frames.count  # a stream has a frame to send
 
     def window_s(self, num_streams: int, now_s: float) -> float:
         """Shortest time between two flushes of a connection that so many streams share, in seconds."""
         rate = self._frames.per_s(now_s)
-        if rate * WAKE_UP_S <= MAX_SHARE:
+        if rate * self._wake_up_s <= MAX_SHARE:
             return GATHER_S if rate * GATHER_S >= 2 else 0.0
-        return min(MAX_WINDOW_S, num_streams * WAKE_UP_S / MAX_SHARE)
+        return min(MAX_WINDOW_S, num_streams * self._wake_up_s / MAX_SHARE)

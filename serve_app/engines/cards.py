@@ -103,4 +103,9 @@ def _is_scaled_by_calls(scaling: ScalingConfig) -> bool:
 
 
 def agent_card(config: AgentConfig | DeclaredAgent) -> ModelCard:
-    return ModelCard(name=config.name, engine="agent", endpoints=(Endpoint.CHAT,))
+    return ModelCard(
+        name=config.name,
+        engine="agent",
+        endpoints=(Endpoint.CHAT,),
+        has_own_calls=_is_scaled_by_calls(config.scaling),
+    )

@@ -111,8 +111,15 @@ class IngressDeployment:
             own_calls_per_s=own_calls_per_s(cards[embedder_name], streams),
         )
         knows = KnowledgeHandle(knowledge, self._inbox)
-        pipeline = AgentHandle(agent, agent_name, self._inbox)
-        own = {name: DeclaredAgentHandle(one, name, self._inbox) for name, one in declared.items()}
+        pipeline = AgentHandle(
+            agent, agent_name, self._inbox, own_calls_per_s=own_calls_per_s(cards[agent_name], streams)
+        )
+        own = {
+            name: DeclaredAgentHandle(
+                one, name, self._inbox, own_calls_per_s=own_calls_per_s(cards[name], streams)
+            )
+            for name, one in declared.items()
+        }
         handles: Mapping[str, _Checked] = {
             **chat, embedder_name: embeds, "knowledge": knows, agent_name: pipeline, **own,
         }  # fmt: skip

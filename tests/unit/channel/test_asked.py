@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from serve_app.channel.address import ChannelAddress, ReplyTo
 from serve_app.channel.asked import Asked, decode, encode
 from serve_app.channel.frames import BadFrame, ask_of
-from serve_app.messages import AgentQuestion, Deadline, Endpoint, Priority, RequestContext
+from serve_app.messages import (
+    AgentQuestion,
+    Deadline,
+    EmbeddingInput,
+    Endpoint,
+    Priority,
+    RequestContext,
+    SearchMode,
+    SearchQuery,
+)
 
 TO = ReplyTo(ChannelAddress("id", "node", "name", b"k" * 32), 7)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -37,6 +46,8 @@ def context(seconds: float = 60.0) -> RequestContext:
         priority=st.sampled_from(Priority),
         traceparent=st.none() | TEXT,
         weight=st.none() | st.floats(0.1, 100.0),
+        session=st.none() | TEXT,
+        is_again=st.booleans(),
     ),
 )
 def test_what_is_asked_for_arrives_as_it_was(
@@ -48,8 +59,36 @@ def test_what_is_asked_for_arrives_as_it_was(
     assert asked.args == (endpoint, body)
     assert json.dumps(asked.args[1]) == json.dumps(body)  # 1 is not 1.0, nor the order another
     assert asked.reply_to is TO
-    for name in ("request_id", "tenant", "priority", "traceparent", "weight"):
+    for name in ("request_id", "tenant", "priority", "traceparent", "weight", "session", "is_again"):
         assert getattr(asked.context, name) == getattr(given_context, name)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        (AgentQuestion("a question"),),
+        (
+            AgentQuestion(
+                "a question",
+                ({"role": "user", "content": "before"},),
+                4,
+                {"source": ["a", "b"]},
+                100,
+                0.5,
+                "user",
+                "session",
+                is_optimistic=True,
+                may_pause=False,
+            ),
+        ),
+        (SearchQuery("words"),),
+        (SearchQuery("words", 3, SearchMode.DENSE, {"page": {"gte": 2}}, 0.5, 2.0, rerank=False, joins=True),),
+    ],
+)  # fmt: skip
+def test_questions_and_searches_arrive_as_they_were(args: tuple[Any, ...]) -> None:
+    payload = encode(Asked(args, context(), TO))
+    assert payload is not None
+    assert decode(payload, TO).args == args
 
 
 def test_the_time_that_remains_travels() -> None:
@@ -61,14 +100,14 @@ def test_the_time_that_remains_travels() -> None:
 @pytest.mark.parametrize(
     "args",
     [
-        (AgentQuestion("a question"),),
+        (EmbeddingInput(["a text"]), "and more"),
         (Endpoint.CHAT,),
         (Endpoint.CHAT, {"of no JSON": object()}),
         (Endpoint.CHAT, {"half of a character": "\ud800"}),
         (Endpoint.CHAT, {"long": "x" * (64 << 10)}),
     ],
 )
-def test_what_is_not_a_models_or_cannot_be_written_is_not_written(args: tuple[Any, ...]) -> None:
+def test_what_is_of_no_kind_or_cannot_be_written_is_not_written(args: tuple[Any, ...]) -> None:
     assert encode(Asked(args, context(), TO)) is None
 
 
@@ -84,10 +123,14 @@ def test_a_body_without_end_is_not_written() -> None:
         b"",
         b"{}",
         b"[]",
-        b'["chat/completions"]',
-        b'["no endpoint",{},"r","t",1.0,"interactive",null,null]',
-        b'["chat/completions",[],"r","t",1.0,"interactive",null,null]',
-        b'["chat/completions",{},"r","t","soon","interactive",null,null]',
+        b'["model"]',
+        b'["no kind",["chat/completions",{}],"r","t",1.0,"interactive",null,null,null,false]',
+        b'["model",["no endpoint",{}],"r","t",1.0,"interactive",null,null,null,false]',
+        b'["model",["chat/completions",[]],"r","t",1.0,"interactive",null,null,null,false]',
+        b'["model",["chat/completions",{}],"r","t","soon","interactive",null,null,null,false]',
+        b'["agent",["chat/completions",{}],"r","t",1.0,"interactive",null,null,null,false]',
+        b'["agent",[{"question":7}],"r","t",1.0,"interactive",null,null,null,false]',
+        b'["search",[{"text":"a","mode":"by guess"}],"r","t",1.0,"interactive",null,null,null,false]',
         b"[" * 100_000,
         b"\xff\xfe",
     ],

@@ -4,14 +4,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve_app.channel.joining import COUNT_S, GATHER_S, MAX_SHARE, MAX_WINDOW_S, WAKE_UP_S, Joining
+from serve_app.channel.joining import (
+    AGENT_WAKE_UP_S,
+    COUNT_S,
+    GATHER_S,
+    MAX_SHARE,
+    MAX_WINDOW_S,
+    WAKE_UP_S,
+    Joining,
+)
 
 AFFORDABLE_RATE = MAX_SHARE / WAKE_UP_S
 
 
-def joining_at(rate: float) -> Joining:
+def joining_at(rate: float, wake_up_s: float = WAKE_UP_S) -> Joining:
     """One that has seen so many frames a second."""
-    joining = Joining(0.0)
+    joining = Joining(0.0, wake_up_s)
     for _ in range(round(rate * COUNT_S)):
         joining.frame()
     return joining
@@ -38,6 +46,14 @@ def test_beyond_it_the_wake_ups_of_all_streams_keep_to_their_share(num_streams: 
     assert 0 < window_s <= MAX_WINDOW_S
     if window_s < MAX_WINDOW_S:
         assert num_streams * WAKE_UP_S / window_s == pytest.approx(MAX_SHARE)
+
+
+def test_frames_wait_earlier_for_a_receiver_to_whom_they_cost_more() -> None:
+    rate = 0.9 * AFFORDABLE_RATE
+    assert joining_at(rate).window_s(50, COUNT_S) <= GATHER_S
+    assert joining_at(rate, AGENT_WAKE_UP_S).window_s(50, COUNT_S) == pytest.approx(
+        50 * AGENT_WAKE_UP_S / MAX_SHARE
+    )
 
 
 def test_a_rush_that_is_over_is_forgotten() -> None:
