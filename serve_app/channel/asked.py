@@ -20,7 +20,6 @@ from serve_app.messages import (
     JsonObject,
     Priority,
     RequestContext,
-    SearchQuery,
 )
 
 # Longer ones have a call each: what they cost is not the call.
@@ -67,11 +66,10 @@ class _Written(msgspec.Struct, array_like=True):
 
 _decoder = msgspec.json.Decoder(_Written)
 # A stream's arguments, by what they are called on the wire.
-_MODEL, _AGENT, _SEARCH = "model", "agent", "search"
+_MODEL, _AGENT = "model", "agent"
 _args_decoders: dict[str, msgspec.json.Decoder[Any]] = {
     _MODEL: msgspec.json.Decoder(tuple[Endpoint, JsonObject]),
     _AGENT: msgspec.json.Decoder(tuple[AgentQuestion]),
-    _SEARCH: msgspec.json.Decoder(tuple[SearchQuery]),
 }
 
 
@@ -81,8 +79,6 @@ def _kind_of(args: tuple[Any, ...]) -> str | None:
             return _MODEL
         case (AgentQuestion(),):
             return _AGENT
-        case (SearchQuery(),):
-            return _SEARCH
         case _:
             return None
 

@@ -17,8 +17,6 @@ from serve_app.messages import (
     Endpoint,
     Priority,
     RequestContext,
-    SearchMode,
-    SearchQuery,
 )
 
 TO = ReplyTo(ChannelAddress("id", "node", "name", b"k" * 32), 7)
@@ -81,11 +79,9 @@ def test_what_is_asked_for_arrives_as_it_was(
                 may_pause=False,
             ),
         ),
-        (SearchQuery("words"),),
-        (SearchQuery("words", 3, SearchMode.DENSE, {"page": {"gte": 2}}, 0.5, 2.0, rerank=False, joins=True),),
     ],
 )  # fmt: skip
-def test_questions_and_searches_arrive_as_they_were(args: tuple[Any, ...]) -> None:
+def test_a_question_arrives_as_it_was(args: tuple[Any, ...]) -> None:
     payload = encode(Asked(args, context(), TO))
     assert payload is not None
     assert decode(payload, TO).args == args
@@ -130,7 +126,6 @@ def test_a_body_without_end_is_not_written() -> None:
         b'["model",["chat/completions",{}],"r","t","soon","interactive",null,null,null,false]',
         b'["agent",["chat/completions",{}],"r","t",1.0,"interactive",null,null,null,false]',
         b'["agent",[{"question":7}],"r","t",1.0,"interactive",null,null,null,false]',
-        b'["search",[{"text":"a","mode":"by guess"}],"r","t",1.0,"interactive",null,null,null,false]',
         b"[" * 100_000,
         b"\xff\xfe",
     ],
