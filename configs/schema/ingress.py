@@ -45,9 +45,9 @@ class StreamsConfig(Strict):
         default=100.0,
         ge=0,
         description="`channel` only: up to so many requests a second from one replica to one model or agent are "
-        "placed one by one by Ray Serve. Beyond that it places twenty a second, and the others go where those went, to the replica "
-        "with the fewest, without what a call of Serve costs. For those that Serve scales by its calls (`policy: "
-        "ongoing_requests`), and models with an `affinity`, each is always placed by itself.",
+        "placed one by one by Ray Serve. Beyond that it places twenty a second, and the others go where those went, to "
+        "the replica with the fewest, without what a call of Serve costs. For those that Serve scales by its calls "
+        "(`policy: ongoing_requests`), and models with an `affinity`, each is always placed by itself.",
     )
     continues: bool = Field(
         default=True,
