@@ -7,6 +7,7 @@ Scores of different searches have no common scale, ranks have (Cormack, Clarke, 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -28,14 +29,17 @@ def reciprocal_rank_fusion(
         rank_constant: damps the lead of the first ranks; the paper's 60.
         weights: one a ranking; None: 1 each.
 
-    Ties go to the better single rank, then to the smaller id, so the order never depends on chance.
+    Ties go to the better single rank, then to the smaller id, so the order never depends on chance, nor on that of
+    the rankings.
     """
-    scores: dict[str, float] = {}
+    parts: dict[str, list[float]] = {}
     best_rank: dict[str, int] = {}
     for ranking, weight in zip(rankings, weights or [1.0] * len(rankings), strict=True):
         for rank, item in enumerate(ranking, start=1):
-            scores[item] = scores.get(item, 0.0) + weight / (rank_constant + rank)
+            parts.setdefault(item, []).append(weight / (rank_constant + rank))
             best_rank[item] = min(rank, best_rank.get(item, rank))
+    # Rounded once: three parts in another order would make another sum.
+    scores = {item: math.fsum(shares) for item, shares in parts.items()}
     return sorted(scores.items(), key=lambda pair: (-pair[1], best_rank[pair[0]], pair[0]))
 
 

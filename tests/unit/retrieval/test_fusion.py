@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from serve_app.retrieval.fusion import reciprocal_rank_fusion
@@ -28,6 +28,7 @@ def test_nothing_ranked_gives_nothing() -> None:
 
 
 @given(st.lists(RANKING, max_size=3))
+@example([list("aebcdfh"), list("eh"), list("habcdfe")])  # e and h have the same three parts
 def test_order_of_the_rankings_does_not_matter(rankings: list[list[str]]) -> None:
     forward = reciprocal_rank_fusion(rankings)
     assert [item for item, _ in forward] == [item for item, _ in reciprocal_rank_fusion(rankings[::-1])]
