@@ -13,14 +13,7 @@ from typing import Any, Protocol
 import msgspec
 
 from serve_app.channel.address import ReplyTo
-from serve_app.messages import (
-    AgentQuestion,
-    Deadline,
-    Endpoint,
-    JsonObject,
-    Priority,
-    RequestContext,
-)
+from serve_app.messages import AgentQuestion, Deadline, Endpoint, JsonObject, Priority, RequestContext
 
 # Longer ones have a call each: what they cost is not the call.
 MAX_ASK_BYTES = 64 << 10

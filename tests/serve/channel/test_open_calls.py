@@ -11,7 +11,7 @@ from ray.serve.context import _set_request_context
 from serve_app.calls import Caller
 from serve_app.channel.inbox import Inbox
 from serve_app.errors import BadRequest, DeadlineExceeded, Overloaded, StreamLost
-from serve_app.messages import Deadline, Endpoint, Priority, RequestContext
+from serve_app.messages import AgentQuestion, Deadline, Endpoint, Priority, RequestContext
 from serve_app.streams import NO_ITEMS
 from tests.serve.channel.test_calls_by_channel import Replica, caller, ended, endless, read, two
 
@@ -73,6 +73,23 @@ async def test_a_running_call_takes_streams_as_they_were_asked(inbox: Inbox) -> 
         await one.aclose()
     await ended(replica)
     assert inbox.num_streams == 0
+
+
+@pytest.mark.usefixtures("many")
+async def test_a_question_to_an_agent_joins_a_running_call(inbox: Inbox) -> None:
+    replica = Replica(endless)
+    asking = caller(replica, inbox, own_calls_per_s=0.0)
+    questions = [
+        AgentQuestion("one"),
+        AgentQuestion("two", ({"role": "user", "content": "zero"},), session_id="s"),
+    ]
+    asked = [asking.stream("work", question, context=context()) for question in questions]
+    assert [await anext(one) for one in asked] == [b"first"] * 2
+    assert replica.ways == ["channel"]
+    assert [one.args for one in replica.asked] == [(question,) for question in questions]
+    for one in asked:
+        await one.aclose()
+    await ended(replica)
 
 
 async def test_few_streams_have_a_call_each(inbox: Inbox) -> None:

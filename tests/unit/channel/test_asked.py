@@ -10,14 +10,7 @@ from hypothesis import strategies as st
 from serve_app.channel.address import ChannelAddress, ReplyTo
 from serve_app.channel.asked import Asked, decode, encode
 from serve_app.channel.frames import BadFrame, ask_of
-from serve_app.messages import (
-    AgentQuestion,
-    Deadline,
-    EmbeddingInput,
-    Endpoint,
-    Priority,
-    RequestContext,
-)
+from serve_app.messages import AgentQuestion, Deadline, Endpoint, Priority, RequestContext, SearchQuery
 
 TO = ReplyTo(ChannelAddress("id", "node", "name", b"k" * 32), 7)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -96,7 +89,8 @@ def test_the_time_that_remains_travels() -> None:
 @pytest.mark.parametrize(
     "args",
     [
-        (EmbeddingInput(["a text"]), "and more"),
+        (SearchQuery("words"),),
+        (AgentQuestion("half of a character: \ud800"),),
         (Endpoint.CHAT,),
         (Endpoint.CHAT, {"of no JSON": object()}),
         (Endpoint.CHAT, {"half of a character": "\ud800"}),

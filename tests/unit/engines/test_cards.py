@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from configs.schema import ExtractiveModel, MockModel, ModelConfig
-from serve_app.engines.cards import model_card
+from configs.schema import AgentConfig, ExtractiveModel, MockModel, ModelConfig
+from serve_app.engines.cards import agent_card, model_card
 from serve_app.engines.extractive import ExtractiveGenerator
 from serve_app.engines.llamacpp.chat import ABILITIES
 from serve_app.engines.mock import MockGenerator
@@ -67,9 +67,11 @@ def test_a_card_says_what_kind_of_model_it_is() -> None:
     ("policy", "max_replicas", "has_own_calls"),
     [("ongoing_requests", 2, True), ("ongoing_requests", 1, False), ("work", 2, False)],
 )
-def test_a_model_that_serve_scales_has_a_call_for_each_request(
+def test_what_serve_scales_has_a_call_for_each_request(
     policy: str, max_replicas: int, has_own_calls: bool
 ) -> None:
     scaling = {"min_replicas": 1, "max_replicas": max_replicas, "autoscaler": {"policy": policy}}
     config = MockModel.model_validate({"engine": "mock", "name": "m", "scaling": scaling})
     assert model_card(config).has_own_calls is has_own_calls
+    agent = AgentConfig.model_validate({"name": "a", "models": ["m"], "scaling": scaling})
+    assert agent_card(agent).has_own_calls is has_own_calls
